@@ -1,0 +1,2 @@
+//! Termwise command
+fn main() {}
