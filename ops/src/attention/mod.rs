@@ -1,0 +1,14 @@
+//! Every spatial attention mechanism, one file each.
+
+use termwise_autograd::Backend;
+use termwise_autograd::gradcheck::Case;
+
+/// What a backend must offer for every operation in this folder.
+pub trait AttentionKernels: Backend {}
+
+impl<B> AttentionKernels for B where B: Backend {}
+
+/// Test cases of every operation in this folder.
+pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
+    Vec::new()
+}
