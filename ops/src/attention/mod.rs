@@ -1,8 +1,11 @@
 //! Every spatial attention mechanism, one file each.
 
 mod code;
+pub mod definition;
+mod dual;
 mod geometry;
 mod transformer;
+mod transformer_cases;
 mod transformer_cpu;
 
 pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
@@ -21,5 +24,5 @@ impl<B> AttentionKernels for B where B: TransformerAttentionKernel {}
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
-    Vec::new()
+    transformer_cases::cases()
 }
