@@ -1,1 +1,4 @@
 //! PLACEHOLDER
+
+pub mod metrics;
+pub mod schedule;
