@@ -106,6 +106,21 @@ fn an_object_goes_before_a_crowd_that_fits_better() {
     assert_close(found.ap75, 0.0);
 }
 
+/// AP50 is no upper bound: there the first detection takes the object of the second, which is a
+/// miss then; at .75 it falls to the crowd and the object is left to the second.
+#[test]
+fn a_stricter_threshold_can_score_higher() {
+    let objects = vec![object(1, SQUARE), crowd(1, [0.0, 5.25, 10.0, 20.0]), object(2, SQUARE)];
+    let detections = [
+        detection(1, [0.0, 3.0, 10.0, 10.0], 0.9), // 7/13 with the object, .775 of it in the crowd
+        detection(1, SQUARE, 0.8),                 // .475 of it in the crowd
+        detection(2, SQUARE, 0.7),
+    ];
+    let found = evaluate(objects, &detections);
+    assert_close(found.ap50, (51.0 + 50.0 * 2.0 / 3.0) / 101.0);
+    assert_close(found.ap75, 1.0);
+}
+
 #[test]
 fn sizes_are_those_of_the_outline() {
     // A box of 40 x 40 around an outline of 900 square pixels: small.
@@ -281,6 +296,5 @@ proptest! {
     fn recall_grows_with_the_detections_looked_at((objects, detections) in scenes()) {
         let found = evaluate(objects, &detections);
         prop_assert!(found.ar1 <= found.ar10 && found.ar10 <= found.ar100);
-        prop_assert!(found.ap <= found.ap50 && found.ap75 <= found.ap50);
     }
 }
