@@ -21,11 +21,15 @@ pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
 
+pub mod metrics;
+
 pub mod norms;
 
 pub mod optim;
 
 pub mod par;
+
+pub mod schedule;
 
 pub mod shape;
 
