@@ -20,7 +20,23 @@
 //! - Everything random is a pure function of a seed and of explicit counters (split, epoch, index), so neither the
 //!   order of the calls nor the number of threads changes a bit of the result.
 //!
+//! # Example
+//!
+//! ```
+//! use termwise_datasets::{Split, batch::{Batch, EpochShuffler, Normalisation}, scenes::{SceneOptions, Scenes}};
+//!
+//! let scenes = Scenes::new(SceneOptions { height: 32, width: 40, ..SceneOptions::default() }, 7);
+//! let train = scenes.samples(Split::Train, 0..6);
+//! let normalisation = Normalisation::measure(&train);
+//! let order = EpochShuffler::new(train.len(), 7).batches(0, 4);
+//! let batch = Batch::stack(order[0].iter().map(|&i| &train[i]), &normalisation, scenes.classes().ignore());
+//! assert_eq!(batch.images.dim(), (4, 3, 32, 40));
+//! assert!(batch.images.mean().unwrap().abs() < 0.5);
+//! assert_eq!(batch.labels.dim(), (4, 32, 40));
+//! ```
 
+pub mod augment;
+pub mod batch;
 mod classes;
 mod error;
 mod files;
@@ -28,6 +44,7 @@ mod png_in;
 pub mod png_out;
 pub mod resize;
 mod sample;
+pub mod scenes;
 mod seed;
 pub mod segmentation;
 
