@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use termwise_datasets::augment::AugmentOptions;
+use termwise_datasets::augment::{AugmentOptions, Padding};
 use termwise_datasets::png_out::{
     Picture, colour_labels, enlarged, image_to_picture, side_by_side, stacked, write_picture,
 };
@@ -18,8 +18,9 @@ fn main() -> ExitCode {
     let path = std::env::args().nth(1).unwrap_or_else(|| "scene_sheet.png".to_owned());
     let options =
         SceneOptions { height: 96, width: 96, shapes: Shape::ALL.to_vec(), ..SceneOptions::default() };
-    let scenes = Scenes::new(options, 1).samples(Split::Train, 0..24);
-    let augment = AugmentOptions::default();
+    let generator = Scenes::new(options, 1);
+    let scenes = generator.samples(Split::Train, 0..24);
+    let augment = AugmentOptions::new(Padding::grey(generator.classes()));
     let augmented: Vec<Sample> =
         (0..6).map(|index| augment.sample((96, 96), 1, 0, index).apply(&scenes[index as usize])).collect();
     let rows: Vec<Picture> = scenes.chunks(6).chain([augmented.as_slice()]).map(row).collect();

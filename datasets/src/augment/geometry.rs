@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis, s};
 
+use crate::classes::ClassList;
 use crate::resize::{resize_image, resize_labels};
 use crate::sample::{BoundingBox, Object, Sample};
 
@@ -16,10 +17,10 @@ pub struct Padding {
     pub label: u8,
 }
 
-impl Default for Padding {
-    /// Middle grey and 255.
-    fn default() -> Self {
-        Self { colour: [0.5; 3], label: 255 }
+impl Padding {
+    /// Middle grey with the ignore id of a class list.
+    pub fn grey(classes: &ClassList) -> Self {
+        Self { colour: [0.5; 3], label: classes.ignore() }
     }
 }
 

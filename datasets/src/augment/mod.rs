@@ -5,10 +5,12 @@
 //! order of loading nor the number of threads changes an epoch.
 //!
 //! ```
-//! use termwise_datasets::{Split, augment::AugmentOptions, scenes::{SceneOptions, Scenes}};
+//! use termwise_datasets::{Split, augment::{AugmentOptions, Padding}, scenes::{SceneOptions, Scenes}};
 //!
-//! let sample = Scenes::new(SceneOptions::default(), 1).sample(Split::Train, 0);
-//! let options = AugmentOptions { crop: Some((48, 48)), ..AugmentOptions::default() };
+//! let scenes = Scenes::new(SceneOptions::default(), 1);
+//! let sample = scenes.sample(Split::Train, 0);
+//! let padding = Padding::grey(scenes.classes());
+//! let options = AugmentOptions { crop: Some((48, 48)), ..AugmentOptions::new(padding) };
 //! let augmentation = options.sample(sample.size(), 1, 0, 0);
 //! let augmented = augmentation.apply(&sample);
 //! assert_eq!(augmented.size(), (48, 48));
@@ -31,8 +33,7 @@ use crate::seed::{Use, stream};
 pub use colour::{ColourJitter, colour_jitter, luma};
 pub use geometry::{Padding, ScaleCrop, flip_horizontal, scale_crop};
 
-/// From what augmentations are drawn. The default mirrors half of the samples, scales by 0.75 to 1.5, keeps the size
-/// and varies brightness, contrast and saturation by a fifth.
+/// From what augmentations are drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AugmentOptions {
     /// The probability of a mirror image.
@@ -51,8 +52,10 @@ pub struct AugmentOptions {
     pub padding: Padding,
 }
 
-impl Default for AugmentOptions {
-    fn default() -> Self {
+impl AugmentOptions {
+    /// Mirrors half of the samples, scales by 0.75 to 1.5, keeps the size and varies brightness, contrast and
+    /// saturation by a fifth.
+    pub fn new(padding: Padding) -> Self {
         Self {
             flip: 0.5,
             scale: 0.75..=1.5,
@@ -60,12 +63,10 @@ impl Default for AugmentOptions {
             brightness: 0.2,
             contrast: 0.2,
             saturation: 0.2,
-            padding: Padding::default(),
+            padding,
         }
     }
-}
 
-impl AugmentOptions {
     /// Draws the augmentation of sample `index` of size (height, width) in `epoch`.
     ///
     /// The crop lies inside the scaled picture where that is larger, and the picture inside the crop where it is

@@ -7,6 +7,8 @@ use crate::sample::{BoundingBox, Object};
 use crate::scenes::{SceneOptions, Scenes};
 use crate::seed::Split;
 
+const GREY: Padding = Padding { colour: [0.5; 3], label: 255 };
+
 /// A sample whose image shows its labels: every channel is label / 255. One rectangle of 200 on a ground of 40, with
 /// its object: once with a mask, once as a box only.
 fn rectangle((height, width): (usize, usize), (top, left): (usize, usize), size: (usize, usize)) -> Sample {
@@ -99,7 +101,7 @@ proptest! {
     fn the_whole_picture_at_its_scale_is_unchanged(sample in any_rectangle()) {
         let size = sample.size();
         let whole = ScaleCrop { scaled: size, offset: (0, 0), size };
-        prop_assert_eq!(&scale_crop(&sample, whole, Padding::default()), &sample);
+        prop_assert_eq!(&scale_crop(&sample, whole, GREY), &sample);
         prop_assert_eq!(&colour_jitter(&sample.image, ColourJitter::NONE), &sample.image);
     }
 
@@ -117,12 +119,12 @@ proptest! {
 fn objects_that_leave_the_picture_are_dropped() {
     let sample = rectangle((20, 20), (2, 2), (4, 4));
     let crop = |offset| ScaleCrop { scaled: (20, 20), offset, size: (8, 8) };
-    assert_eq!(scale_crop(&sample, crop((10, 10)), Padding::default()).objects, []);
-    let part = scale_crop(&sample, crop((4, 3)), Padding::default());
+    assert_eq!(scale_crop(&sample, crop((10, 10)), GREY).objects, []);
+    let part = scale_crop(&sample, crop((4, 3)), GREY);
     let expected = BoundingBox { x0: 0.0, y0: 0.0, x1: 3.0, y1: 2.0 };
     assert_eq!(part.objects.iter().map(|object| object.bounds).collect::<Vec<_>>(), [expected; 2]);
     // A crop entirely beside the picture is padding.
-    let beside = scale_crop(&sample, crop((-50, 90)), Padding::default());
+    let beside = scale_crop(&sample, crop((-50, 90)), GREY);
     assert!(beside.labels.iter().all(|label| *label == 255) && beside.objects.is_empty());
 }
 
@@ -143,7 +145,7 @@ fn contrast_is_about_the_mean_luma_and_saturation_about_each_luma() {
 
 #[test]
 fn draws_depend_on_every_counter_and_cover_their_ranges() {
-    let options = AugmentOptions { crop: Some((30, 30)), ..AugmentOptions::default() };
+    let options = AugmentOptions { crop: Some((30, 30)), ..AugmentOptions::new(GREY) };
     let draw = |seed, epoch, index| options.sample((30, 40), seed, epoch, index);
     assert_eq!(draw(1, 2, 3), draw(1, 2, 3));
     for other in [draw(2, 2, 3), draw(1, 3, 3), draw(1, 2, 4)] {
@@ -195,5 +197,5 @@ fn apply_is_flip_then_colour_then_crop() {
 #[test]
 #[should_panic(expected = "augment: the scale is a range of positive factors, not 0..=1")]
 fn a_scale_of_zero_is_refused() {
-    let _ = AugmentOptions { scale: 0.0..=1.0, ..AugmentOptions::default() }.sample((4, 4), 0, 0, 0);
+    let _ = AugmentOptions { scale: 0.0..=1.0, ..AugmentOptions::new(GREY) }.sample((4, 4), 0, 0, 0);
 }

@@ -100,7 +100,7 @@ fn palette_labels_give_their_index() {
     let folder = valid();
     let path = folder.path().join("trainannot/a.png");
     for (depth, row) in [
-        (BitDepth::Two, vec![0b00_01_10_11, 0b11_10_0000]),
+        (BitDepth::Two, vec![0b00_01_10_11, 0b11_10_00_00]),
         (BitDepth::Four, vec![0x01, 0x23, 0x32]),
         (BitDepth::Eight, vec![0, 1, 2, 3, 3, 2]),
     ] {
@@ -274,6 +274,27 @@ fn damaged_and_foreign_pictures() {
         |root| fs::copy(root.join("train/a.png"), root.join("trainannot/a.png")).map(drop).unwrap(),
         &["trainannot/a.png: label map", "found 8-bit RGB"],
     );
+}
+
+/// Every cut is noticed. A changed byte is an error, or harmless (in a chunk that says nothing about pixels): no panic.
+#[test]
+fn every_cut_and_every_changed_byte() {
+    let folder = valid();
+    let path = folder.path().join("trainannot/a.png");
+    let whole = fs::read(&path).unwrap();
+    for end in 0..whole.len() {
+        fs::write(&path, &whole[..end]).unwrap();
+        assert!(read_labels(&path).is_err(), "cut after {end} of {}", whole.len());
+    }
+    let labels = Array2::from_shape_fn((4, 6), |(row, _)| row as u8);
+    for (at, bit) in (0..whole.len()).flat_map(|at| [(at, 1), (at, 0x80)]) {
+        let mut changed = whole.clone();
+        changed[at] ^= bit;
+        fs::write(&path, changed).unwrap();
+        if let Ok(read) = read_labels(&path) {
+            assert_eq!(read, labels, "byte {at}");
+        }
+    }
 }
 
 /// The header claims 60000 x 60000 pixels, with a right checksum: refused before 10 GB are allocated.
