@@ -2,5 +2,6 @@
 
 pub mod checkpoint;
 mod init;
+pub mod probe;
 
 pub use init::Init;
