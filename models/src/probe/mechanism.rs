@@ -97,21 +97,21 @@ impl ProbeMechanism {
                     value occurs."
                 .into();
         }
-        let mut can = Vec::new();
-        let mut cannot = Vec::new();
-        let mut tell = |able, yes, no| if able { can.push(yes) } else { cannot.push(no) };
-        tell(terms.query_key, "finds the content that the query asks for (E1)", "match a query with a key");
-        tell(terms.query_key || terms.key, "finds what stands out (E1 or E3)", "find what stands out");
         let imitates = terms.query_key && terms.position && !terms.query_position;
-        if imitates {
-            can.push(
-                "imitates pointing in part: each head looks one fixed way (E4) and a query silences the heads it does \
-                 not want through E1",
-            );
+        let pointing = if imitates {
+            "imitates pointing in part (each head looks one fixed way by E4, and a query silences through E1 the heads \
+             it does not want)"
         } else {
-            tell(terms.query_position, "looks where the query points (E2)", "look where the query points");
-        }
-        tell(terms.uses_position(), "looks at a fixed offset (E2 or E4)", "look at a fixed offset");
+            "looks where the query points (E2)"
+        };
+        let abilities = [
+            (terms.query_key, "finds the content that the query asks for (E1)", "match a query with a key"),
+            (terms.query_key || terms.key, "finds what stands out (E1 or E3)", "find what stands out"),
+            (terms.query_position || imitates, pointing, "look where the query points"),
+            (terms.uses_position(), "looks at a fixed offset (E2 or E4)", "look at a fixed offset"),
+        ];
+        let can: Vec<&str> = abilities.iter().filter(|a| a.0).map(|a| a.1).collect();
+        let cannot: Vec<&str> = abilities.iter().filter(|a| !a.0).map(|a| a.2).collect();
         let mut sentence = format!("It {}", can.join(", "));
         if !cannot.is_empty() {
             sentence += &format!("; it cannot {}", cannot.join(" or "));
