@@ -22,6 +22,7 @@ pub use kernels::{Kernels, all_cases};
 pub mod losses;
 
 pub mod norms;
+pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
 
@@ -30,5 +31,7 @@ pub mod par;
 pub mod shape;
 
 pub mod spatial;
+
+mod sums;
 
 pub mod tensor;
