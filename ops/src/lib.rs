@@ -11,6 +11,7 @@ pub mod activations;
 pub use activations::{relu, softmax};
 
 pub mod conv;
+pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
 
 pub mod elementwise;
 
