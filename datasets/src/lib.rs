@@ -1,1 +1,3 @@
-//! PLACEHOLDER
+//! Data set readers and built-in generators.
+
+pub mod probe;
