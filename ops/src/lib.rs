@@ -6,6 +6,7 @@
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
 
 pub mod attention;
+pub use attention::{deform_conv1d, deform_conv2d, regular_conv};
 
 pub mod activations;
 pub use activations::{relu, softmax};
