@@ -148,7 +148,8 @@ impl TransformerSettings {
     pub fn position_embeddings(&self, lattice: &Lattice) -> Vec<(ArrayD<f64>, RelativeIndex)> {
         let embed = |index: &RelativeIndex, dim: usize| {
             let sign = if self.offset_sign == OffsetSign::KeyMinusQuery { 1.0 } else { -1.0 };
-            let offsets: Vec<f64> = index.offsets().map(|o| sign * o as f64 * self.position_magnitude).collect();
+            let offsets: Vec<f64> =
+                index.offsets().map(|o| sign * o as f64 * self.position_magnitude).collect();
             sinusoidal_embedding(&offsets, dim, self.wavelength)
         };
         let Lattice::Image { .. } = lattice else {
