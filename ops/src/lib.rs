@@ -12,6 +12,8 @@ pub use activations::{relu, softmax};
 
 pub mod conv;
 
+pub mod broadcast;
+
 pub mod elementwise;
 
 pub mod gemm;
@@ -32,3 +34,8 @@ pub mod shape;
 pub mod spatial;
 
 pub mod tensor;
+pub use tensor::{
+    abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
+    mean, minimum, mul, narrow, neg, permute, pow, reshape, scale, slice, split, sqrt, square, sub, sum,
+    transpose, var,
+};
