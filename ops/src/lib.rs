@@ -8,7 +8,9 @@
 pub mod attention;
 
 pub mod activations;
-pub use activations::{relu, softmax};
+pub use activations::{
+    gelu, gelu_tanh, glu, leaky_relu, log_softmax, masked_softmax, relu, sigmoid, silu, softmax, tanh,
+};
 
 pub mod conv;
 
