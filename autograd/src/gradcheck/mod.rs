@@ -39,6 +39,7 @@
 //!   is shrunk to the smallest shape that still fails.
 
 mod case;
+mod check_case;
 mod compare;
 mod diagnose;
 mod difference;
@@ -50,6 +51,7 @@ mod laws;
 mod lines;
 mod map;
 mod options;
+mod precision;
 mod problem;
 mod reduction;
 mod region;
@@ -58,6 +60,7 @@ mod samples;
 mod threads;
 
 pub use case::{Built, Case};
+pub use check_case::{check_case, check_case_and_f32};
 pub use options::{Check, Mode};
 pub use report::{
     Cell, Diagnosis, DiagnosisKind, InputReport, Law, LawReport, Report, Side, Summary, Verdict,
