@@ -11,6 +11,8 @@
 //! | normalise and stack | [`batch::Batch`] | images (N, 3, H, W) f32, labels (N, H, W) i64 |
 //! | look at the result | [`png_out`] | PNG files, written whole or not at all |
 //!
+//! Beside it, [`probe`] generates the six tiny tasks that show which mechanism can use which factor.
+//!
 //! # Conventions
 //!
 //! - An image is an `Array3<f32>` of shape (3, H, W), red green blue, each value in [0, 1].
@@ -42,6 +44,7 @@ mod error;
 mod files;
 mod png_in;
 pub mod png_out;
+pub mod probe;
 pub mod resize;
 mod sample;
 pub mod scenes;

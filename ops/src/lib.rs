@@ -1,1 +1,43 @@
-//! PLACEHOLDER
+//! Differentiable operations with CPU kernels, every spatial attention mechanism of Zhu et al.,
+//! "An Empirical Study of Spatial Attention Mechanisms in Deep Networks" (ICCV 2019) among them.
+//!
+//! One operation is one file, always in the same order: formula and shapes, the public function on
+//! [`Var`](termwise_autograd::Var), forward and backward side by side, the kernel trait, its CPU
+//! implementation, the test cases, tests. Start with `activations/softmax.rs`.
+
+pub mod attention;
+pub use attention::{deform_conv1d, deform_conv2d, regular_conv};
+
+pub mod activations;
+pub use activations::{relu, softmax};
+
+pub mod conv;
+pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
+
+pub mod elementwise;
+
+pub mod gemm;
+
+pub mod kernels;
+pub use kernels::{Kernels, all_cases};
+
+pub mod losses;
+
+pub mod metrics;
+
+pub mod norms;
+pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
+
+pub mod optim;
+
+pub mod par;
+
+pub mod schedule;
+
+pub mod shape;
+
+pub mod spatial;
+
+mod sums;
+
+pub mod tensor;

@@ -1,0 +1,96 @@
+//! What the engine asks of a device, and the host's answer to it.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::{Array, Scalar};
+
+/// A device that holds arrays and can do the little that the tape itself needs: move numbers in
+/// and out, fill, and add two gradients.
+///
+/// Everything else is a kernel trait of the crate that defines the operation, with this one as
+/// its supertrait (`trait SoftmaxKernel: Backend`). The engine knows no operation.
+pub trait Backend: Clone + Debug + 'static {
+    /// The number type of the arrays on this device.
+    type Scalar: Scalar;
+    /// Storage on the device: the elements of one array in row-major order.
+    type Buffer: 'static;
+
+    /// Copies host numbers to the device.
+    fn upload(&self, values: Vec<Self::Scalar>) -> Self::Buffer;
+
+    /// Copies a buffer back to the host.
+    fn download(&self, buffer: &Self::Buffer) -> Vec<Self::Scalar>;
+
+    /// Number of elements in a buffer.
+    fn len(&self, buffer: &Self::Buffer) -> usize;
+
+    /// A new buffer of `len` elements, each equal to `value`.
+    fn fill(&self, len: usize, value: Self::Scalar) -> Self::Buffer;
+
+    /// `sum + term`, reusing the storage of `sum` where nobody else holds it.
+    ///
+    /// Both have the same shape; the tape has checked that.
+    fn accumulate(&self, sum: Array<Self>, term: &Array<Self>) -> Array<Self>;
+
+    /// Row-major position and value of the first element that is NaN or infinite.
+    fn first_non_finite(&self, array: &Array<Self>) -> Option<(usize, Self::Scalar)> {
+        self.download(array.buffer())
+            .into_iter()
+            .enumerate()
+            .find(|(_, value)| !num_traits::Float::is_finite(*value))
+    }
+}
+
+/// The host: arrays live in ordinary memory and kernels see them as ndarray views.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu};
+/// let x = Array::from_ndarray(&Cpu::<f32>::new(), ndarray::arr2(&[[1.0, 2.0], [3.0, 4.0]]));
+/// assert_eq!(x.shape(), [2, 2]);
+/// assert_eq!(x.view()[[1, 0]], 3.0);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu<T>(PhantomData<T>);
+
+impl<T: Scalar> Cpu<T> {
+    /// The host backend. It has no state; every value of it is the same device.
+    pub const fn new() -> Self {
+        Cpu(PhantomData)
+    }
+}
+
+impl<T: Scalar> Backend for Cpu<T> {
+    type Scalar = T;
+    type Buffer = Vec<T>;
+
+    fn upload(&self, values: Vec<T>) -> Vec<T> {
+        values
+    }
+
+    fn download(&self, buffer: &Vec<T>) -> Vec<T> {
+        buffer.clone()
+    }
+
+    fn len(&self, buffer: &Vec<T>) -> usize {
+        buffer.len()
+    }
+
+    fn fill(&self, len: usize, value: T) -> Vec<T> {
+        vec![value; len]
+    }
+
+    fn accumulate(&self, mut sum: Array<Self>, term: &Array<Self>) -> Array<Self> {
+        // An Arc that is shared (an op handed the same array to two inputs) is copied first.
+        let into = Arc::make_mut(sum.buffer_arc_mut());
+        for (s, &t) in into.iter_mut().zip(term.as_slice()) {
+            *s += t;
+        }
+        sum
+    }
+
+    fn first_non_finite(&self, array: &Array<Self>) -> Option<(usize, T)> {
+        array.as_slice().iter().copied().enumerate().find(|(_, value)| !value.is_finite())
+    }
+}

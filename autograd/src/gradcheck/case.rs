@@ -1,0 +1,99 @@
+//! A test case of an operation that can be rebuilt at another shape and on another backend.
+
+use std::fmt;
+use std::rc::Rc;
+
+use ndarray::ArrayD;
+
+use super::Samples;
+use crate::{Backend, Var};
+
+type Run<B> = Rc<dyn Fn(&[Var<B>]) -> Var<B>>;
+type Build<B> = Rc<dyn Fn(&[usize], &mut Samples) -> Option<Built<B>>>;
+
+/// One case of an operation: a shape, and a recipe that makes inputs and a computation for *any*
+/// shape, so that the checker can shrink a failure and a person can ask for a shape of their own.
+///
+/// Operations export `cases::<B>()`; the gradient check, the parity of backends and the parity of
+/// kernel variants all consume the same list.
+pub struct Case<B: Backend> {
+    op: &'static str,
+    label: String,
+    shape: Vec<usize>,
+    build: Build<B>,
+}
+
+/// Inputs and computation of a [`Case`] at one shape.
+pub struct Built<B: Backend> {
+    /// Name and value of each input; all of them are differentiated.
+    pub inputs: Vec<(&'static str, ArrayD<f64>)>,
+    /// The computation. Whole-number operands and constants are captured by it.
+    pub run: Run<B>,
+}
+
+impl<B: Backend> Built<B> {
+    /// Inputs under their names, and the computation on them.
+    pub fn new<const N: usize>(
+        inputs: [(&'static str, ArrayD<f64>); N],
+        run: impl Fn(&[Var<B>]) -> Var<B> + 'static,
+    ) -> Option<Self> {
+        Some(Built { inputs: inputs.into(), run: Rc::new(run) })
+    }
+}
+
+impl<B: Backend> Clone for Case<B> {
+    fn clone(&self) -> Self {
+        Case { label: self.label.clone(), shape: self.shape.clone(), build: Rc::clone(&self.build), ..*self }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Case<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}] {:?}", self.op, self.label, self.shape)
+    }
+}
+
+impl<B: Backend> Case<B> {
+    /// A case of `op` at `shape`. `build` returns `None` for a shape that the operation, with the
+    /// attributes of this case, cannot take (a kernel larger than the image, say).
+    ///
+    /// `label` tells the cases of one op apart: its attributes, in a few words.
+    pub fn new(
+        op: &'static str,
+        label: impl Into<String>,
+        shape: &[usize],
+        build: impl Fn(&[usize], &mut Samples) -> Option<Built<B>> + 'static,
+    ) -> Self {
+        Case { op, label: label.into(), shape: shape.to_vec(), build: Rc::new(build) }
+    }
+
+    /// The operation's name.
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// What sets this case apart from the others of its op.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The sizes that the inputs are made from.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The same case at another shape of the same rank; `None` where the rank differs or the
+    /// operation cannot take it.
+    pub fn at_shape(&self, shape: &[usize]) -> Option<Self> {
+        if shape.len() != self.shape.len() {
+            return None;
+        }
+        let case = Case { shape: shape.to_vec(), ..self.clone() };
+        case.build(0).map(|_| case)
+    }
+
+    /// Makes the inputs from a seed. The same case and seed give the same numbers on every backend.
+    pub fn build(&self, seed: u64) -> Option<Built<B>> {
+        (self.build)(&self.shape, &mut Samples::new(seed))
+    }
+}

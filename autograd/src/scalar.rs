@@ -1,0 +1,52 @@
+//! The two number types the engine computes in: `f32` to train, `f64` to check gradients.
+
+use std::fmt::{Debug, Display};
+use std::iter::Sum;
+
+use ndarray::{LinalgScalar, ScalarOperand};
+use num_traits::{Float, NumAssign};
+
+/// A floating-point number that every array, operation and kernel works on: [`f32`] or [`f64`].
+///
+/// All code is written once over this trait, so that a gradient check in `f64` covers the very
+/// source that trains in `f32`.
+pub trait Scalar:
+    Float + NumAssign + LinalgScalar + ScalarOperand + Sum + Default + Debug + Display + Send + Sync + 'static
+{
+    /// The type's name as it is written in messages and files: `"f32"` or `"f64"`.
+    const NAME: &'static str;
+
+    /// Rounds an `f64` to this type.
+    fn of(value: f64) -> Self;
+
+    /// Widens to `f64` (exact).
+    fn as_f64(self) -> f64;
+}
+
+impl Scalar for f32 {
+    const NAME: &'static str = "f32";
+
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+
+    #[inline(always)]
+    fn as_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Scalar for f64 {
+    const NAME: &'static str = "f64";
+
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn as_f64(self) -> f64 {
+        self
+    }
+}

@@ -1,0 +1,59 @@
+//! Rectified linear unit: `y = max(x, 0)`, elementwise on any shape.
+//!
+//! Source: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", ICML 2010.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, elementwise};
+
+/// Rectified linear unit.
+///
+/// # Formula
+/// `y = max(x, 0)`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = dy` where `x > 0`, else 0.
+///
+/// # Edge cases
+/// At the kink `x = 0` the derivative is the left one, 0. NaN stays NaN.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[-1.0, 0.0, 2.0]).into());
+/// assert_eq!(termwise_ops::relu(&x).value().as_slice(), [0.0, 0.0, 2.0]);
+/// ```
+pub fn relu<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
+    elementwise(Relu, x)
+}
+
+#[derive(Clone, Copy)]
+struct Relu;
+
+impl Elementwise for Relu {
+    const NAME: &'static str = "relu";
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        // Not T::max, which would turn NaN into 0.
+        if x < T::zero() { T::zero() } else { x }
+    }
+
+    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+        if x > T::zero() { T::one() } else { T::zero() }
+    }
+}
+
+/// Test cases: inputs at least 0.05 from the kink.
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |shape: &[usize]| {
+        Case::new("relu", "", shape, |shape, samples| {
+            Built::new([("x", samples.away_from(shape, &[0.0], 0.05))], |v| relu(&v[0]))
+        })
+    };
+    vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 4, 5]), case(&[0, 3])]
+}

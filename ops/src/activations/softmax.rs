@@ -1,0 +1,153 @@
+//! Softmax along one axis.
+//!
+//! `y_i = exp(x_i - max x) / sum_j exp(x_j - max x)`; subtracting the maximum changes nothing but keeps
+//! every exponential at most 1.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
+
+use crate::{par, shape};
+
+/// Softmax along `axis` (negative counts from the end).
+///
+/// # Formula
+/// `y_i = exp(x_i) / sum_j exp(x_j)`, `j` over the axis.
+///
+/// # Shapes
+/// `x` and `y`: any of rank at least 1, the same.
+///
+/// # Gradient
+/// `dx_i = y_i (dy_i - sum_j dy_j y_j)`
+///
+/// # Edge cases
+/// `-inf` gets weight 0. A slice that is `-inf` throughout gives NaN: there is no distribution over
+/// nothing. (Masked attention handles that case itself.)
+///
+/// # Panics
+/// If `axis` is out of range.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[0.0, 3f64.ln()]).into());
+/// let y = termwise_ops::softmax(&x, -1);
+/// assert!((y.value().as_slice()[1] - 0.75).abs() < 1e-15);
+/// ```
+#[track_caller]
+pub fn softmax<B: SoftmaxKernel>(x: &Var<B>, axis: isize) -> Var<B> {
+    let axis = shape::axis("softmax", axis, x.shape());
+    apply(Softmax { axis }, [x])
+}
+
+struct Softmax {
+    axis: usize,
+}
+
+impl<B: SoftmaxKernel> Op<B, 1> for Softmax {
+    type Saved = Array<B>;
+
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn forward(&self, [x]: [&Array<B>; 1]) -> (Array<B>, Self::Saved) {
+        let y = B::softmax_forward(x, self.axis);
+        (y.clone(), y)
+    }
+
+    fn backward(&self, y: &Self::Saved, grad_output: &Array<B>, _: [bool; 1]) -> [Option<Array<B>>; 1] {
+        // y = softmax(x)  =>  dx = y (dy - <dy, y>)
+        [Some(B::softmax_backward(y, grad_output, self.axis))]
+    }
+}
+
+/// Kernels of [`softmax`].
+pub trait SoftmaxKernel: Backend {
+    /// Softmax of `x` along `axis`.
+    fn softmax_forward(x: &Array<Self>, axis: usize) -> Array<Self>;
+
+    /// Gradient in `x` from the output `y` of forward.
+    fn softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self>;
+}
+
+impl<T: Scalar> SoftmaxKernel for Cpu<T> {
+    fn softmax_forward(x: &Array<Self>, axis: usize) -> Array<Self> {
+        let (_, len, inner) = shape::split_at_axis(x.shape(), axis);
+        let x_data = x.as_slice();
+        let mut y = x_data.to_vec();
+        par::for_each_chunk(&mut y, len * inner, len * inner * 16, |_, y| {
+            for j in 0..inner {
+                let max = y[j..].iter().step_by(inner).fold(T::neg_infinity(), |m, &v| m.max(v));
+                let mut sum = T::zero();
+                for v in y[j..].iter_mut().step_by(inner) {
+                    *v = (*v - max).exp();
+                    sum += *v;
+                }
+                for v in y[j..].iter_mut().step_by(inner) {
+                    *v /= sum;
+                }
+            }
+        });
+        Array::host(x.shape(), y)
+    }
+
+    fn softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self> {
+        let (_, len, inner) = shape::split_at_axis(y.shape(), axis);
+        let (y_data, g_data) = (y.as_slice(), grad_output.as_slice());
+        let mut grad = vec![T::zero(); y.len()];
+        par::for_each_chunk(&mut grad, len * inner, len * inner * 4, |o, grad| {
+            let start = o * len * inner;
+            for j in 0..inner {
+                let at = |i: usize| start + i * inner + j;
+                let dot: T = (0..len).map(|i| y_data[at(i)] * g_data[at(i)]).sum();
+                for i in 0..len {
+                    grad[i * inner + j] = y_data[at(i)] * (g_data[at(i)] - dot);
+                }
+            }
+        });
+        Array::host(y.shape(), grad)
+    }
+}
+
+/// Test cases of [`softmax`].
+pub fn cases<B: SoftmaxKernel>() -> Vec<Case<B>> {
+    let case = |axis: isize, scale: f64, shape: &[usize]| {
+        Case::new("softmax", format!("axis {axis}, scale {scale}"), shape, move |shape, samples| {
+            if axis >= shape.len() as isize || -axis > shape.len() as isize {
+                return None;
+            }
+            Built::new([("x", samples.normal(shape) * scale)], move |v| softmax(&v[0], axis))
+        })
+    };
+    vec![
+        case(-1, 1.0, &[1]),
+        case(-1, 1.0, &[4, 7]),
+        case(1, 2.0, &[2, 5, 3, 4]),
+        case(0, 1.0, &[6, 3]),
+        case(-1, 1.0, &[0, 3]),
+        case(-1, 100.0, &[3, 5]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use termwise_autograd::Tape;
+
+    use super::*;
+
+    #[test]
+    fn masked_and_huge_entries_stay_exact() {
+        let tape = Tape::new(Cpu::<f32>::new());
+        let x = [f32::NEG_INFINITY, 1e38, 1e38, -1e38];
+        let y = softmax(&tape.leaf(ndarray::arr1(&x).into()), 0);
+        assert_eq!(y.value().as_slice(), [0.0, 0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "softmax: axis 2 is out of range for shape [2, 3]")]
+    fn axis_out_of_range_names_the_shape() {
+        let tape = Tape::new(Cpu::<f32>::new());
+        softmax(&tape.leaf(Array::host(&[2, 3], vec![0.0; 6])), 2);
+    }
+}

@@ -1,0 +1,1 @@
+//! Optimisers and gradient clipping: arithmetic on parameters, outside the tape.
