@@ -23,14 +23,21 @@ pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
 
+pub mod metrics;
+
 pub mod norms;
+pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
 
 pub mod par;
 
+pub mod schedule;
+
 pub mod shape;
 
 pub mod spatial;
+
+mod sums;
 
 pub mod tensor;
