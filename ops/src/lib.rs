@@ -14,6 +14,8 @@ pub use activations::{relu, softmax};
 pub mod conv;
 pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
 
+pub mod broadcast;
+
 pub mod elementwise;
 
 pub mod gemm;
@@ -41,3 +43,8 @@ pub mod spatial;
 mod sums;
 
 pub mod tensor;
+pub use tensor::{
+    abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
+    mean, minimum, mul, narrow, neg, permute, pow, reshape, scale, slice, split, sqrt, square, sub, sum,
+    transpose, var,
+};
