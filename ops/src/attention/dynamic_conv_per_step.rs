@@ -40,20 +40,21 @@ use crate::par;
 /// ```
 #[track_caller]
 pub fn per_step_conv<B: PerStepConvKernel>(x: &Var<B>, weights: &Var<B>, padding_l: usize) -> Var<B> {
-    let geometry = StepGeometry::new("per_step_conv", x.shape(), weights.shape(), -(padding_l as isize));
-    apply(PerStepConv { geometry }, [x, weights])
+    per_step_conv_after("per_step_conv", x, weights, 0, padding_l)
 }
 
-/// [`per_step_conv`] where output `t` has its first tap on step `t + first_tap` of `x`, which may hold
-/// steps before the first output.
+/// [`per_step_conv`] whose outputs start at step `before` of `x`, for kernels (T - before, B, H, K), or
+/// one kernel (H, 1, K) for all.
 #[track_caller]
-pub(super) fn per_step_conv_from<B: PerStepConvKernel>(
-    op: &str,
+pub(super) fn per_step_conv_after<B: PerStepConvKernel>(
+    op: &'static str,
     x: &Var<B>,
     weights: &Var<B>,
-    first_tap: isize,
+    before: usize,
+    padding_l: usize,
 ) -> Var<B> {
-    apply(PerStepConv { geometry: StepGeometry::new(op, x.shape(), weights.shape(), first_tap) }, [x, weights])
+    let geometry = StepGeometry::new(op, x.shape(), weights.shape(), before, padding_l);
+    apply(PerStepConv { op, geometry }, [x, weights])
 }
 
 /// Sizes of a convolution of sequences.
@@ -79,35 +80,27 @@ pub struct StepGeometry {
 
 impl StepGeometry {
     #[track_caller]
-    pub(super) fn new(op: &str, x: &[usize], weights: &[usize], first_tap: isize) -> Self {
+    pub(super) fn new(op: &str, x: &[usize], weights: &[usize], before: usize, padding_l: usize) -> Self {
+        let first_tap = before as isize - padding_l as isize;
         let fitting = match (x, weights) {
-            (&[inputs, batch, channels], &[steps, b, heads, taps]) => Some(StepGeometry {
-                steps,
-                inputs,
-                batch,
-                channels,
-                heads,
-                taps,
-                first_tap,
-                shared: false,
-            })
-            .filter(|_| b == batch),
+            (&[inputs, batch, channels], &[steps, b, heads, taps])
+                if b == batch && steps + before == inputs =>
+            {
+                Some(StepGeometry { steps, inputs, batch, channels, heads, taps, first_tap, shared: false })
+            }
             (&[inputs, batch, channels], &[heads, 1, taps]) => {
-                Some(StepGeometry { steps: inputs, inputs, batch, channels, heads, taps, first_tap, shared: true })
+                let steps = inputs - before;
+                Some(StepGeometry { steps, inputs, batch, channels, heads, taps, first_tap, shared: true })
             }
             _ => None,
         };
-        match fitting {
-            Some(geometry)
-                if geometry.heads > 0 && geometry.taps > 0 && geometry.channels.is_multiple_of(geometry.heads) =>
-            {
-                geometry
-            }
-            _ => panic!(
-                "{op}: x must be (T, B, C) and the kernel (T, B, H, K) or (H, 1, K) with H dividing C; \
+        let whole = |g: &StepGeometry| g.heads > 0 && g.taps > 0 && g.channels.is_multiple_of(g.heads);
+        fitting.filter(whole).unwrap_or_else(|| {
+            panic!(
+                "{op}: x must be (T, B, C) and the kernel (T, B, H, K), or (H, 1, K) for all steps, with H dividing C; \
                  x is {x:?}, the kernel is {weights:?}"
-            ),
-        }
+            )
+        })
     }
 
     /// The step of the input under tap `tap` of output `step`, or `None` outside the sequence.
@@ -143,15 +136,16 @@ impl StepGeometry {
     }
 }
 
-pub(super) struct PerStepConv {
-    pub geometry: StepGeometry,
+struct PerStepConv {
+    op: &'static str,
+    geometry: StepGeometry,
 }
 
 impl<B: PerStepConvKernel> Op<B, 2> for PerStepConv {
     type Saved = (Array<B>, Array<B>);
 
     fn name(&self) -> &'static str {
-        if self.geometry.shared { "lightweight_conv" } else { "per_step_conv" }
+        self.op
     }
 
     fn forward(&self, [x, weights]: [&Array<B>; 2]) -> (Array<B>, Self::Saved) {
@@ -168,7 +162,9 @@ impl<B: PerStepConvKernel> Op<B, 2> for PerStepConv {
         [
             // y_t = sum_k w_tk x_{t+k}  =>  dx_s = sum_k w_{s-k,k} dy_{s-k}, dw_tk = <dy_t, x_{t+k}>
             needs[0].then(|| B::per_step_conv_backward_input(geometry, weights, grad_output)),
-            needs[1].then(|| B::per_step_conv_backward_weights(geometry, x, grad_output).reshape(weights.shape())),
+            needs[1].then(|| {
+                B::per_step_conv_backward_weights(geometry, x, grad_output).reshape(weights.shape())
+            }),
         ]
     }
 }

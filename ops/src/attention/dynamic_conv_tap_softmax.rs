@@ -3,7 +3,7 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
-use crate::SoftmaxKernel;
+use crate::activations::SoftmaxKernel;
 use crate::par;
 
 /// Softmax over the taps of a kernel that lie within the sequence; the others get weight 0.
@@ -87,7 +87,9 @@ pub fn cases<B: TapSoftmaxKernel>() -> Vec<Case<B>> {
         let label = format!("first tap {first_tap}, scale {scale}");
         Case::new("tap_softmax", label, &shape, move |shape, samples| {
             let inputs = *shape.first()?;
-            Built::new([("logits", samples.normal(shape) * scale)], move |v| tap_softmax(&v[0], first_tap, inputs))
+            Built::new([("logits", samples.normal(shape) * scale)], move |v| {
+                tap_softmax(&v[0], first_tap, inputs)
+            })
         })
     };
     vec![
