@@ -12,7 +12,9 @@ pub use attention::{
 };
 
 pub mod activations;
-pub use activations::{relu, softmax};
+pub use activations::{
+    gelu, gelu_tanh, glu, leaky_relu, log_softmax, masked_softmax, relu, sigmoid, silu, softmax, tanh,
+};
 
 pub mod conv;
 pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};

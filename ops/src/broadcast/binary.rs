@@ -3,7 +3,7 @@
 //! Each such operation is a file of its own that implements [`Binary`]; this file supplies the
 //! [`Op`] and the kernel for all of them.
 
-use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
+use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use super::{BroadcastKernel, common_shape, map};
 

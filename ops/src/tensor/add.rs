@@ -58,5 +58,5 @@ impl Binary for Add {
 
 /// Test cases of [`add`].
 pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
-    super::pair_cases("add", [Samples::normal, Samples::normal], |v| add(&v[0], &v[1]))
+    super::pairs::pair_cases("add", [Samples::normal, Samples::normal], |v| add(&v[0], &v[1]))
 }

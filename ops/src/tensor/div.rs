@@ -61,7 +61,9 @@ impl Binary for Div {
 
 /// Test cases of [`div`]: divisors at least 0.5 in magnitude.
 pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
-    super::pair_cases("div", [Samples::normal, |samples, shape| samples.away_from(shape, &[0.0], 0.5)], |v| {
-        div(&v[0], &v[1])
-    })
+    super::pairs::pair_cases(
+        "div",
+        [Samples::normal, |samples, shape| samples.away_from(shape, &[0.0], 0.5)],
+        |v| div(&v[0], &v[1]),
+    )
 }

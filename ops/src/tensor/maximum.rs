@@ -73,9 +73,11 @@ pub(super) fn share<T: Scalar>(wins: bool, ties: bool) -> T {
 
 /// Test cases of [`maximum`]: no two numbers closer than 0.02.
 pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
-    super::pair_cases("maximum", [Samples::distinct, |samples, shape| samples.distinct(shape) + 0.03], |v| {
-        maximum(&v[0], &v[1])
-    })
+    super::pairs::pair_cases(
+        "maximum",
+        [Samples::distinct, |samples, shape| samples.distinct(shape) + 0.03],
+        |v| maximum(&v[0], &v[1]),
+    )
 }
 
 #[cfg(test)]

@@ -63,9 +63,11 @@ impl Binary for Minimum {
 
 /// Test cases of [`minimum`]: no two numbers closer than 0.02.
 pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
-    super::pair_cases("minimum", [Samples::distinct, |samples, shape| samples.distinct(shape) + 0.03], |v| {
-        minimum(&v[0], &v[1])
-    })
+    super::pairs::pair_cases(
+        "minimum",
+        [Samples::distinct, |samples, shape| samples.distinct(shape) + 0.03],
+        |v| minimum(&v[0], &v[1]),
+    )
 }
 
 #[cfg(test)]

@@ -58,5 +58,5 @@ impl Binary for Mul {
 
 /// Test cases of [`mul`].
 pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
-    super::pair_cases("mul", [Samples::normal, Samples::normal], |v| mul(&v[0], &v[1]))
+    super::pairs::pair_cases("mul", [Samples::normal, Samples::normal], |v| mul(&v[0], &v[1]))
 }

@@ -1,8 +1,9 @@
 //! What the reductions over axes have in common: which axes, and the shapes that come of it.
 
-use termwise_autograd::gradcheck::{Built, Case, Samples};
+use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Backend, Var};
 
+use super::pairs::Sample;
 use crate::shape;
 
 /// The axes of one reduction, checked.
@@ -48,7 +49,7 @@ type Run<B> = fn(&Var<B>, Option<&[isize]>, bool) -> Var<B>;
 pub(super) fn cases<B: Backend>(
     op: &'static str,
     label: &'static str,
-    sample: fn(&mut Samples, &[usize]) -> ndarray::ArrayD<f64>,
+    sample: Sample,
     run: Run<B>,
 ) -> Vec<Case<B>> {
     let case = |axes: Option<&'static [isize]>, keepdim: bool, shape: &[usize]| {

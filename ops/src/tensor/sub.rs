@@ -59,5 +59,5 @@ impl Binary for Sub {
 
 /// Test cases of [`sub`].
 pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
-    super::pair_cases("sub", [Samples::normal, Samples::normal], |v| sub(&v[0], &v[1]))
+    super::pairs::pair_cases("sub", [Samples::normal, Samples::normal], |v| sub(&v[0], &v[1]))
 }
