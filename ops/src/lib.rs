@@ -24,6 +24,7 @@ pub mod losses;
 pub mod norms;
 
 pub mod optim;
+pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
 
 pub mod par;
 
