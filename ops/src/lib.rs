@@ -21,12 +21,16 @@ pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
 
+pub mod metrics;
+
 pub mod norms;
 
 pub mod optim;
 pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
 
 pub mod par;
+
+pub mod schedule;
 
 pub mod shape;
 
