@@ -1,1 +1,7 @@
-//! PLACEHOLDER
+//! Layers, models, training and checkpoints.
+
+pub mod checkpoint;
+mod init;
+pub mod probe;
+
+pub use init::Init;

@@ -6,11 +6,13 @@
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
 
 pub mod attention;
+pub use attention::{deform_conv1d, deform_conv2d, regular_conv};
 
 pub mod activations;
 pub use activations::{relu, softmax};
 
 pub mod conv;
+pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
 
 pub mod elementwise;
 
@@ -24,6 +26,7 @@ pub mod losses;
 pub mod metrics;
 
 pub mod norms;
+pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
 pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
@@ -35,5 +38,7 @@ pub mod schedule;
 pub mod shape;
 
 pub mod spatial;
+
+mod sums;
 
 pub mod tensor;

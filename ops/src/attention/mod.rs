@@ -1,12 +1,24 @@
 //! Every spatial attention mechanism, one file each.
 
 mod code;
+pub mod definition;
+pub mod deformable_conv;
+mod deformable_conv_1d;
+mod deformable_sampling;
+mod dual;
 mod geometry;
+pub mod regular_conv;
+mod settings;
 mod transformer;
+mod transformer_cases;
 mod transformer_cpu;
 
 pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
+pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv2d};
+pub use deformable_conv_1d::deform_conv1d;
 pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embedding};
+pub use regular_conv::regular_conv;
+pub use settings::{OffsetSign, Position, Preset, Scale, TransformerSettings};
 pub use transformer::{
     AttentionMaps, AttentionSpec, Operands, TransformerAttentionKernel, transformer_attention,
     transformer_attention_with_maps,
@@ -15,11 +27,11 @@ pub use transformer::{
 use termwise_autograd::gradcheck::Case;
 
 /// What a backend must offer for every operation in this folder.
-pub trait AttentionKernels: TransformerAttentionKernel {}
+pub trait AttentionKernels: TransformerAttentionKernel + DeformConvKernel {}
 
-impl<B> AttentionKernels for B where B: TransformerAttentionKernel {}
+impl<B> AttentionKernels for B where B: TransformerAttentionKernel + DeformConvKernel {}
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
-    Vec::new()
+    transformer_cases::cases()
 }

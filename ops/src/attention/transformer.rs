@@ -62,7 +62,7 @@ pub struct AttentionMaps<B: Backend> {
 ///
 /// # Formula
 /// `o_q = sum_k softmax_k(c (b1 E1 + b2 E2 + b3 E3 + b4 E4)) V_k` for each head, the terms as in the
-/// [module documentation](self).
+/// module documentation.
 ///
 /// # Shapes
 /// Operands as in [`Operands`]; the output is `(N, Q, M d_v)`. The number of queries and keys is that

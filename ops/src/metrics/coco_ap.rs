@@ -1,8 +1,8 @@
 //! Average precision and recall of a detector by the rules of COCO, for boxes.
 //!
 //! For every class, detections of all pictures are taken by descending score; at each IoU
-//! threshold of .50, .55 .. .95 each is a hit, a miss, or is ignored ([`matching`]). Precision,
-//! made monotone, is read at the 101 recalls 0, .01 .. 1 ([`curve`]). AP is its mean over
+//! threshold of .50, .55 .. .95 each is a hit, a miss, or is ignored. Precision,
+//! made monotone, is read at the 101 recalls 0, .01 .. 1. AP is its mean over
 //! recalls, thresholds and classes; AR is the mean of the highest recall. The figures for small,
 //! medium and large objects ignore all others.
 //!
@@ -267,28 +267,35 @@ fn check(ground_truth: &CocoGroundTruth, detections: &[CocoDetection]) -> Result
     Ok(())
 }
 
+/// The objects and detections of one class in one picture, in file order.
+#[derive(Default)]
+struct Group<'a> {
+    objects: Vec<&'a CocoAnnotation>,
+    detections: Vec<&'a CocoDetection>,
+}
+
 /// For each class listed, by ascending id: the pictures that have something of it, by ascending id.
-fn group_by_class<'a>(
-    ground_truth: &'a CocoGroundTruth,
-    detections: &'a [CocoDetection],
+fn group_by_class(
+    ground_truth: &CocoGroundTruth,
+    detections: &[CocoDetection],
 ) -> BTreeMap<i64, Vec<ImageClass>> {
     let image_ids: BTreeSet<i64> = ground_truth.images.iter().map(|image| image.id).collect();
-    let mut classes: BTreeMap<i64, BTreeMap<i64, (Vec<&'a CocoAnnotation>, Vec<&'a CocoDetection>)>> =
+    let mut classes: BTreeMap<i64, BTreeMap<i64, Group>> =
         ground_truth.categories.iter().map(|category| (category.id, BTreeMap::new())).collect();
     for annotation in &ground_truth.annotations {
         if let Some(images) = classes.get_mut(&annotation.category_id)
             && image_ids.contains(&annotation.image_id)
         {
-            images.entry(annotation.image_id).or_default().0.push(annotation);
+            images.entry(annotation.image_id).or_default().objects.push(annotation);
         }
     }
     for detection in detections {
         if let Some(images) = classes.get_mut(&detection.category_id) {
-            images.entry(detection.image_id).or_default().1.push(detection);
+            images.entry(detection.image_id).or_default().detections.push(detection);
         }
     }
-    let prepare = |images: BTreeMap<i64, (Vec<_>, Vec<_>)>| {
-        images.into_values().map(|(objects, detections)| ImageClass::new(&objects, &detections)).collect()
+    let prepare = |images: BTreeMap<i64, Group>| {
+        images.values().map(|group| ImageClass::new(&group.objects, &group.detections)).collect()
     };
     classes.into_iter().map(|(id, images)| (id, prepare(images))).collect()
 }

@@ -57,7 +57,7 @@ fn precision_and_recall(outcomes: impl Iterator<Item = Outcome>, num_objects: us
         precisions[i - 1] = f64::max(precisions[i - 1], precisions[i]);
     }
     let read = |point: usize| {
-        // As a product: .07 and 7 * .01 differ in the last bit, and a recall may lie on a point.
+        // As a product: .57 and 57 * .01 differ in the last bit, and a recall may lie on a point.
         let wanted = if point == NUM_RECALLS - 1 { 1.0 } else { point as f64 * 0.01 };
         let first = recalls.partition_point(|&recall| recall < wanted);
         precisions.get(first).copied().unwrap_or(0.0)
