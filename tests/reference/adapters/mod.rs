@@ -1,7 +1,9 @@
 //! One adapter per operation: attributes and tensors of a case in, calls of the public API out.
 
 mod activations;
+mod conv;
 mod metrics;
+mod norms;
 mod training;
 
 use std::collections::BTreeMap;
@@ -40,7 +42,8 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 3] = [activations::table(), metrics::table(), training::table()];
+    let groups: [Table<T>; 5] =
+        [activations::table(), norms::table(), conv::table(), metrics::table(), training::table()];
     let mut table = BTreeMap::new();
     for (op, adapter) in groups.into_iter().flatten() {
         assert!(table.insert(op, adapter).is_none(), "two adapters for {op}");
