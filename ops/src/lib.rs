@@ -9,10 +9,14 @@ pub mod attention;
 pub use attention::{deform_conv1d, deform_conv2d, regular_conv};
 
 pub mod activations;
-pub use activations::{relu, softmax};
+pub use activations::{
+    gelu, gelu_tanh, glu, leaky_relu, log_softmax, masked_softmax, relu, sigmoid, silu, softmax, tanh,
+};
 
 pub mod conv;
 pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
+
+pub mod broadcast;
 
 pub mod elementwise;
 
@@ -42,3 +46,8 @@ pub mod spatial;
 mod sums;
 
 pub mod tensor;
+pub use tensor::{
+    abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
+    mean, minimum, mul, narrow, neg, permute, pow, reshape, scale, slice, split, sqrt, square, sub, sum,
+    transpose, var,
+};
