@@ -4,6 +4,7 @@ mod activations;
 mod conv;
 mod metrics;
 mod norms;
+mod tensor;
 mod training;
 
 use std::collections::BTreeMap;
@@ -42,8 +43,14 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 5] =
-        [activations::table(), norms::table(), conv::table(), metrics::table(), training::table()];
+    let groups: [Table<T>; 6] = [
+        tensor::table(),
+        activations::table(),
+        norms::table(),
+        conv::table(),
+        metrics::table(),
+        training::table(),
+    ];
     let mut table = BTreeMap::new();
     for (op, adapter) in groups.into_iter().flatten() {
         assert!(table.insert(op, adapter).is_none(), "two adapters for {op}");
