@@ -6,7 +6,10 @@
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
 
 pub mod attention;
-pub use attention::{deform_conv1d, deform_conv2d, regular_conv};
+pub use attention::{
+    DynamicConvOptions, DynamicConvState, deform_conv1d, deform_conv2d, dynamic_conv, dynamic_conv_2d,
+    lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
+};
 
 pub mod activations;
 pub use activations::{
