@@ -6,11 +6,20 @@
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
 
 pub mod attention;
+pub use attention::{
+    DynamicConvOptions, DynamicConvState, deform_conv1d, deform_conv2d, dynamic_conv, dynamic_conv_2d,
+    lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
+};
 
 pub mod activations;
-pub use activations::{relu, softmax};
+pub use activations::{
+    gelu, gelu_tanh, glu, leaky_relu, log_softmax, masked_softmax, relu, sigmoid, silu, softmax, tanh,
+};
 
 pub mod conv;
+pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
+
+pub mod broadcast;
 
 pub mod elementwise;
 
@@ -21,14 +30,27 @@ pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
 
+pub mod metrics;
+
 pub mod norms;
+pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
+pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
 
 pub mod par;
+
+pub mod schedule;
 
 pub mod shape;
 
 pub mod spatial;
 
+mod sums;
+
 pub mod tensor;
+pub use tensor::{
+    abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
+    mean, minimum, mul, narrow, neg, permute, pow, reshape, scale, slice, split, sqrt, square, sub, sum,
+    transpose, var,
+};
