@@ -6,6 +6,10 @@
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
 
 pub mod attention;
+pub use attention::{
+    DynamicConvOptions, DynamicConvState, deform_conv1d, deform_conv2d, dynamic_conv, dynamic_conv_2d,
+    lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
+};
 
 pub mod activations;
 pub use activations::{
@@ -13,6 +17,7 @@ pub use activations::{
 };
 
 pub mod conv;
+pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
 
 pub mod broadcast;
 
@@ -25,15 +30,23 @@ pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
 
+pub mod metrics;
+
 pub mod norms;
+pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
+pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
 
 pub mod par;
+
+pub mod schedule;
 
 pub mod shape;
 
 pub mod spatial;
+
+mod sums;
 
 pub mod tensor;
 pub use tensor::{

@@ -1,14 +1,61 @@
 //! Every spatial attention mechanism, one file each.
 
-use termwise_autograd::Backend;
+mod attend;
+mod code;
+pub mod definition;
+pub mod deformable_conv;
+mod deformable_conv_1d;
+mod deformable_sampling;
+mod dual;
+pub mod dynamic_conv;
+pub mod dynamic_conv_2d;
+mod dynamic_conv_per_position;
+mod dynamic_conv_per_step;
+mod dynamic_conv_state;
+mod dynamic_conv_tap_softmax;
+mod geometry;
+mod lightweight_conv;
+pub mod regular_conv;
+mod settings;
+mod transformer;
+mod transformer_cases;
+mod transformer_cpu;
+
+pub use attend::{
+    AttendKernels, Projections, attention_1d, attention_1d_with_maps, attention_2d, attention_2d_with_maps,
+};
+pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
+pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv2d};
+pub use deformable_conv_1d::deform_conv1d;
+pub use dynamic_conv::{DynamicConvKernels, DynamicConvOptions, dynamic_conv};
+pub use dynamic_conv_2d::{DynamicConv2dKernels, dynamic_conv_2d};
+pub use dynamic_conv_per_position::{PerPositionConvKernel, PositionGeometry, per_position_conv2d};
+pub use dynamic_conv_per_step::{PerStepConvKernel, StepGeometry, per_step_conv};
+pub use dynamic_conv_state::DynamicConvState;
+pub use dynamic_conv_tap_softmax::TapSoftmaxKernel;
+pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embedding};
+pub use lightweight_conv::lightweight_conv;
+pub use regular_conv::regular_conv;
+pub use settings::{OffsetSign, Position, Preset, Scale, TransformerSettings};
+pub use transformer::{
+    AttentionMaps, AttentionSpec, Operands, TransformerAttentionKernel, transformer_attention,
+    transformer_attention_with_maps,
+};
+
 use termwise_autograd::gradcheck::Case;
 
 /// What a backend must offer for every operation in this folder.
-pub trait AttentionKernels: Backend {}
+pub trait AttentionKernels:
+    TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels
+{
+}
 
-impl<B> AttentionKernels for B where B: Backend {}
+impl<B> AttentionKernels for B where
+    B: TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels
+{
+}
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
-    Vec::new()
+    transformer_cases::cases()
 }

@@ -1,14 +1,24 @@
 //! Convolutions in the ordinary sense, one file each.
 
-use termwise_autograd::Backend;
-use termwise_autograd::gradcheck::Case;
+mod cases;
+mod conv1d;
+mod conv2d;
+mod conv_transpose2d;
+mod depthwise;
+mod geometry;
+pub(crate) mod lowering;
+mod patches;
+#[cfg(test)]
+mod tests;
+pub(crate) mod vector;
+
+pub use cases::cases;
+pub use conv_transpose2d::conv_transpose2d;
+pub use conv1d::{Conv1dOptions, conv1d};
+pub use conv2d::{Conv2dKernel, conv2d};
+pub use geometry::{Conv2dOptions, ConvGeometry, IntoPair, Window};
 
 /// What a backend must offer for every operation in this folder.
-pub trait ConvKernels: Backend {}
+pub trait ConvKernels: Conv2dKernel {}
 
-impl<B> ConvKernels for B where B: Backend {}
-
-/// Test cases of every operation in this folder.
-pub fn cases<B: ConvKernels>() -> Vec<Case<B>> {
-    Vec::new()
-}
+impl<B> ConvKernels for B where B: Conv2dKernel {}

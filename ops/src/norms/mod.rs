@@ -1,14 +1,41 @@
 //! Normalisations, one file each.
 
-use termwise_autograd::Backend;
+mod batch_norm;
+#[cfg(test)]
+mod batch_norm_tests;
+mod group_norm;
+mod layer_norm;
+mod statistics;
+
+pub use batch_norm::{BatchNormKernel, BatchStatistics, batch_norm_eval, batch_norm_train};
+pub use group_norm::{GroupNormKernel, group_norm};
+pub use layer_norm::{LayerNormKernel, layer_norm};
+
 use termwise_autograd::gradcheck::Case;
+use termwise_autograd::{Array, Cpu, Scalar};
 
 /// What a backend must offer for every operation in this folder.
-pub trait NormKernels: Backend {}
+pub trait NormKernels: BatchNormKernel + GroupNormKernel + LayerNormKernel {}
 
-impl<B> NormKernels for B where B: Backend {}
+impl<B> NormKernels for B where B: BatchNormKernel + GroupNormKernel + LayerNormKernel {}
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: NormKernels>() -> Vec<Case<B>> {
-    Vec::new()
+    [batch_norm::cases::<B>(), layer_norm::cases::<B>(), group_norm::cases::<B>()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Panics where an operand that is given does not have the shape it must have beside `x`.
+#[track_caller]
+fn check_affine(op: &str, x: &[usize], name: &str, found: Option<&[usize]>, expected: &[usize]) {
+    if let Some(found) = found {
+        assert!(found == expected, "{op}: {name} must be {expected:?} for x {x:?}, its shape is {found:?}");
+    }
+}
+
+/// Element `i` of a weight, 1 where there is none.
+fn factor<T: Scalar>(weight: Option<&Array<Cpu<T>>>, i: usize) -> T {
+    weight.map_or(T::one(), |weight| weight.as_slice()[i])
 }

@@ -1,0 +1,110 @@
+//! Reading whole files, and writing them whole or not at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::DataError;
+
+/// The bytes of a file. `field` is its role, for the error.
+pub(crate) fn read_bytes(path: &Path, field: &'static str) -> Result<Vec<u8>, DataError> {
+    let missing = |found| DataError::Missing { path: path.to_owned(), field, expected: "a file", found };
+    if path.is_dir() {
+        return Err(missing("a folder"));
+    }
+    fs::read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => missing("nothing there"),
+        _ => DataError::Unreadable { path: path.to_owned(), field, source },
+    })
+}
+
+/// The text of a file, without a byte order mark.
+pub(crate) fn read_text(path: &Path, field: &'static str) -> Result<String, DataError> {
+    let text = String::from_utf8(read_bytes(path, field)?).map_err(|error| DataError::Content {
+        path: path.to_owned(),
+        field,
+        expected: "UTF-8 text".to_owned(),
+        found: format!("another byte at offset {}", error.utf8_error().valid_up_to()),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Writes a file whole or not at all: under a temporary name in the same folder, then renamed.
+///
+/// A reader sees the old file or the new one, never a part. The folder is not created.
+///
+/// # Errors
+/// [`DataError::Unwritable`] with the step that failed; no temporary file is left.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let error = |action, source| DataError::Unwritable { path: path.to_owned(), action, source };
+    let temporary = temporary_name(path).map_err(|source| error("name a file", source))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .map_err(|source| error("create a file in its folder", source))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file); // before the rename: an open file cannot be renamed everywhere
+    let result = written.map_err(|source| error("write it", source)).and_then(|()| {
+        fs::rename(&temporary, path).map_err(|source| error("rename a temporary file to it", source))
+    });
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary); // the first error is the one to report
+    }
+    result
+}
+
+/// A name in the same folder that no other writer uses.
+fn temporary_name(path: &Path) -> io::Result<PathBuf> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path without a name"))?;
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = format!(".{}.{}.{count}.tmp", name.to_string_lossy(), std::process::id());
+    Ok(path.with_file_name(temporary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        write_atomically(&path, b"the first and longer content").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(entries(folder.path()), ["a.bin"]);
+    }
+
+    #[test]
+    fn a_failed_write_is_one_line_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("absent/a.bin");
+        let error = write_atomically(&absent, b"x").unwrap_err().to_string();
+        assert!(
+            error.contains("absent/a.bin: output file: expected to create a file in its folder"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1);
+
+        // A folder with content stands in the way: the rename fails after the temporary file was written.
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        fs::write(taken.join("inside"), b"kept").unwrap();
+        let error = write_atomically(&taken, b"x").unwrap_err().to_string();
+        assert!(error.contains("expected to rename a temporary file to it"), "{error}");
+        assert_eq!(entries(folder.path()), ["taken"]);
+        assert_eq!(fs::read(taken.join("inside")).unwrap(), b"kept");
+    }
+}

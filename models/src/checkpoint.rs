@@ -1,0 +1,271 @@
+//! Checkpoints: the parameters of a module as a safetensors file that PyTorch and NumPy open too.
+//!
+//! The file's metadata carries `architecture`, a JSON object that says how to build the module again,
+//! so that a checkpoint can be loaded without being told what it is.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use termwise_autograd::{Array, Backend, Module, Param, Scalar};
+
+/// What the metadata's `format` says.
+const FORMAT: &str = "termwise-1";
+
+/// Why a checkpoint could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file or its folder cannot be read or written.
+    #[error("{}: {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The file is not a safetensors file of this program.
+    #[error("{}: field {field}: expected {expected}, found {found}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field or tensor.
+        field: String,
+        /// What was expected there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+impl CheckpointError {
+    fn field(path: &Path, field: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        CheckpointError::Field { path: path.to_owned(), field: field.into(), expected, found }
+    }
+}
+
+/// Writes all parameters and buffers of `module` as `f32`, with `architecture` in the metadata.
+///
+/// The file appears whole or not at all: it is written under a temporary name, synced and renamed.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save<B: Backend>(
+    path: &Path,
+    architecture: &impl Serialize,
+    module: &dyn Module<B>,
+) -> Result<(), CheckpointError> {
+    let mut tensors = Vec::new();
+    for (name, param) in module.parameters() {
+        let values = param.value().to_ndarray();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| (v.as_f64() as f32).to_le_bytes()).collect();
+        tensors.push((name, values.shape().to_vec(), bytes));
+    }
+    let views: Vec<(&str, TensorView)> = tensors
+        .iter()
+        .map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes an element");
+            (name.as_str(), view)
+        })
+        .collect();
+    let architecture = serde_json::to_string(architecture).expect("an architecture is plain data");
+    let metadata =
+        HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("architecture".to_owned(), architecture)]);
+    let bytes = safetensors::serialize(views, Some(metadata)).expect("names are unique and views are whole");
+    write_atomically(path, &bytes)
+}
+
+/// Writes a file under a temporary name beside `path`, syncs it and renames it over `path`.
+///
+/// # Errors
+/// If any step fails; nothing is left behind then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    write().map_err(|source| {
+        // The write failed; that the partial file may not be removable either changes nothing.
+        let _ = fs::remove_file(&partial);
+        CheckpointError::Io { path: path.to_owned(), action: "cannot write", source }
+    })
+}
+
+/// A checkpoint read into memory.
+pub struct Checkpoint {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    architecture: String,
+}
+
+impl Checkpoint {
+    /// Reads a file and checks that it is a whole checkpoint of this program.
+    ///
+    /// # Errors
+    /// If it cannot be read, is truncated, or is a safetensors file from elsewhere.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let bytes = fs::read(path).map_err(|source| CheckpointError::Io {
+            path: path.to_owned(),
+            action: "cannot read",
+            source,
+        })?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes)
+            .and_then(|header| SafeTensors::deserialize(&bytes).map(|_| header))
+            .map_err(|e| CheckpointError::field(path, "header", "a whole safetensors file", e))?;
+        let field = |name: &str| metadata.metadata().as_ref().and_then(|m| m.get(name)).cloned();
+        match field("format") {
+            Some(format) if format == FORMAT => {}
+            found => {
+                let found = found.unwrap_or_else(|| "nothing".to_owned());
+                return Err(CheckpointError::field(path, "format", FORMAT, found));
+            }
+        }
+        let architecture = field("architecture")
+            .ok_or_else(|| CheckpointError::field(path, "architecture", "a JSON object", "nothing"))?;
+        Ok(Checkpoint { path: path.to_owned(), bytes, architecture })
+    }
+
+    /// How to build the module.
+    ///
+    /// # Errors
+    /// If the architecture is of another kind of model.
+    pub fn architecture<A: DeserializeOwned>(&self) -> Result<A, CheckpointError> {
+        serde_json::from_str(&self.architecture).map_err(|e| {
+            CheckpointError::field(
+                &self.path,
+                "architecture",
+                format!("what {} reads ({e})", kind::<A>()),
+                &self.architecture,
+            )
+        })
+    }
+
+    /// Fills the parameters of `module`; every one of them must be there in its shape, and nothing else.
+    ///
+    /// # Errors
+    /// Naming the first tensor that is missing, has another shape or type, or belongs to no parameter;
+    /// the module is then unchanged.
+    pub fn load<B: Backend>(&self, module: &dyn Module<B>) -> Result<(), CheckpointError> {
+        let tensors = SafeTensors::deserialize(&self.bytes).expect("checked when it was read");
+        let parameters = module.parameters();
+        let mut values = Vec::with_capacity(parameters.len());
+        for (name, param) in &parameters {
+            values.push(self.tensor(&tensors, name, param)?);
+        }
+        if let Some(name) =
+            tensors.names().into_iter().find(|name| parameters.iter().all(|(own, _)| own != name))
+        {
+            return Err(CheckpointError::field(
+                &self.path,
+                name,
+                "no such tensor in this architecture",
+                "one",
+            ));
+        }
+        for ((_, param), value) in parameters.iter().zip(values) {
+            param.set(value);
+        }
+        Ok(())
+    }
+
+    fn tensor<B: Backend>(
+        &self,
+        tensors: &SafeTensors,
+        name: &str,
+        param: &Param<B>,
+    ) -> Result<Array<B>, CheckpointError> {
+        let shape = param.shape();
+        let expected = format!("F32 {shape:?}");
+        let tensor = tensors
+            .tensor(name)
+            .map_err(|_| CheckpointError::field(&self.path, name, &expected, "no such tensor"))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+            let found = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+            return Err(CheckpointError::field(&self.path, name, expected, found));
+        }
+        let values = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let values = values.map(|v| B::Scalar::of(f64::from(v))).collect();
+        Ok(Array::from_vec(param.value().backend(), &shape, values))
+    }
+}
+
+fn kind<A>() -> &'static str {
+    std::any::type_name::<A>().rsplit("::").next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use termwise_autograd::{Cpu, Parameters};
+
+    use super::*;
+    use crate::Init;
+
+    struct Pair(Param<Cpu<f32>>, Param<Cpu<f32>>);
+
+    impl Module<Cpu<f32>> for Pair {
+        fn visit<'a>(&'a self, parameters: &mut Parameters<'a, Cpu<f32>>) {
+            parameters.param("first", &self.0);
+            parameters.param("second", &self.1);
+        }
+    }
+
+    fn pair(seed: u64, shape: &[usize]) -> Pair {
+        let mut init = Init::new(Cpu::new(), seed);
+        Pair(init.normal(shape, 1.0), init.buffer(&[2], seed as f64))
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let (saved, loaded) = (pair(1, &[2, 3]), pair(2, &[2, 3]));
+        save(&path, &"pair", &saved).unwrap();
+        let checkpoint = Checkpoint::read(&path).unwrap();
+        assert_eq!(checkpoint.architecture::<String>().unwrap(), "pair");
+        checkpoint.load(&loaded).unwrap();
+        assert_eq!(loaded.0.value().as_slice(), saved.0.value().as_slice());
+        assert_eq!(loaded.1.value().as_slice(), [1.0, 1.0]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file is left");
+    }
+
+    #[test]
+    fn another_architecture_a_truncated_file_and_a_stranger_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        save(&path, &"pair", &pair(1, &[2, 3])).unwrap();
+        let other = pair(2, &[3, 2]);
+        let before = other.0.value();
+        let error = Checkpoint::read(&path).unwrap().load(&other).unwrap_err().to_string();
+        assert!(error.ends_with("field first: expected F32 [3, 2], found F32 [2, 3]"), "{error}");
+        assert_eq!(other.0.value().as_slice(), before.as_slice());
+
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let error = Checkpoint::read(&path).err().unwrap().to_string();
+        assert!(error.contains("expected a whole safetensors file"), "{error}");
+
+        fs::write(&path, safetensors::serialize(Vec::<(&str, TensorView)>::new(), None).unwrap()).unwrap();
+        let error = Checkpoint::read(&path).err().unwrap().to_string();
+        assert!(error.ends_with("field format: expected termwise-1, found nothing"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_one_error_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent").join("a.safetensors");
+        let error = save(&path, &"pair", &pair(1, &[1])).unwrap_err().to_string();
+        assert!(error.contains("absent/a.safetensors: cannot write"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

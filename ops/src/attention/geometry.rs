@@ -1,0 +1,235 @@
+//! Where queries and keys lie, which keys a query may look at, and how an offset is embedded.
+
+use ndarray::{Array2, ArrayD};
+
+/// Rows of a table of relative positions: the pair (query `q`, key `k`) reads row
+/// `key[k] + shift - query[q]`.
+///
+/// A table holds one row per *distinct* offset, of which there are far fewer than pairs: `2 N - 1`
+/// for a sequence of `N`, `2 W - 1` and `2 H - 1` for an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelativeIndex {
+    /// Position of each query along the table's direction.
+    pub query: Vec<usize>,
+    /// Position of each key.
+    pub key: Vec<usize>,
+    /// Largest query position: makes every row number non-negative.
+    pub shift: usize,
+    /// Number of rows of the table.
+    pub rows: usize,
+}
+
+impl RelativeIndex {
+    fn new(query: Vec<usize>, key: Vec<usize>) -> Self {
+        let shift = query.iter().copied().max().unwrap_or(0);
+        let rows = key.iter().copied().max().unwrap_or(0) + shift + 1;
+        RelativeIndex { query, key, shift, rows }
+    }
+
+    /// Row of the pair.
+    #[inline]
+    pub fn row(&self, q: usize, k: usize) -> usize {
+        self.key[k] + self.shift - self.query[q]
+    }
+
+    /// Offset key minus query of each row, in the units of the positions.
+    pub fn offsets(&self) -> impl Iterator<Item = i64> + '_ {
+        (0..self.rows).map(|row| row as i64 - self.shift as i64)
+    }
+}
+
+/// The lattice on which queries and keys lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lattice {
+    /// Two sequences that share their origin.
+    Sequence {
+        /// Number of queries.
+        queries: usize,
+        /// Number of keys.
+        keys: usize,
+    },
+    /// One image of `height` by `width`; queries and keys are every `query_stride`-th and
+    /// `key_stride`-th row and column of it, flattened row by row.
+    Image {
+        /// Height of the image in pixels.
+        height: usize,
+        /// Width of the image in pixels.
+        width: usize,
+        /// Every how many pixels there is a query.
+        query_stride: usize,
+        /// Every how many pixels there is a key.
+        key_stride: usize,
+    },
+}
+
+impl Lattice {
+    /// Position `(y, x)` in pixels of each query; `y` is 0 on a sequence.
+    pub fn queries(&self) -> Vec<(usize, usize)> {
+        match *self {
+            Lattice::Sequence { queries, .. } => (0..queries).map(|x| (0, x)).collect(),
+            Lattice::Image { height, width, query_stride, .. } => grid(height, width, query_stride),
+        }
+    }
+
+    /// Position `(y, x)` in pixels of each key.
+    pub fn keys(&self) -> Vec<(usize, usize)> {
+        match *self {
+            Lattice::Sequence { keys, .. } => (0..keys).map(|x| (0, x)).collect(),
+            Lattice::Image { height, width, key_stride, .. } => grid(height, width, key_stride),
+        }
+    }
+
+    /// Stride from one query to the next, in pixels.
+    fn query_stride(&self) -> usize {
+        match *self {
+            Lattice::Sequence { .. } => 1,
+            Lattice::Image { query_stride, .. } => query_stride,
+        }
+    }
+
+    /// The index into a table of x-offsets.
+    pub fn x_index(&self) -> RelativeIndex {
+        let x = |points: Vec<(usize, usize)>| points.into_iter().map(|(_, x)| x).collect();
+        RelativeIndex::new(x(self.queries()), x(self.keys()))
+    }
+
+    /// The index into a table of y-offsets.
+    pub fn y_index(&self) -> RelativeIndex {
+        let y = |points: Vec<(usize, usize)>| points.into_iter().map(|(y, _)| y).collect();
+        RelativeIndex::new(y(self.queries()), y(self.keys()))
+    }
+
+    /// The index into one table over all pairs of a y-offset and an x-offset, row-major in `(y, x)`.
+    pub fn joint_index(&self) -> RelativeIndex {
+        let (x, y) = (self.x_index(), self.y_index());
+        // (dy + sy) * rows_x + (dx + sx) is again a key part plus a shift minus a query part.
+        let flat = |y: &[usize], xs: &[usize]| y.iter().zip(xs).map(|(y, xv)| y * x.rows + xv).collect();
+        RelativeIndex {
+            query: flat(&y.query, &x.query),
+            key: flat(&y.key, &x.key),
+            shift: y.shift * x.rows + x.shift,
+            rows: y.rows * x.rows,
+        }
+    }
+}
+
+fn grid(height: usize, width: usize, stride: usize) -> Vec<(usize, usize)> {
+    let rows = (0..height).step_by(stride);
+    rows.flat_map(|y| (0..width).step_by(stride).map(move |x| (y, x))).collect()
+}
+
+/// A limit on how far a query looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// `|dy| <= radius` and `|dx| <= radius`, in pixels of the image (or positions of the sequence).
+    Symmetric(usize),
+    /// The window of mmcv's `spatial_range`, reproduced for loading its weights: one further down and
+    /// to the right (`radius + 1`), and the query's row and column are *not* scaled by its stride.
+    Mmcv(usize),
+}
+
+/// The keys `Omega_q` that each query may look at. The default is all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Visibility {
+    /// A query sees no key after itself.
+    pub causal: bool,
+    /// A limit on the distance.
+    pub range: Option<Range>,
+    /// `(N, keys)`: true where the key is padding and nobody may look at it.
+    pub key_padding: Option<Array2<bool>>,
+}
+
+impl Visibility {
+    /// `(queries, keys)` mask, true where the key is hidden by position; `None` where none is.
+    pub fn hidden(&self, lattice: &Lattice) -> Option<Array2<bool>> {
+        if !self.causal && self.range.is_none() {
+            return None;
+        }
+        let (queries, keys) = (lattice.queries(), lattice.keys());
+        let stride = lattice.query_stride();
+        Some(Array2::from_shape_fn((queries.len(), keys.len()), |(q, k)| {
+            let ((qy, qx), (ky, kx)) = (queries[q], keys[k]);
+            let out_of_range = match self.range {
+                None => false,
+                Some(Range::Symmetric(r)) => qy.abs_diff(ky) > r || qx.abs_diff(kx) > r,
+                // floor((y - r) / s) <= ky / s <= floor((y + r + 1) / s), with y in units of queries.
+                Some(Range::Mmcv(r)) => {
+                    let outside = |q: usize, k: usize, step: usize| {
+                        let (y, i) = (q / stride, k / step);
+                        i < y.saturating_sub(r) / step || i > (y + r + 1) / step
+                    };
+                    let step = match *lattice {
+                        Lattice::Image { key_stride, .. } => key_stride,
+                        Lattice::Sequence { .. } => 1,
+                    };
+                    outside(qy, ky, step) || outside(qx, kx, step)
+                }
+            };
+            out_of_range || (self.causal && (ky, kx) > (qy, qx))
+        }))
+    }
+}
+
+/// Sinusoidal embedding of offsets: `[sin(o w_0) .. sin(o w_{n-1}) | cos(o w_0) .. cos(o w_{n-1})]`
+/// with `n = dim / 2` and `w_i = wavelength^(-2 i / dim)`; sines first, not interleaved.
+///
+/// Returns `(offsets, dim)`.
+///
+/// # Panics
+/// If `dim` is odd.
+#[track_caller]
+pub fn sinusoidal_embedding(offsets: &[f64], dim: usize, wavelength: f64) -> ArrayD<f64> {
+    assert!(dim.is_multiple_of(2), "sinusoidal_embedding: the dimension must be even, it is {dim}");
+    let half = dim / 2;
+    Array2::from_shape_fn((offsets.len(), dim), |(row, i)| {
+        let frequency = wavelength.powf(-2.0 * (i % half) as f64 / dim as f64);
+        let angle = offsets[row] * frequency;
+        if i < half { angle.sin() } else { angle.cos() }
+    })
+    .into_dyn()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_table_is_the_offset_of_the_pair() {
+        let lattice = Lattice::Image { height: 5, width: 7, query_stride: 2, key_stride: 3 };
+        let (x, y, joint) = (lattice.x_index(), lattice.y_index(), lattice.joint_index());
+        let (dx, dy): (Vec<i64>, Vec<i64>) = (x.offsets().collect(), y.offsets().collect());
+        for (q, (qy, qx)) in lattice.queries().into_iter().enumerate() {
+            for (k, (ky, kx)) in lattice.keys().into_iter().enumerate() {
+                assert_eq!(dx[x.row(q, k)], kx as i64 - qx as i64);
+                assert_eq!(dy[y.row(q, k)], ky as i64 - qy as i64);
+                assert_eq!(joint.row(q, k), y.row(q, k) * x.rows + x.row(q, k));
+            }
+        }
+    }
+
+    #[test]
+    fn a_symmetric_range_is_symmetric_and_counts_pixels() {
+        let lattice = Lattice::Image { height: 5, width: 4, query_stride: 1, key_stride: 2 };
+        let visibility = Visibility { range: Some(Range::Symmetric(1)), ..Visibility::default() };
+        let hidden = visibility.hidden(&lattice).unwrap();
+        // Query (1, 1) has keys (0, 0), (0, 2), (2, 0), (2, 2) within one pixel; keys are 3 x 2.
+        let seen: Vec<usize> = (0..6).filter(|&k| !hidden[[5, k]]).collect();
+        assert_eq!(seen, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_mmcv_window_reaches_one_further_down_and_right() {
+        let lattice = Lattice::Image { height: 1, width: 6, query_stride: 1, key_stride: 1 };
+        let visibility = Visibility { range: Some(Range::Mmcv(1)), ..Visibility::default() };
+        let hidden = visibility.hidden(&lattice).unwrap();
+        let seen: Vec<usize> = (0..6).filter(|&k| !hidden[[2, k]]).collect();
+        assert_eq!(seen, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn causal_hides_what_comes_after() {
+        let visibility = Visibility { causal: true, ..Visibility::default() };
+        let hidden = visibility.hidden(&Lattice::Sequence { queries: 2, keys: 3 }).unwrap();
+        assert_eq!(hidden, ndarray::arr2(&[[false, true, true], [false, false, true]]));
+    }
+}

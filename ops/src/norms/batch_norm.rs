@@ -1,0 +1,419 @@
+//! Batch normalisation: each channel is normalised over the batch and all positions.
+//!
+//! `y = (x - mean_c) / sqrt(var_c + eps) * weight_c + bias_c`. In training `mean` and `var` are those
+//! of the batch and depend on `x`; in evaluation they are running averages, constants.
+//! `x` is (N, C, ..): (N, C), (N, C, L), (N, C, H, W).
+//!
+//! Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply, apply_saving};
+
+use super::statistics::mean_and_variance;
+use super::{check_affine, factor};
+use crate::sums::sum_pairs;
+use crate::{par, shape};
+
+/// Batch normalisation by the statistics of the batch, which are returned as well.
+///
+/// # Formula
+/// `y = (x - mean_c) / sqrt(var_c + eps) * weight_c + bias_c`, `mean_c` and the biased variance
+/// `var_c` over all elements of channel `c`.
+///
+/// # Shapes
+/// `x` and `y`: (N, C, ..), the same; `weight`, `bias`: (C), each may be left out (1 and 0).
+///
+/// # Gradient
+/// With `n` elements per channel, `xhat = (x - mean) / sqrt(var + eps)`:
+/// `dbias = sum dy`, `dweight = sum dy xhat`,
+/// `dx = weight / sqrt(var + eps) (dy - dbias / n - xhat dweight / n)`.
+/// No gradient flows through the returned statistics.
+///
+/// # Edge cases
+/// A constant channel has variance 0 and becomes `bias`.
+///
+/// # Panics
+/// If `x` has fewer than two axes or fewer than two elements per channel (one element says nothing
+/// about a spread), or `weight` or `bias` is not (C).
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(Array::host(&[2, 2], vec![1.0, 10.0, 3.0, 14.0]));
+/// let (y, statistics) = termwise_ops::batch_norm_train(&x, None, None, 0.0);
+/// assert_eq!(y.value().as_slice(), [-1.0, -1.0, 1.0, 1.0]);
+/// assert_eq!(statistics.mean.as_slice(), [2.0, 12.0]);
+/// assert_eq!(statistics.var.as_slice(), [1.0, 4.0]);
+/// ```
+#[track_caller]
+pub fn batch_norm_train<B: BatchNormKernel>(
+    x: &Var<B>,
+    weight: Option<&Var<B>>,
+    bias: Option<&Var<B>>,
+    eps: f64,
+) -> (Var<B>, BatchStatistics<B>) {
+    check("batch_norm_train", x, weight, bias);
+    let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
+    let count = n * inner;
+    assert!(
+        count >= 2 || channels == 0,
+        "batch_norm_train: statistics need at least 2 elements per channel, x {:?} has {count}",
+        x.shape()
+    );
+    let op = BatchNorm { eps, running: None };
+    let (y, saved) = apply_saving(op, [x, &x.optional(weight), &x.optional(bias)]);
+    (y, BatchStatistics { mean: saved.mean.clone(), var: saved.var.clone(), count })
+}
+
+/// Batch normalisation by running statistics, which are constants.
+///
+/// # Formula
+/// `y = (x - running_mean_c) / sqrt(running_var_c + eps) * weight_c + bias_c`
+///
+/// # Shapes
+/// `x` and `y`: (N, C, ..), the same; everything else (C); `weight` and `bias` may be left out (1 and 0).
+///
+/// # Gradient
+/// `dx = dy weight / sqrt(running_var + eps)`, `dbias = sum dy`, `dweight = sum dy xhat` with the
+/// normalised `xhat`.
+///
+/// # Panics
+/// If `x` has fewer than two axes, or another operand is not (C).
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// let tape = Tape::inference(Cpu::<f64>::new());
+/// let x = tape.constant(Array::host(&[1, 2], vec![3.0, 14.0]));
+/// let (mean, var) = (Array::host(&[2], vec![1.0, 12.0]), Array::host(&[2], vec![4.0, 1.0]));
+/// let y = termwise_ops::batch_norm_eval(&x, &mean, &var, None, None, 0.0);
+/// assert_eq!(y.value().as_slice(), [1.0, 2.0]);
+/// ```
+#[track_caller]
+pub fn batch_norm_eval<B: BatchNormKernel>(
+    x: &Var<B>,
+    running_mean: &Array<B>,
+    running_var: &Array<B>,
+    weight: Option<&Var<B>>,
+    bias: Option<&Var<B>>,
+    eps: f64,
+) -> Var<B> {
+    check("batch_norm_eval", x, weight, bias);
+    let channels = &x.shape()[1..2];
+    check_affine("batch_norm_eval", x.shape(), "running_mean", Some(running_mean.shape()), channels);
+    check_affine("batch_norm_eval", x.shape(), "running_var", Some(running_var.shape()), channels);
+    let op = BatchNorm { eps, running: Some((running_mean.clone(), running_var.clone())) };
+    apply(op, [x, &x.optional(weight), &x.optional(bias)])
+}
+
+#[track_caller]
+fn check<B: Backend>(op: &str, x: &Var<B>, weight: Option<&Var<B>>, bias: Option<&Var<B>>) {
+    assert!(x.ndim() >= 2, "{op}: x must be (N, C, ..), its shape is {:?}", x.shape());
+    check_affine(op, x.shape(), "weight", weight.map(Var::shape), &x.shape()[1..2]);
+    check_affine(op, x.shape(), "bias", bias.map(Var::shape), &x.shape()[1..2]);
+}
+
+/// What [`batch_norm_train`] measured on its batch.
+#[derive(Clone, Debug)]
+pub struct BatchStatistics<B: Backend> {
+    /// Mean of each channel: (C).
+    pub mean: Array<B>,
+    /// Biased variance of each channel, the one that the batch was normalised by: (C).
+    pub var: Array<B>,
+    /// Number of elements per channel.
+    pub count: usize,
+}
+
+impl<B: BatchNormKernel> BatchStatistics<B> {
+    /// The running mean and variance after this batch: `(1 - momentum) running + momentum batch`.
+    ///
+    /// The variance is averaged as the unbiased estimate, `var count / (count - 1)`.
+    ///
+    /// # Panics
+    /// If a running statistic does not have the shape of the batch's.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_autograd::Array;
+    /// let array = |value: f64| Array::host(&[1], vec![value]);
+    /// let batch = termwise_ops::BatchStatistics { mean: array(3.0), var: array(2.0), count: 2 };
+    /// let (mean, var) = batch.update_running(&array(1.0), &array(2.0), 0.5);
+    /// assert_eq!((mean.item(), var.item()), (2.0, 3.0));
+    /// ```
+    #[track_caller]
+    pub fn update_running(
+        &self,
+        running_mean: &Array<B>,
+        running_var: &Array<B>,
+        momentum: f64,
+    ) -> (Array<B>, Array<B>) {
+        for (name, running) in [("running_mean", running_mean), ("running_var", running_var)] {
+            assert!(
+                running.shape() == self.mean.shape(),
+                "batch_norm: {name} has shape {:?}, the statistics of the batch {:?}",
+                running.shape(),
+                self.mean.shape()
+            );
+        }
+        let unbiased = self.count as f64 / (self.count as f64 - 1.0);
+        (
+            B::batch_norm_update(running_mean, &self.mean, momentum, 1.0),
+            B::batch_norm_update(running_var, &self.var, momentum, unbiased),
+        )
+    }
+}
+
+struct BatchNorm<B: Backend> {
+    eps: f64,
+    /// `None` in training.
+    running: Option<(Array<B>, Array<B>)>,
+}
+
+struct BatchNormSaved<B: Backend> {
+    x: Array<B>,
+    weight: Array<B>,
+    mean: Array<B>,
+    var: Array<B>,
+}
+
+impl<B: BatchNormKernel> Op<B, 3> for BatchNorm<B> {
+    type Saved = BatchNormSaved<B>;
+
+    fn name(&self) -> &'static str {
+        if self.running.is_some() { "batch_norm_eval" } else { "batch_norm_train" }
+    }
+
+    fn forward(&self, [x, weight, bias]: [&Array<B>; 3]) -> (Array<B>, Self::Saved) {
+        let (mean, var) = self.running.clone().unwrap_or_else(|| B::batch_norm_statistics(x));
+        let y = B::batch_norm_forward(x, &mean, &var, weight.present(), bias.present(), self.eps);
+        (y, BatchNormSaved { x: x.clone(), weight: weight.clone(), mean, var })
+    }
+
+    fn backward(
+        &self,
+        saved: &Self::Saved,
+        grad_output: &Array<B>,
+        needs: [bool; 3],
+    ) -> [Option<Array<B>>; 3] {
+        let BatchNormSaved { x, weight, mean, var } = saved;
+        let training = self.running.is_none();
+        // y = xhat weight + bias  =>  dweight = sum dy xhat, dbias = sum dy
+        let affine = (needs[1] || needs[2] || training)
+            .then(|| B::batch_norm_backward_affine(x, mean, var, self.eps, grad_output));
+        // xhat = (x - mean) / sqrt(var + eps): through x, and in training through mean and var too
+        let through_statistics = affine.as_ref().filter(|_| training);
+        let grad_x = needs[0].then(|| {
+            B::batch_norm_backward(x, mean, var, weight.present(), self.eps, through_statistics, grad_output)
+        });
+        let (grad_weight, grad_bias) = affine.unzip();
+        [grad_x, grad_weight.filter(|_| needs[1]), grad_bias.filter(|_| needs[2])]
+    }
+}
+
+/// Kernels of [`batch_norm_train`] and [`batch_norm_eval`].
+pub trait BatchNormKernel: Backend {
+    /// Mean and biased variance of each channel of `x`.
+    fn batch_norm_statistics(x: &Array<Self>) -> (Array<Self>, Array<Self>);
+
+    /// Normalised and scaled output.
+    fn batch_norm_forward(
+        x: &Array<Self>,
+        mean: &Array<Self>,
+        var: &Array<Self>,
+        weight: Option<&Array<Self>>,
+        bias: Option<&Array<Self>>,
+        eps: f64,
+    ) -> Array<Self>;
+
+    /// Gradients in weight and bias.
+    fn batch_norm_backward_affine(
+        x: &Array<Self>,
+        mean: &Array<Self>,
+        var: &Array<Self>,
+        eps: f64,
+        grad_output: &Array<Self>,
+    ) -> (Array<Self>, Array<Self>);
+
+    /// Gradient in `x`. `through_statistics` are the gradients in weight and bias where mean and
+    /// variance depend on `x`, `None` where they are constants.
+    fn batch_norm_backward(
+        x: &Array<Self>,
+        mean: &Array<Self>,
+        var: &Array<Self>,
+        weight: Option<&Array<Self>>,
+        eps: f64,
+        through_statistics: Option<&(Array<Self>, Array<Self>)>,
+        grad_output: &Array<Self>,
+    ) -> Array<Self>;
+
+    /// `(1 - momentum) running + momentum scale batch`.
+    fn batch_norm_update(
+        running: &Array<Self>,
+        batch: &Array<Self>,
+        momentum: f64,
+        scale: f64,
+    ) -> Array<Self>;
+}
+
+impl<T: Scalar> BatchNormKernel for Cpu<T> {
+    fn batch_norm_statistics(x: &Array<Self>) -> (Array<Self>, Array<Self>) {
+        let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
+        let data = x.as_slice();
+        let statistics = par::map(channels, 3 * n * inner, |c| {
+            mean_and_variance((0..n).map(|i| &data[(i * channels + c) * inner..][..inner]))
+        });
+        let (mean, var) = statistics.into_iter().unzip();
+        (Array::host(&[channels], mean), Array::host(&[channels], var))
+    }
+
+    fn batch_norm_forward(
+        x: &Array<Self>,
+        mean: &Array<Self>,
+        var: &Array<Self>,
+        weight: Option<&Array<Self>>,
+        bias: Option<&Array<Self>>,
+        eps: f64,
+    ) -> Array<Self> {
+        let (_, channels, inner) = shape::split_at_axis(x.shape(), 1);
+        let (data, mean, inv_std) = (x.as_slice(), mean.as_slice(), inverse_std(var, eps));
+        let mut y = vec![T::zero(); x.len()];
+        par::for_each_chunk(&mut y, inner, 2 * inner, |plane, y| {
+            let c = plane % channels;
+            let (mean, scale) = (mean[c], inv_std[c] * factor(weight, c));
+            let shift = bias.map_or(T::zero(), |bias| bias.as_slice()[c]);
+            for (y, &x) in y.iter_mut().zip(&data[plane * inner..]) {
+                // Not x scale + (bias - mean scale), which cancels where the mean is large.
+                *y = (x - mean) * scale + shift;
+            }
+        });
+        Array::host(x.shape(), y)
+    }
+
+    fn batch_norm_backward_affine(
+        x: &Array<Self>,
+        mean: &Array<Self>,
+        var: &Array<Self>,
+        eps: f64,
+        grad_output: &Array<Self>,
+    ) -> (Array<Self>, Array<Self>) {
+        let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
+        let (data, g, mean, inv_std) =
+            (x.as_slice(), grad_output.as_slice(), mean.as_slice(), inverse_std(var, eps));
+        let sums = par::map(channels, 4 * n * inner, |c| {
+            let (mut weight, mut bias) = (T::zero(), T::zero());
+            for i in 0..n {
+                let plane = (i * channels + c) * inner..(i * channels + c + 1) * inner;
+                let [w, b] = sum_pairs(&data[plane.clone()], &g[plane], &|x, g| [g * (x - mean[c]), g]);
+                weight += w;
+                bias += b;
+            }
+            (weight * inv_std[c], bias)
+        });
+        let (weight, bias) = sums.into_iter().unzip();
+        (Array::host(&[channels], weight), Array::host(&[channels], bias))
+    }
+
+    fn batch_norm_backward(
+        x: &Array<Self>,
+        mean: &Array<Self>,
+        var: &Array<Self>,
+        weight: Option<&Array<Self>>,
+        eps: f64,
+        through_statistics: Option<&(Array<Self>, Array<Self>)>,
+        grad_output: &Array<Self>,
+    ) -> Array<Self> {
+        let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
+        let count = T::of((n * inner) as f64);
+        let (data, g, mean, inv_std) =
+            (x.as_slice(), grad_output.as_slice(), mean.as_slice(), inverse_std(var, eps));
+        let mut grad = vec![T::zero(); x.len()];
+        par::for_each_chunk(&mut grad, inner, 4 * inner, |plane, grad| {
+            let c = plane % channels;
+            let scale = inv_std[c] * factor(weight, c);
+            let g = &g[plane * inner..];
+            let Some((grad_weight, grad_bias)) = through_statistics else {
+                grad.iter_mut().zip(g).for_each(|(grad, &g)| *grad = g * scale);
+                return;
+            };
+            let mean_g = grad_bias.as_slice()[c] / count;
+            let slope = grad_weight.as_slice()[c] / count * inv_std[c];
+            for ((grad, &g), &x) in grad.iter_mut().zip(g).zip(&data[plane * inner..]) {
+                *grad = (g - mean_g - (x - mean[c]) * slope) * scale;
+            }
+        });
+        Array::host(x.shape(), grad)
+    }
+
+    fn batch_norm_update(
+        running: &Array<Self>,
+        batch: &Array<Self>,
+        momentum: f64,
+        scale: f64,
+    ) -> Array<Self> {
+        let (keep, take) = (T::of(1.0 - momentum), T::of(momentum * scale));
+        let new = running.as_slice().iter().zip(batch.as_slice()).map(|(&r, &b)| keep * r + take * b);
+        Array::host(running.shape(), new.collect())
+    }
+}
+
+fn inverse_std<T: Scalar>(var: &Array<Cpu<T>>, eps: f64) -> Vec<T> {
+    var.as_slice().iter().map(|&var| (var + T::of(eps)).sqrt().recip()).collect()
+}
+
+/// Test cases of both modes, with and without weight and bias.
+pub fn cases<B: BatchNormKernel>() -> Vec<Case<B>> {
+    let train = |affine: bool, offset: f64, shape: &[usize]| {
+        let label = format!("training, affine {affine}, mean about {offset}");
+        Case::new("batch_norm", label, shape, move |shape, samples| {
+            if shape.len() < 2 || shape.iter().product::<usize>() < 2 * shape[1] {
+                return None;
+            }
+            let x = ("x", samples.normal(shape) + offset);
+            if !affine {
+                return Built::new([x], |v| batch_norm_train(&v[0], None, None, 1e-3).0);
+            }
+            let channels = &shape[1..2];
+            let weight = ("weight", samples.normal(channels));
+            let bias = ("bias", samples.normal(channels));
+            Built::new([x, weight, bias], |v| batch_norm_train(&v[0], Some(&v[1]), Some(&v[2]), 1e-3).0)
+        })
+    };
+    let eval = |affine: bool, shape: &[usize]| {
+        let label = format!("evaluation, affine {affine}");
+        Case::new("batch_norm", label, shape, move |shape, samples| {
+            if shape.len() < 2 {
+                return None;
+            }
+            let channels = &shape[1..2];
+            let mean = samples.normal(channels);
+            let var = samples.uniform(channels, 0.5, 2.0);
+            let on = move |backend: &B| (Array::from_f64(backend, &mean), Array::from_f64(backend, &var));
+            let x = ("x", samples.normal(shape));
+            if !affine {
+                return Built::new([x], move |v| {
+                    let (mean, var) = on(v[0].tape().backend());
+                    batch_norm_eval(&v[0], &mean, &var, None, None, 1e-5)
+                });
+            }
+            let weight = ("weight", samples.normal(channels));
+            let bias = ("bias", samples.normal(channels));
+            Built::new([x, weight, bias], move |v| {
+                let (mean, var) = on(v[0].tape().backend());
+                batch_norm_eval(&v[0], &mean, &var, Some(&v[1]), Some(&v[2]), 1e-5)
+            })
+        })
+    };
+    vec![
+        train(true, 0.0, &[2, 1]),
+        train(true, 0.0, &[5, 3]),
+        train(true, 0.0, &[3, 2, 5]),
+        train(true, 0.0, &[2, 3, 3, 4]),
+        train(false, 0.0, &[2, 3, 1, 5]),
+        train(false, 100.0, &[4, 2, 3]),
+        eval(true, &[1, 1]),
+        eval(true, &[2, 3, 3, 2]),
+        eval(false, &[3, 4]),
+        eval(true, &[0, 3]),
+    ]
+}
