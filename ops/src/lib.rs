@@ -54,7 +54,8 @@ mod sums;
 
 pub mod tensor;
 pub use tensor::{
-    abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
-    mean, minimum, mul, narrow, neg, permute, pow, reshape, scale, slice, split, sqrt, square, sub, sum,
-    transpose, var,
+    PadMode, abs, add, add_scalar, amax, cat, clamp, cube, cumsum, div, dropout, dropout_keeps, embedding,
+    exp, expand, gather, index_select, linear, log, logsumexp, masked_fill, matmul, maximum, mean, minimum,
+    mul, narrow, neg, pad, permute, pow, reshape, scale, scatter_add, sinusoidal_positions, slice, split,
+    sqrt, square, sub, sum, topk, transpose, var, where_,
 };

@@ -58,9 +58,9 @@ struct Floor {
 }
 
 impl Floor {
-    fn new(problem: &Problem<'_>, input: usize) -> Self {
-        let reach = problem.base.iter().map(|v| v * v).sum::<f64>().sqrt();
-        Floor { unit: reach / problem.inputs[input].scale() }
+    fn new(problem: &Problem<'_>, lines: &Lines<'_>) -> Self {
+        let reach = lines.first().iter().flatten().map(|estimate| estimate.reach).fold(0.0, f64::max);
+        Floor { unit: reach / problem.inputs[lines.input].scale() }
     }
 
     /// No more than the rounding of an analytic gradient.
@@ -80,7 +80,7 @@ pub(super) fn judge(
     lines: &Lines<'_>,
     analytic: &Analytic,
 ) -> Judgement {
-    let floor = Floor::new(problem, lines.input);
+    let floor = Floor::new(problem, lines);
     let first = Judge { options, floor: &floor, scale: lines.scale() };
     let mut suspicious = Vec::new();
     for row in 0..lines.len() {
