@@ -37,6 +37,7 @@ pub mod norms;
 pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
+pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
 
 pub mod par;
 

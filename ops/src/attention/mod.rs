@@ -1,5 +1,6 @@
 //! Every spatial attention mechanism, one file each.
 
+mod attend;
 mod code;
 pub mod definition;
 pub mod deformable_conv;
@@ -24,6 +25,9 @@ mod transformer;
 mod transformer_cases;
 mod transformer_cpu;
 
+pub use attend::{
+    AttendKernels, Projections, attention_1d, attention_1d_with_maps, attention_2d, attention_2d_with_maps,
+};
 pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
 pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv2d};
 pub use deformable_conv_1d::deform_conv1d;

@@ -1,0 +1,61 @@
+//! Convolutions: regular, transposed, deformable.
+
+use termwise_autograd::Scalar;
+use termwise_ops::{Conv2dOptions, conv_transpose2d, conv2d, deform_conv2d};
+
+use super::Table;
+use crate::case::Case;
+
+pub fn table<T: Scalar>() -> Table<T> {
+    vec![("conv2d", regular), ("conv_transpose2d", transposed), ("deform_conv2d", deformable)]
+}
+
+/// Stride, padding, dilation and groups, with the reference library's defaults.
+fn options<T: Scalar>(case: &Case<T>) -> Conv2dOptions {
+    let attrs = &case.attrs;
+    Conv2dOptions {
+        stride: attrs.pair("stride").unwrap_or([1; 2]),
+        padding: attrs.pair("padding").unwrap_or([0; 2]),
+        dilation: attrs.pair("dilation").unwrap_or([1; 2]),
+        groups: attrs.whole("groups").unwrap_or(1),
+    }
+}
+
+/// The attribute `kernel_size` must be that of the weight.
+fn expect_kernel<T: Scalar>(case: &mut Case<T>, weight: &[usize]) {
+    if let Some(stated) = case.attrs.pair::<usize>("kernel_size") {
+        case.expect("kernel_size", &stated[..], &weight[2..]);
+    }
+}
+
+fn regular<T: Scalar>(case: &mut Case<T>) {
+    let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
+    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    expect_kernel(case, weight.shape());
+    let y = conv2d(&x, &weight, bias.as_ref(), options);
+    case.output("y", &y);
+}
+
+fn transposed<T: Scalar>(case: &mut Case<T>) {
+    let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
+    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    expect_kernel(case, weight.shape());
+    let output_padding = case.attrs.pair::<usize>("output_padding").unwrap_or([0; 2]);
+    let y = conv_transpose2d(&x, &weight, bias.as_ref(), options, output_padding);
+    case.output("y", &y);
+}
+
+fn deformable<T: Scalar>(case: &mut Case<T>) {
+    case.attrs.note("offset_mode");
+    let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
+    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    expect_kernel(case, weight.shape());
+    let offset = case.input("offset");
+    let mask = case.attrs.flag("modulated").then(|| case.input("mask"));
+    if let Some(stated) = case.attrs.whole::<usize>("offset_groups") {
+        let taps: usize = weight.shape()[2..].iter().product();
+        case.expect("offset_groups", stated, offset.shape()[1] / (2 * taps));
+    }
+    let y = deform_conv2d(&x, &offset, mask.as_ref(), &weight, bias.as_ref(), options);
+    case.output("y", &y);
+}
