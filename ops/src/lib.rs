@@ -7,8 +7,9 @@
 
 pub mod attention;
 pub use attention::{
-    DynamicConvOptions, DynamicConvState, deform_conv1d, deform_conv2d, dynamic_conv, dynamic_conv_2d,
-    lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
+    BlockConv, ConvBlock1d, DynamicConvOptions, DynamicConvState, conv_block_1d, deform_conv1d,
+    deform_conv1d_pack, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d, lightweight_conv,
+    per_position_conv2d, per_step_conv, regular_conv,
 };
 
 pub mod activations;
