@@ -140,7 +140,8 @@ fn without_position_a_permutation_of_the_pixels_permutes_the_output() {
         let mut samples = Samples::new(6);
         let inputs = parameters(&settings, 6, true, &mut samples);
         let x = samples.normal(&[1, 6, 3, 4]);
-        let (moved, expected) = (run(&settings, &inputs, &permuted(&x)), permuted(&run(&settings, &inputs, &x)));
+        let (moved, expected) =
+            (run(&settings, &inputs, &permuted(&x)), permuted(&run(&settings, &inputs, &x)));
         if terms.uses_position() {
             assert!((moved - expected).iter().any(|d| d.abs() > 1e-3), "{terms} must tell places apart");
         } else {

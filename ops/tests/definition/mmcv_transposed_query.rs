@@ -37,7 +37,11 @@ const DIM: usize = CHANNELS / HEADS;
 
 /// One attention layer of `terms` in plain loops, with the y-part's query read at (y, x), as it should be, or
 /// at (x, y), as mmcv does. Also returns our fast result for the same numbers.
-fn both(terms: &str, transposed: bool, symmetric_content: bool) -> (ndarray::ArrayD<f64>, ndarray::ArrayD<f64>) {
+fn both(
+    terms: &str,
+    transposed: bool,
+    symmetric_content: bool,
+) -> (ndarray::ArrayD<f64>, ndarray::ArrayD<f64>) {
     let settings = TransformerSettings::mmcv(terms.parse().unwrap(), HEADS, 8);
     let mut samples = Samples::new(11);
     let inputs = parameters(&settings, CHANNELS, true, &mut samples);
@@ -56,7 +60,9 @@ fn both(terms: &str, transposed: bool, symmetric_content: bool) -> (ndarray::Arr
     let table = |name: &str| embedding.dot(&get(name).unwrap().t());
     let (table_x, table_y) = (table("position_x"), table("position_y"));
     let row = |a: usize, b: usize| a + SIDE - 1 - b;
-    let head = |matrix: &Array2<f64>, i: usize, m: usize| matrix.slice(ndarray::s![i, m * DIM..(m + 1) * DIM]).to_owned();
+    let head = |matrix: &Array2<f64>, i: usize, m: usize| {
+        matrix.slice(ndarray::s![i, m * DIM..(m + 1) * DIM]).to_owned()
+    };
 
     let energies = Array3::from_shape_fn((HEADS, SIDE * SIDE, SIDE * SIDE), |(m, q, k)| {
         let ((qy, qx), (ky, kx)) = ((q / SIDE, q % SIDE), (k / SIDE, k % SIDE));
@@ -104,7 +110,10 @@ fn ours_equals_the_definition_for_the_four_types() {
 fn the_public_implementation_fails_against_the_definition_for_the_four_types() {
     for terms in ["0100", "0110", "1100", "1110"] {
         let difference = largest_difference(both(terms, true, false));
-        assert!(difference > 0.1, "{terms}: the transposed query must show, the difference is only {difference}");
+        assert!(
+            difference > 0.1,
+            "{terms}: the transposed query must show, the difference is only {difference}"
+        );
     }
 }
 

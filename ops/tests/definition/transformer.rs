@@ -7,13 +7,19 @@ use termwise_ops::attention::definition::{
     Number, TransformerParts, equation_1, transformer_energies, transformer_weights,
 };
 use termwise_ops::attention::{
-    Lattice, OffsetSign, Position, Projections, Range, Scale, Terms, TransformerSettings, attention_1d, attention_2d,
+    Lattice, OffsetSign, Position, Projections, Range, Scale, Terms, TransformerSettings, attention_1d,
+    attention_2d,
 };
 
 use super::harness::{Input, assert_equal, d2, d3, image, tokens};
 
 /// Inputs of one attention over `channels`, by name; those of terms that are off are left out.
-pub(crate) fn parameters(settings: &TransformerSettings, channels: usize, image: bool, samples: &mut Samples) -> Vec<Input> {
+pub(crate) fn parameters(
+    settings: &TransformerSettings,
+    channels: usize,
+    image: bool,
+    samples: &mut Samples,
+) -> Vec<Input> {
     let (terms, heads) = (settings.terms, settings.num_heads);
     let (dim, value_dim) = (channels / heads, channels / heads + 1);
     let mut inputs = vec![
@@ -82,7 +88,8 @@ fn by_definition<N: Number>(
             Array3::from_shape_fn((heads, rows, matrix.ncols()), |(m, i, j)| matrix[[m * rows + i, j]])
         }
     };
-    let bias = |name: &str| find(inputs, values, name).map_or(Array2::from_elem((heads, dim), N::from(0.0)), d2);
+    let bias =
+        |name: &str| find(inputs, values, name).map_or(Array2::from_elem((heads, dim), N::from(0.0)), d2);
     let (position_projection, r) = relative(&split("position_x"), &split("position_y"), settings, lattice);
     let parts = TransformerParts {
         r,
@@ -98,7 +105,8 @@ fn by_definition<N: Number>(
     let weights = transformer_weights(&energies, visible);
     let output = d2(find(inputs, values, "output").expect("always there"));
     let value_dim = output.ncols() / heads;
-    let output = Array3::from_shape_fn((heads, output.nrows(), value_dim), |(m, o, i)| output[[o, m * value_dim + i]]);
+    let output =
+        Array3::from_shape_fn((heads, output.nrows(), value_dim), |(m, o, i)| output[[o, m * value_dim + i]]);
     equation_1(&weights, &parts.x, Some(&split("value")), &output)
 }
 
@@ -166,7 +174,8 @@ fn check_image(what: &str, settings: &TransformerSettings, channels: usize, h: u
 #[test]
 fn all_patterns_on_an_image() {
     for terms in Terms::all() {
-        let settings = TransformerSettings { scale: Scale::Factor(0.6), ..TransformerSettings::paper(terms, 2, 4) };
+        let settings =
+            TransformerSettings { scale: Scale::Factor(0.6), ..TransformerSettings::paper(terms, 2, 4) };
         check_image(&format!("{terms}"), &settings, 4, 2, 3);
     }
 }
@@ -181,7 +190,13 @@ fn settings_on_an_image() {
     check_image("joint", &TransformerSettings { position: Position::Joint, ..paper.clone() }, 4, 2, 3);
     for terms in ["1111", "0010", "0000", "0001", "0110"] {
         let paper = TransformerSettings { terms: terms.parse().unwrap(), ..paper.clone() };
-        check_image(&format!("{terms} key stride"), &TransformerSettings { key_stride: 2, ..paper.clone() }, 4, 3, 3);
+        check_image(
+            &format!("{terms} key stride"),
+            &TransformerSettings { key_stride: 2, ..paper.clone() },
+            4,
+            3,
+            3,
+        );
         check_image(
             &format!("{terms} range"),
             &TransformerSettings { range: Some(Range::Symmetric(1)), ..paper },
@@ -210,7 +225,9 @@ fn all_patterns_on_sequences() {
             assert_equal(
                 &format!("{terms} causal {causal}"),
                 &inputs,
-                |v| attention_1d(v.last().unwrap(), None, &projections(&inputs, v), &settings, Some(&padding)),
+                |v| {
+                    attention_1d(v.last().unwrap(), None, &projections(&inputs, v), &settings, Some(&padding))
+                },
                 |v| {
                     let x = d3(v.last().unwrap()).index_axis_move(ndarray::Axis(0), 0);
                     let visible = |q: usize, k: usize| k != 2 && (!causal || k <= q);
