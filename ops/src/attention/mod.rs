@@ -45,9 +45,15 @@ pub use transformer::{
 use termwise_autograd::gradcheck::Case;
 
 /// What a backend must offer for every operation in this folder.
-pub trait AttentionKernels: TransformerAttentionKernel + DeformConvKernel {}
+pub trait AttentionKernels:
+    TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels
+{
+}
 
-impl<B> AttentionKernels for B where B: TransformerAttentionKernel + DeformConvKernel {}
+impl<B> AttentionKernels for B where
+    B: TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels
+{
+}
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {

@@ -53,7 +53,7 @@ pub fn cases<B: StridedKernel>() -> Vec<Case<B>> {
         let label = format!("part {part} of {sizes:?}, axis {axis}");
         Case::new("split", label, shape, move |shape, samples| {
             let axis_extent = *shape.get(axis.rem_euclid(shape.len() as isize) as usize)?;
-            (axis_extent == sizes.iter().sum()).then_some(())?;
+            (axis_extent == sizes.iter().sum::<usize>()).then_some(())?;
             Built::new([("x", samples.normal(shape))], move |v| split(&v[0], sizes, axis)[part].clone())
         })
     };
