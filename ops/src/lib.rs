@@ -29,6 +29,10 @@ pub mod kernels;
 pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
+pub use losses::{
+    CrossEntropy, Reduction, bce_with_logits, cross_entropy, giou_loss, l1_loss, label_smoothed_nll_loss,
+    mse_loss, sigmoid_focal_loss, smooth_l1_loss,
+};
 
 pub mod metrics;
 
