@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use termwise_autograd::{Module, Parameters, Var};
 use termwise_ops::attention::{AttentionCode, AttentionMaps};
-use termwise_ops::spatial::{Interpolation, interpolate};
+use termwise_ops::spatial::{Interpolation, Resize, interpolate};
 use termwise_ops::{Kernels, add, relu};
 
 use crate::Init;
@@ -53,7 +53,10 @@ struct ConvNormRelu<B: Kernels> {
 
 impl<B: Kernels> ConvNormRelu<B> {
     fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
-        ConvNormRelu { conv: Conv2d::new(channels, kernel, stride, init), norm: BatchNorm2d::new(channels[1], init) }
+        ConvNormRelu {
+            conv: Conv2d::new(channels, kernel, stride, init),
+            norm: BatchNorm2d::new(channels[1], init),
+        }
     }
 
     fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
@@ -122,7 +125,9 @@ impl<B: Kernels> Segmenter<B> {
     pub fn forward(&self, images: &Var<B>, mode: Mode) -> Var<B> {
         let mut features = vec![self.stem.forward(images, mode)];
         for stage in &self.stages {
-            let x = stage.iter().fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
+            let x = stage
+                .iter()
+                .fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
             features.push(x);
         }
         let mut laterals = features.iter().zip(&self.laterals).rev().map(|(x, lateral)| lateral.forward(x));
@@ -156,7 +161,7 @@ fn resize<B: Kernels>(x: &Var<B>, like: &Var<B>) -> Var<B> {
     if x.shape()[2..] == [h, w] {
         return x.clone();
     }
-    interpolate(x, Interpolation::Bilinear { align_corners: false }, [h, w])
+    interpolate(x, Resize::Size([h, w]), Interpolation::Bilinear { align_corners: false })
 }
 
 impl<B: Kernels> Module<B> for Segmenter<B> {
