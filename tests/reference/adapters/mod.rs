@@ -1,7 +1,10 @@
 //! One adapter per operation: attributes and tensors of a case in, calls of the public API out.
 
 mod activations;
+mod attention;
 mod conv;
+mod dynamic;
+mod literal;
 mod metrics;
 mod norms;
 mod tensor;
@@ -43,13 +46,16 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 6] = [
+    let groups: [Table<T>; 9] = [
         tensor::table(),
         activations::table(),
         norms::table(),
         conv::table(),
         metrics::table(),
         training::table(),
+        dynamic::table(),
+        attention::table(),
+        literal::table(),
     ];
     let mut table = BTreeMap::new();
     for (op, adapter) in groups.into_iter().flatten() {
