@@ -4,7 +4,9 @@ mod activations;
 mod attention;
 mod conv;
 mod dynamic;
+mod layers;
 mod literal;
+mod losses;
 mod metrics;
 mod norms;
 mod tensor;
@@ -46,7 +48,7 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 9] = [
+    let groups: [Table<T>; 11] = [
         tensor::table(),
         activations::table(),
         norms::table(),
@@ -56,6 +58,8 @@ fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
         dynamic::table(),
         attention::table(),
         literal::table(),
+        losses::table(),
+        layers::table(),
     ];
     let mut table = BTreeMap::new();
     for (op, adapter) in groups.into_iter().flatten() {
