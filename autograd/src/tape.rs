@@ -19,6 +19,7 @@ struct Node<B: Backend> {
 }
 
 /// One input of one recorded op that takes part in differentiation.
+#[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) op: &'static str,
     pub(crate) position: usize,
@@ -26,6 +27,8 @@ pub(crate) struct Edge {
     pub(crate) from: usize,
     /// The node of the op.
     pub(crate) to: usize,
+    pub(crate) input_shape: Vec<usize>,
+    pub(crate) output_shape: Vec<usize>,
 }
 
 struct Record<B: Backend> {
@@ -256,10 +259,17 @@ impl<B: Backend> Tape<B> {
         let mut edges = Vec::new();
         for (node, recorded) in record.nodes.iter().enumerate() {
             let Some(op) = &recorded.backward else { continue };
-            let inputs = recorded.inputs.iter().enumerate();
-            edges.extend(inputs.filter_map(|(position, &from)| {
-                Some(Edge { op: op.name(), position, from: from?, to: node })
-            }));
+            for (position, from) in recorded.inputs.iter().enumerate() {
+                let Some(from) = *from else { continue };
+                edges.push(Edge {
+                    op: op.name(),
+                    position,
+                    from,
+                    to: node,
+                    input_shape: record.nodes[from].shape.clone(),
+                    output_shape: recorded.shape.clone(),
+                });
+            }
         }
         edges
     }

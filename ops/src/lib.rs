@@ -7,8 +7,9 @@
 
 pub mod attention;
 pub use attention::{
-    DynamicConvOptions, DynamicConvState, deform_conv1d, deform_conv2d, dynamic_conv, dynamic_conv_2d,
-    lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
+    BlockConv, ConvBlock1d, DynamicConvOptions, DynamicConvState, conv_block_1d, deform_conv1d,
+    deform_conv1d_pack, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d, lightweight_conv,
+    per_position_conv2d, per_step_conv, regular_conv,
 };
 
 pub mod activations;
@@ -49,12 +50,17 @@ pub mod schedule;
 pub mod shape;
 
 pub mod spatial;
+pub use spatial::{
+    AvgPool2d, Interpolation, Resize, RoiAlign, Window, adaptive_avg_pool2d, avg_pool2d, interpolate,
+    max_pool2d, max_pool2d_with_indices, roi_align,
+};
 
 mod sums;
 
 pub mod tensor;
 pub use tensor::{
-    abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
-    mean, minimum, mul, narrow, neg, permute, pow, reshape, scale, slice, split, sqrt, square, sub, sum,
-    transpose, var,
+    PadMode, abs, add, add_scalar, amax, cat, clamp, cube, cumsum, div, dropout, dropout_keeps, embedding,
+    exp, expand, gather, index_select, linear, log, logsumexp, masked_fill, matmul, maximum, mean, minimum,
+    mul, narrow, neg, pad, permute, pow, reshape, scale, scatter_add, sinusoidal_positions, slice, split,
+    sqrt, square, sub, sum, topk, transpose, var, where_,
 };

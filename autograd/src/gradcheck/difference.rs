@@ -30,6 +30,8 @@ pub(super) struct Estimate {
     pub(super) high: f64,
     /// The part of the error of `left` and `right` that comes from rounding.
     pub(super) one_sided_rounding: f64,
+    /// The size of the function's values.
+    pub(super) reach: f64,
     /// Whether the function was finite at every point.
     pub(super) finite: bool,
 }
@@ -60,22 +62,53 @@ pub(super) fn base_step(scale: f64) -> f64 {
 
 /// Derivatives at 0 of `t -> <weights, f(x + t line)>`, one for each set of weights.
 pub(super) fn estimate(problem: &Problem<'_>, line: Line<'_>, h: f64, weights: Weights<'_>) -> Vec<Estimate> {
-    let points = [h, -h, h / 2.0, -h / 2.0].map(|t| problem.moved(line, t));
-    let position = match line {
-        Line::Element { input, element } => problem.inputs[input].values[element].abs(),
-        Line::Direction { input, .. } => problem.inputs[input].scale(),
-    };
-    let parts: Vec<Part> = (0..problem.outputs())
-        .map(|o| Part::new(problem.base[o], points.each_ref().map(|p| p[o]), h))
-        .collect();
-    match weights {
-        Weights::Outputs => {
-            parts.iter().map(|part| combine([(1.0, part)].into_iter(), h, position)).collect()
+    let points = Points::new(problem, line, h);
+    let moved = points.moved(problem);
+    points.estimates(problem, line, weights, &moved)
+}
+
+/// The outputs at `h`, `-h`, `h/2` and `-h/2`.
+struct Points {
+    h: f64,
+    outputs: [Vec<f64>; 4],
+}
+
+impl Points {
+    fn new(problem: &Problem<'_>, line: Line<'_>, h: f64) -> Self {
+        Points { h, outputs: [h, -h, h / 2.0, -h / 2.0].map(|t| problem.moved(line, t)) }
+    }
+
+    /// Which outputs this line reaches. One that it does not reach has the same bits everywhere, and
+    /// its difference has no error.
+    fn moved(&self, problem: &Problem<'_>) -> Vec<bool> {
+        let base = problem.base.iter().enumerate();
+        base.map(|(o, at)| self.outputs.iter().any(|output| output[o] != *at)).collect()
+    }
+
+    fn estimates(
+        &self,
+        problem: &Problem<'_>,
+        line: Line<'_>,
+        weights: Weights<'_>,
+        moved: &[bool],
+    ) -> Vec<Estimate> {
+        let position = match line {
+            Line::Element { input, element } => problem.inputs[input].values[element].abs(),
+            Line::Direction { input, .. } => problem.inputs[input].scale(),
+        };
+        let parts: Vec<Part> = (0..problem.outputs())
+            .map(|o| Part::new(problem.base[o], self.outputs.each_ref().map(|p| p[o]), self.h, moved[o]))
+            .collect();
+        let combined = |parts: &mut dyn Iterator<Item = (f64, &Part)>| combine(parts, self.h, position);
+        match weights {
+            Weights::Outputs => {
+                parts.iter().map(|part| combined(&mut std::iter::once((1.0, part)))).collect()
+            }
+            Weights::Cotangents(cotangents) => cotangents
+                .iter()
+                .map(|cotangent| combined(&mut cotangent.iter().copied().zip(&parts)))
+                .collect(),
         }
-        Weights::Cotangents(cotangents) => cotangents
-            .iter()
-            .map(|cotangent| combine(cotangent.iter().copied().zip(&parts), h, position))
-            .collect(),
     }
 }
 
@@ -85,28 +118,28 @@ struct Part {
     narrow: f64,
     left: f64,
     right: f64,
+    largest: f64,
     rounding: f64,
     finite: bool,
 }
 
 impl Part {
-    fn new(at: f64, [far_right, far_left, right, left]: [f64; 4], h: f64) -> Self {
-        // An output that this line does not reach has the same bits everywhere, and no error.
-        let moved = [far_right, far_left, right, left].iter().any(|v| *v != at);
+    fn new(at: f64, [far_right, far_left, right, left]: [f64; 4], h: f64, moved: bool) -> Self {
         let largest = far_right.abs().max(far_left.abs()).max(at.abs());
         Part {
             wide: (far_right - far_left) / (2.0 * h),
             narrow: (right - left) / h,
             right: (4.0 * (right - at) - (far_right - at)) / h,
             left: (4.0 * (at - left) - (at - far_left)) / h,
+            largest,
             rounding: if moved { f64::EPSILON * largest } else { 0.0 },
             finite: [at, far_right, far_left, right, left].iter().all(|v| v.is_finite()),
         }
     }
 }
 
-fn combine<'a>(parts: impl Iterator<Item = (f64, &'a Part)>, h: f64, position: f64) -> Estimate {
-    let (mut wide, mut narrow, mut variance) = (0.0, 0.0, 0.0);
+fn combine(parts: &mut dyn Iterator<Item = (f64, &Part)>, h: f64, position: f64) -> Estimate {
+    let (mut wide, mut narrow, mut variance, mut square) = (0.0, 0.0, 0.0_f64, 0.0_f64);
     let mut estimate = Estimate { finite: true, ..Estimate::default() };
     for (weight, part) in parts {
         // Differences first, then the sum: outputs that do not move add no rounding.
@@ -118,11 +151,13 @@ fn combine<'a>(parts: impl Iterator<Item = (f64, &'a Part)>, h: f64, position: f
         estimate.low += left.min(right);
         estimate.high += left.max(right);
         variance += (weight * part.rounding).powi(2);
+        square += (weight * part.largest).powi(2);
         estimate.finite &= part.finite || weight == 0.0;
     }
     estimate.value = (4.0 * narrow - wide) / 3.0;
     let rounding = 4.0 * variance.sqrt() / h + 2.0 * f64::EPSILON * position * estimate.value.abs() / h;
     estimate.error = (narrow - wide).abs() / 3.0 + rounding;
+    estimate.reach = square.sqrt();
     estimate.one_sided_rounding = 2.0 * rounding;
     estimate
 }
@@ -139,8 +174,15 @@ impl Estimate {
 pub(super) fn refine(problem: &Problem<'_>, line: Line<'_>, h: f64, weights: Weights<'_>) -> Vec<Refined> {
     const SHRINKING: [f64; 4] = [1.0, 1.0 / 8.0, 1.0 / 64.0, 1.0 / 512.0];
     const GROWING: [f64; 5] = [8.0, 64.0, 512.0, 4096.0, 32768.0];
+    let points: Vec<Points> =
+        SHRINKING.iter().chain(&GROWING).map(|factor| Points::new(problem, line, h * factor)).collect();
+    // A small step may be lost in rounding where a large one shows that the output does move.
+    let mut moved = vec![false; problem.outputs()];
+    for points in &points {
+        moved.iter_mut().zip(points.moved(problem)).for_each(|(any, now)| *any |= now);
+    }
     let ladder: Vec<Vec<Estimate>> =
-        SHRINKING.iter().chain(&GROWING).map(|factor| estimate(problem, line, h * factor, weights)).collect();
+        points.iter().map(|points| points.estimates(problem, line, weights, &moved)).collect();
     (0..ladder[0].len())
         .map(|column| {
             let steps: Vec<Estimate> = ladder.iter().map(|estimates| estimates[column]).collect();
@@ -180,7 +222,8 @@ fn confirmed_kink(steps: &[Estimate]) -> Option<Kink> {
 fn jumps(steps: &[Estimate]) -> bool {
     steps.windows(2).all(|pair| {
         let (wide, narrow) = (pair[0].value.abs(), pair[1].value.abs());
-        pair[0].finite && pair[1].finite && wide > 0.0 && (6.0..10.0).contains(&(narrow / wide))
+        pair.iter().all(|step| step.finite && step.value.abs() > 25.0 * step.one_sided_rounding)
+            && (6.0..10.0).contains(&(narrow / wide))
     })
 }
 

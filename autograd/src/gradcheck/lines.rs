@@ -47,6 +47,11 @@ impl<'a> Lines<'a> {
         self.first.first().map_or(0, Vec::len)
     }
 
+    /// The estimates at the base step.
+    pub(super) fn first(&self) -> &[Vec<Estimate>] {
+        &self.first
+    }
+
     pub(super) fn elements(&self) -> Option<&[usize]> {
         match &self.along {
             Along::Elements(elements) => Some(elements),

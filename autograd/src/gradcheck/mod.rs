@@ -47,10 +47,12 @@ mod display;
 mod examine;
 mod factor;
 mod judge;
+mod kill_rate;
 mod laws;
 mod lines;
 mod map;
 mod options;
+mod plant;
 mod precision;
 mod problem;
 mod reduction;
@@ -61,7 +63,9 @@ mod threads;
 
 pub use case::{Built, Case};
 pub use check_case::{check_case, check_case_and_f32};
+pub use kill_rate::{FaultCount, KillRate, kill_rate};
 pub use options::{Check, Mode};
+pub use plant::{FaultOutcome, plant};
 pub use report::{
     Cell, Diagnosis, DiagnosisKind, InputReport, Law, LawReport, Report, Side, Summary, Verdict,
 };
