@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::adapters::Adapters;
 use crate::case::{Case, Outcome};
 use crate::entry::CaseFile;
-use crate::report::{Failure, Report};
+use crate::report::Report;
 
 /// The list of all cases, checked if it is there.
 const MANIFEST: &str = "manifest.json";
@@ -123,12 +123,11 @@ fn run_file(
     match ran {
         Some(ran) => {
             outcome.failures.extend(ran.failures);
-            (outcome.compared, outcome.worst) = (ran.compared, ran.worst);
+            outcome = Outcome { failures: outcome.failures, ..ran };
         }
         None => outcome.failures.push(("op".to_string(), format!("`{op}` is not known to this test"))),
     }
-    let failure = |(tensor, message)| Failure { file: file.to_string(), tensor, message };
-    report.case(&op, outcome.failures.into_iter().map(failure).collect(), outcome.compared, outcome.worst);
+    report.case(&op, file, outcome);
 }
 
 /// Where the manifest and the file disagree.

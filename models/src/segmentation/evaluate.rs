@@ -99,7 +99,8 @@ pub fn query_maps(segmenter: &Segmenter<Cpu<f32>>, sample: &Sample, point: (f64,
             let query = ((point.0 * h as f64) as usize, (point.1 * w as f64) as usize);
             let query = (query.0.min(h - 1), query.1.min(w - 1));
             let map = |array: &Array<Cpu<f32>>| {
-                let array: Array3<f64> = array.to_f64().index_axis_move(Axis(0), 0).into_dimensionality().expect("(M, Q, K)");
+                let array: Array3<f64> =
+                    array.to_f64().index_axis_move(Axis(0), 0).into_dimensionality().expect("(M, Q, K)");
                 // All queries share a row where the weights do not depend on the query.
                 let row = (query.0 * w + query.1).min(array.dim().1 - 1);
                 let mean = array.slice(s![.., row, ..]).mean_axis(Axis(0)).expect("at least one head");

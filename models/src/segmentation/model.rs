@@ -53,7 +53,10 @@ struct ConvNormRelu<B: Kernels> {
 
 impl<B: Kernels> ConvNormRelu<B> {
     fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
-        ConvNormRelu { conv: Conv2d::new(channels, kernel, stride, init), norm: BatchNorm2d::new(channels[1], init) }
+        ConvNormRelu {
+            conv: Conv2d::new(channels, kernel, stride, init),
+            norm: BatchNorm2d::new(channels[1], init),
+        }
     }
 
     fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
@@ -122,7 +125,9 @@ impl<B: Kernels> Segmenter<B> {
     pub fn forward(&self, images: &Var<B>, mode: Mode) -> Var<B> {
         let mut features = vec![self.stem.forward(images, mode)];
         for stage in &self.stages {
-            let x = stage.iter().fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
+            let x = stage
+                .iter()
+                .fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
             features.push(x);
         }
         let mut laterals = features.iter().zip(&self.laterals).rev().map(|(x, lateral)| lateral.forward(x));

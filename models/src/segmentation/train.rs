@@ -222,7 +222,8 @@ pub fn train(
     let mut optimizer = make_optimizer(config);
     let shuffler = EpochShuffler::new(train.len(), config.seed);
     let augment = AugmentOptions::new(Padding::grey(classes));
-    let settings = CrossEntropy { ignore_index: Some(i64::from(classes.ignore())), ..CrossEntropy::default() };
+    let settings =
+        CrossEntropy { ignore_index: Some(i64::from(classes.ignore())), ..CrossEntropy::default() };
     let limit = config.time_limit.map(Duration::from_secs_f64);
     let mut epochs = Vec::new();
     for epoch in 0..config.epochs {

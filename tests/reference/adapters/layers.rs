@@ -2,7 +2,7 @@
 
 use termwise_autograd::{Array, Cpu, Scalar};
 use termwise_ops::attention::{Lattice, Operands, Terms, Visibility, transformer_attention_with_maps};
-use termwise_ops::{add, gelu, layer_norm, linear, narrow, relu};
+use termwise_ops::{add, gelu, layer_norm, linear, narrow, relu, transpose};
 
 use ndarray::Array2;
 
@@ -70,17 +70,19 @@ fn norm<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>, name: &str) -> CpuVar<T> {
 }
 
 fn attention<T: Scalar>(case: &mut Case<T>) {
-    assert!(case.attrs.flag("batch_first"), "batch_first");
-    let query = case.input("query");
+    let batch_first = case.attrs.flag("batch_first");
+    // Time first is the same under a transposition on either side.
+    let turn = |x: CpuVar<T>| if batch_first { x } else { transpose(&x, 0, 1) };
+    let query = turn(case.input("query"));
     expect_size(case, "embed_dim", query.shape()[2]);
     let key = match case.attrs.text("form").unwrap_or("self") {
         "self" => query.clone(),
-        "cross" => case.input("key"),
+        "cross" => turn(case.input("key")),
         other => panic!("unknown form {other}"),
     };
     let mask = Mask { causal: case.attrs.flag("causal"), key_padding: key_padding(case) };
     let (y, weights) = multihead(case, "", &query, &key, mask);
-    case.output("y", &y);
+    case.output("y", &turn(y));
     case.value("attention", &repeat_rows(&weights, query.shape()[1]));
 }
 
