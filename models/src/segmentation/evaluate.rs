@@ -27,8 +27,7 @@ pub fn evaluate(segmenter: &Segmenter<Cpu<f32>>, samples: &[Sample], batch: usiz
     let mut predictions = Vec::with_capacity(samples.len());
     for chunk in samples.chunks(batch.max(1)) {
         for (sample, prediction) in chunk.iter().zip(predict(segmenter, chunk)) {
-            let labels = sample.labels.iter().map(|&label| i64::from(label));
-            confusion.update(labels, prediction.iter().map(|&label| i64::from(label)));
+            confusion.update(&sample.labels, &prediction);
             predictions.push(prediction);
         }
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use termwise_autograd::{Module, Parameters, Var};
 use termwise_ops::attention::{AttentionCode, AttentionMaps};
-use termwise_ops::spatial::{Interpolation, interpolate};
+use termwise_ops::spatial::{Interpolation, Resize, interpolate};
 use termwise_ops::{Kernels, add, relu};
 
 use crate::Init;
@@ -161,7 +161,7 @@ fn resize<B: Kernels>(x: &Var<B>, like: &Var<B>) -> Var<B> {
     if x.shape()[2..] == [h, w] {
         return x.clone();
     }
-    interpolate(x, Interpolation::Bilinear { align_corners: false }, [h, w])
+    interpolate(x, Resize::Size([h, w]), Interpolation::Bilinear { align_corners: false })
 }
 
 impl<B: Kernels> Module<B> for Segmenter<B> {
