@@ -17,6 +17,9 @@ use crate::report::Report;
 /// The list of all cases, checked if it is there.
 const MANIFEST: &str = "manifest.json";
 
+/// What is known of each file.
+type Manifest = BTreeMap<String, Map<String, Value>>;
+
 /// Runs every case of `folder`. Everything that is wrong goes into the report.
 pub fn run(folder: &Path, adapters: &Adapters) -> Report {
     let mut report = Report::default();
@@ -72,7 +75,7 @@ fn case_files(folder: &Path) -> std::io::Result<Vec<String>> {
 }
 
 /// The manifest by file name, or `None` where there is none.
-fn read_manifest(path: &Path) -> Result<Option<BTreeMap<String, Map<String, Value>>>, String> {
+fn read_manifest(path: &Path) -> Result<Option<Manifest>, String> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -80,7 +83,7 @@ fn read_manifest(path: &Path) -> Result<Option<BTreeMap<String, Map<String, Valu
     };
     let list: Vec<Map<String, Value>> =
         serde_json::from_str(&text).map_err(|error| format!("expected a list of objects: {error}"))?;
-    let mut by_file = BTreeMap::new();
+    let mut by_file = Manifest::new();
     for entry in list {
         let file = entry.get("file").and_then(Value::as_str).ok_or("an entry has no `file`")?.to_string();
         if by_file.insert(file.clone(), entry).is_some() {

@@ -45,7 +45,7 @@ impl Report {
         count.total += 1;
         count.passed += usize::from(outcome.failures.is_empty());
         count.compared += outcome.compared;
-        if !(outcome.worst <= count.worst) {
+        if outcome.worst > count.worst {
             let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
             let short = stem.strip_prefix(op).unwrap_or(stem).trim_start_matches('_');
             (count.worst, count.worst_at) = (outcome.worst, format!("{short} {}", outcome.worst_at));
@@ -103,11 +103,9 @@ impl fmt::Display for Report {
             let mark = if passed == total { "" } else { "  FAILED" };
             // Rounding far below the tolerance has no place worth naming.
             let place = if *worst < 1e-3 { "" } else { worst_at.as_str() };
-            writeln!(
-                f,
-                "{op:36} {:>9} {compared:>9} {worst:>18.2e}  {place}{mark}",
-                format!("{passed}/{total}")
-            )?;
+            let passed = format!("{passed}/{total}");
+            let row = format!("{op:36} {passed:>9} {compared:>9} {worst:>18.2e}  {place}");
+            writeln!(f, "{}{mark}", row.trim_end())?;
         }
         let (passed, total) = self.totals();
         let compared: usize = self.counts.values().map(|count| count.compared).sum();

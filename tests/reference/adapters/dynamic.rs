@@ -36,7 +36,7 @@ fn dynamic<T: Scalar>(case: &mut Case<T>) {
     let (x, options) = (case.input("x"), dynamic_options(case));
     let weight = case.param("weight_linear.weight");
     // The layer that makes the input as well always has a bias.
-    let has_bias = case.attrs.flag("bias") || options.in_proj;
+    let has_bias = case.attrs.flag_or("bias", case.has("param.weight_linear.bias")) || options.in_proj;
     let bias = case.param_if(has_bias, "weight_linear.bias");
     let conv_bias = case.optional_param("conv_bias", "conv_bias");
     let query = case.attrs.whole::<usize>("query_size").map(|size| {

@@ -1,10 +1,9 @@
 //! The layers of a Transformer, composed of public operations under the names of torch.nn.
 
+use ndarray::Array2;
 use termwise_autograd::{Array, Cpu, Scalar};
 use termwise_ops::attention::{Lattice, Operands, Terms, Visibility, transformer_attention_with_maps};
 use termwise_ops::{add, gelu, layer_norm, linear, narrow, relu, transpose};
-
-use ndarray::Array2;
 
 use super::Table;
 use super::attention::{expect_size, key_padding, repeat_rows};
@@ -17,6 +16,8 @@ pub fn table<T: Scalar>() -> Table<T> {
         ("transformer_decoder_layer", decoder),
     ]
 }
+
+type Activation<T> = fn(&CpuVar<T>) -> CpuVar<T>;
 
 /// Who may look at whom.
 #[derive(Default)]
@@ -87,7 +88,7 @@ fn attention<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// The attributes that the encoder and the decoder share; what the feed-forward part activates with.
-fn check<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>) -> (bool, fn(&CpuVar<T>) -> CpuVar<T>) {
+fn check<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>) -> (bool, Activation<T>) {
     expect_size(case, "embed_dim", x.shape()[2]);
     let ffn_dim = case.param("linear1.weight").shape()[0];
     expect_size(case, "ffn_dim", ffn_dim);
@@ -117,11 +118,7 @@ fn residual<T: Scalar>(
     }
 }
 
-fn feed_forward<T: Scalar>(
-    case: &mut Case<T>,
-    x: &CpuVar<T>,
-    activation: fn(&CpuVar<T>) -> CpuVar<T>,
-) -> CpuVar<T> {
+fn feed_forward<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>, activation: Activation<T>) -> CpuVar<T> {
     let hidden = activation(&layer(case, x, "linear1"));
     layer(case, &hidden, "linear2")
 }

@@ -25,6 +25,9 @@ where
     Cpu<T>: OptimizerKernel,
 {
     let attrs = &case.attrs;
+    for variant in ["amsgrad", "maximize"] {
+        assert!(!attrs.flag(variant), "{variant} is not offered");
+    }
     let decay = attrs.number("weight_decay");
     let adam = |defaults: AdamConfig| {
         let betas = attrs.numbers("betas").unwrap_or(vec![defaults.beta1, defaults.beta2]);
