@@ -1,2 +1,5 @@
-//! Termwise command
+//! The `termwise` command.
+
+mod report;
+
 fn main() {}
