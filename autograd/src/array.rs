@@ -185,6 +185,13 @@ impl<T: Scalar> Array<Cpu<T>> {
         &self.buffer
     }
 
+    /// The elements in row-major order, to change in place. Copies them first where a clone shares
+    /// the buffer, so that no other array changes.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        let values: &mut Vec<T> = Arc::make_mut(&mut self.buffer);
+        values
+    }
+
     /// The elements as an ndarray view.
     pub fn view(&self) -> ArrayViewD<'_, T> {
         ArrayViewD::from_shape(IxDyn(&self.shape), &self.buffer).expect("a buffer holds what its shape says")

@@ -20,11 +20,15 @@ pub mod gradcheck;
 mod op;
 mod param;
 mod scalar;
+mod tamper;
 mod tape;
+mod var;
 
 pub use array::Array;
 pub use backend::{Backend, Cpu};
 pub use op::Op;
 pub use param::{Module, Param, Parameters};
 pub use scalar::Scalar;
-pub use tape::{Gradients, Tape, Var, apply, apply_saving};
+pub use tamper::{Fault, FaultKind};
+pub use tape::{Gradients, Tape};
+pub use var::{Var, apply, apply_saving};

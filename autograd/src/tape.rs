@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use crate::{Array, Backend, Op, Param};
+use crate::tamper::{self, Fault};
+use crate::var::{Backward, Var};
+use crate::{Array, Backend, Param};
 
 /// One recorded operation (or a leaf), in the order of execution.
 struct Node<B: Backend> {
@@ -16,26 +18,17 @@ struct Node<B: Backend> {
     retained: bool,
 }
 
-/// An op together with what it saved, with the number of inputs erased.
-trait Backward<B: Backend> {
-    fn name(&self) -> &'static str;
-    fn backward(&self, grad_output: &Array<B>, needs: &[bool]) -> Vec<Option<Array<B>>>;
-}
-
-struct Recorded<O, S, const N: usize> {
-    op: O,
-    saved: Rc<S>,
-}
-
-impl<B: Backend, O: Op<B, N>, const N: usize> Backward<B> for Recorded<O, O::Saved, N> {
-    fn name(&self) -> &'static str {
-        self.op.name()
-    }
-
-    fn backward(&self, grad_output: &Array<B>, needs: &[bool]) -> Vec<Option<Array<B>>> {
-        let needs = std::array::from_fn(|i| needs[i]);
-        self.op.backward(&self.saved, grad_output, needs).into()
-    }
+/// One input of one recorded op that takes part in differentiation.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) op: &'static str,
+    pub(crate) position: usize,
+    /// The node that the input is.
+    pub(crate) from: usize,
+    /// The node of the op.
+    pub(crate) to: usize,
+    pub(crate) input_shape: Vec<usize>,
+    pub(crate) output_shape: Vec<usize>,
 }
 
 struct Record<B: Backend> {
@@ -71,7 +64,8 @@ struct Record<B: Backend> {
 pub struct Tape<B: Backend> {
     backend: B,
     recording: bool,
-    checked: bool,
+    pub(crate) checked: bool,
+    fault: Option<Rc<Fault>>,
     record: Rc<RefCell<Record<B>>>,
 }
 
@@ -81,6 +75,7 @@ impl<B: Backend> Clone for Tape<B> {
             backend: self.backend.clone(),
             recording: self.recording,
             checked: self.checked,
+            fault: self.fault.clone(),
             record: Rc::clone(&self.record),
         }
     }
@@ -90,7 +85,7 @@ impl<B: Backend> Tape<B> {
     /// An empty tape that records.
     pub fn new(backend: B) -> Self {
         let record = Record { nodes: Vec::new(), params: HashMap::new(), swept: false };
-        Tape { backend, recording: true, checked: false, record: Rc::new(RefCell::new(record)) }
+        Tape { backend, recording: true, checked: false, fault: None, record: Rc::new(RefCell::new(record)) }
     }
 
     /// A tape that records nothing: for evaluation. What an op saves is dropped at once.
@@ -102,6 +97,13 @@ impl<B: Backend> Tape<B> {
     /// an infinity panics with its name, its input shapes and the element.
     pub fn checked(self) -> Self {
         Tape { checked: true, ..self }
+    }
+
+    /// The same tape with a deliberate mistake in its reverse sweep.
+    ///
+    /// For those who check a gradient checker: see [`gradcheck::plant`](crate::gradcheck::plant).
+    pub fn tampered(self, fault: Fault) -> Self {
+        Tape { fault: Some(Rc::new(fault)), ..self }
     }
 
     /// The device of this tape.
@@ -128,12 +130,12 @@ impl<B: Backend> Tape<B> {
     pub fn leaf(&self, value: Array<B>) -> Var<B> {
         let shape = value.shape().to_vec();
         let node = self.recording.then(|| self.push(shape, Vec::new(), None));
-        Var { tape: self.clone(), node, value }
+        Var::new(self.clone(), node, value)
     }
 
     /// A value that takes no part in differentiation.
     pub fn constant(&self, value: Array<B>) -> Var<B> {
-        Var { tape: self.clone(), node: None, value }
+        Var::new(self.clone(), None, value)
     }
 
     /// The leaf that stands for a parameter on this tape: the same one each time it is asked for, so
@@ -161,7 +163,7 @@ impl<B: Backend> Tape<B> {
     #[track_caller]
     pub fn backward(&self, output: &Var<B>) -> Gradients<B> {
         assert!(
-            output.value.len() == 1,
+            output.value().len() == 1,
             "backward: the output must have one element, its shape is {:?}; give a cotangent with backward_with",
             output.shape()
         );
@@ -186,14 +188,14 @@ impl<B: Backend> Tape<B> {
         let shapes: Vec<Vec<usize>> = nodes.iter().map(|node| node.shape.clone()).collect();
         let mut gradients: Vec<Option<Array<B>>> = shapes.iter().map(|_| None).collect();
         for (output, cotangent) in outputs {
-            assert!(self.is_same(&output.tape), "backward: the output belongs to another tape");
+            assert!(self.is_same(output.tape()), "backward: the output belongs to another tape");
             assert!(
                 cotangent.shape() == output.shape(),
                 "backward: the cotangent has shape {:?}, the output {:?}",
                 cotangent.shape(),
                 output.shape()
             );
-            if let Some(node) = output.node {
+            if let Some(node) = output.node() {
                 self.add(&mut gradients[node], cotangent.clone());
             }
         }
@@ -209,7 +211,7 @@ impl<B: Backend> Tape<B> {
             }
             kept.insert(index, grad_output);
         }
-        let params = params.into_iter().filter_map(|(id, var)| Some((id, var.node?))).collect();
+        let params = params.into_iter().filter_map(|(id, var)| Some((id, var.node()?))).collect();
         Gradients { by_node: kept, params, record: Rc::downgrade(&self.record) }
     }
 
@@ -224,7 +226,11 @@ impl<B: Backend> Tape<B> {
         gradients: &mut [Option<Array<B>>],
     ) {
         let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
-        let contributions = op.backward(grad_output, &needs);
+        let fault = self.fault.as_deref().filter(|fault| fault.op == op.name());
+        let contributions = match fault {
+            None => op.backward(grad_output, &needs),
+            Some(fault) => tamper::backward(fault, op, grad_output, &needs),
+        };
         for (position, (input, contribution)) in inputs.iter().zip(contributions).enumerate() {
             let Some(input) = *input else { continue };
             let Some(contribution) = contribution else { missing_gradient(op.name(), position) };
@@ -240,8 +246,40 @@ impl<B: Backend> Tape<B> {
                     op.name()
                 );
             }
+            if fault.is_some_and(|fault| fault.overwrites(position)) {
+                gradients[input] = None;
+            }
             self.add(&mut gradients[input], contribution);
         }
+    }
+
+    /// The input edges of every recorded op, in order of execution.
+    pub(crate) fn edges(&self) -> Vec<Edge> {
+        let record = self.record.borrow();
+        let mut edges = Vec::new();
+        for (node, recorded) in record.nodes.iter().enumerate() {
+            let Some(op) = &recorded.backward else { continue };
+            for (position, from) in recorded.inputs.iter().enumerate() {
+                let Some(from) = *from else { continue };
+                edges.push(Edge {
+                    op: op.name(),
+                    position,
+                    from,
+                    to: node,
+                    input_shape: record.nodes[from].shape.clone(),
+                    output_shape: recorded.shape.clone(),
+                });
+            }
+        }
+        edges
+    }
+
+    pub(crate) fn is_swept(&self) -> bool {
+        self.record.borrow().swept
+    }
+
+    pub(crate) fn retain(&self, node: usize) {
+        self.record.borrow_mut().nodes[node].retained = true;
     }
 
     fn add(&self, slot: &mut Option<Array<B>>, contribution: Array<B>) {
@@ -251,7 +289,7 @@ impl<B: Backend> Tape<B> {
         });
     }
 
-    fn push(
+    pub(crate) fn push(
         &self,
         shape: Vec<usize>,
         inputs: Vec<Option<usize>>,
@@ -262,7 +300,7 @@ impl<B: Backend> Tape<B> {
         record.nodes.len() - 1
     }
 
-    fn is_same(&self, other: &Tape<B>) -> bool {
+    pub(crate) fn is_same(&self, other: &Tape<B>) -> bool {
         Rc::ptr_eq(&self.record, &other.record)
     }
 }
@@ -279,118 +317,6 @@ fn wrong_gradient_shape(op: &str, input: usize, expected: &[usize], found: &[usi
     panic!("{op}: backward returned a gradient of shape {found:?} for input {input} of shape {expected:?}");
 }
 
-/// A value on a [`Tape`]. Cheap to clone.
-pub struct Var<B: Backend> {
-    tape: Tape<B>,
-    node: Option<usize>,
-    value: Array<B>,
-}
-
-impl<B: Backend> Clone for Var<B> {
-    fn clone(&self) -> Self {
-        Var { tape: self.tape.clone(), node: self.node, value: self.value.clone() }
-    }
-}
-
-impl<B: Backend> std::fmt::Debug for Var<B> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Var").field("node", &self.node).field("value", &self.value).finish()
-    }
-}
-
-impl<B: Backend> Var<B> {
-    /// The value computed by forward.
-    pub fn value(&self) -> &Array<B> {
-        &self.value
-    }
-
-    /// Extent of each axis of the value.
-    pub fn shape(&self) -> &[usize] {
-        self.value.shape()
-    }
-
-    /// Number of axes of the value.
-    pub fn ndim(&self) -> usize {
-        self.value.ndim()
-    }
-
-    /// The tape it lives on.
-    pub fn tape(&self) -> &Tape<B> {
-        &self.tape
-    }
-
-    /// Whether a gradient flows to it.
-    pub fn requires_grad(&self) -> bool {
-        self.node.is_some()
-    }
-
-    /// The same value cut off from the record: no gradient flows through it.
-    pub fn detach(&self) -> Var<B> {
-        Var { node: None, ..self.clone() }
-    }
-
-    /// `operand` itself, or the [absent](Array::absent) operand on this tape for `None`.
-    pub fn optional(&self, operand: Option<&Var<B>>) -> Var<B> {
-        operand.cloned().unwrap_or_else(|| self.tape.constant(Array::absent(&self.tape.backend)))
-    }
-
-    /// Keeps the gradient of this value, which the sweep would free otherwise, for
-    /// [`Gradients::of`]. Leaves are kept anyway.
-    pub fn retain_grad(&self) -> &Self {
-        if let Some(node) = self.node {
-            self.tape.record.borrow_mut().nodes[node].retained = true;
-        }
-        self
-    }
-}
-
-/// Runs an op forward and records it on the tape of its inputs.
-///
-/// # Panics
-/// If the inputs live on different tapes, or the tape was swept already; in check mode, if the
-/// output holds a NaN or an infinity.
-#[track_caller]
-pub fn apply<B: Backend, O: Op<B, N>, const N: usize>(op: O, inputs: [&Var<B>; N]) -> Var<B> {
-    apply_saving(op, inputs).0
-}
-
-/// [`apply`] that also hands out what the op saved, for public functions that report more than
-/// their differentiable output (attention weights, batch statistics).
-///
-/// # Panics
-/// As [`apply`].
-#[track_caller]
-pub fn apply_saving<B: Backend, O: Op<B, N>, const N: usize>(
-    op: O,
-    inputs: [&Var<B>; N],
-) -> (Var<B>, Rc<O::Saved>) {
-    const { assert!(N > 0, "an op has at least one input") };
-    let tape = &inputs[0].tape;
-    let name = op.name();
-    for input in &inputs[1..] {
-        assert!(tape.is_same(&input.tape), "{name}: the inputs live on different tapes");
-    }
-    let (value, saved) = op.forward(inputs.map(|input| &input.value));
-    if tape.checked
-        && let Some((element, number)) = tape.backend.first_non_finite(&value)
-    {
-        let shapes = inputs.map(|input| input.shape());
-        panic!(
-            "{name}: forward made the first {number}, at element {element} of shape {:?}; input shapes {shapes:?}",
-            value.shape()
-        );
-    }
-    let saved = Rc::new(saved);
-    let recorded = tape.recording && inputs.iter().any(|input| input.requires_grad());
-    let node = recorded.then(|| {
-        assert!(!tape.record.borrow().swept, "{name}: this tape was swept already; record a new one");
-        let parents = inputs.iter().map(|input| input.node).collect();
-        let backward = Recorded::<O, O::Saved, N> { op, saved: Rc::clone(&saved) };
-        tape.push(value.shape().to_vec(), parents, Some(Box::new(backward)))
-    });
-    (Var { tape: tape.clone(), node, value }, saved)
-}
-
 /// What the reverse sweep returns: a gradient for each leaf, parameter and retained value that the
 /// output depends on.
 pub struct Gradients<B: Backend> {
@@ -403,10 +329,10 @@ impl<B: Backend> Gradients<B> {
     /// The gradient with respect to a leaf or a retained value; `None` where the output does not
     /// depend on it.
     pub fn of(&self, var: &Var<B>) -> Option<&Array<B>> {
-        if !std::ptr::eq(self.record.as_ptr(), Rc::as_ptr(&var.tape.record)) {
+        if !std::ptr::eq(self.record.as_ptr(), Rc::as_ptr(&var.tape().record)) {
             return None;
         }
-        self.by_node.get(&var.node?)
+        self.by_node.get(&var.node()?)
     }
 
     /// The gradient with respect to a parameter; `None` where the output does not depend on it.

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod init;
+pub mod layers;
 pub mod probe;
 
 pub use init::Init;

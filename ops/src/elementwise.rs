@@ -15,8 +15,25 @@ pub trait Elementwise: Copy + Send + Sync + 'static {
     /// `y = f(x)`.
     fn value<T: Scalar>(&self, x: T) -> T;
 
-    /// `f'(x)`, given `y = f(x)` as well, from which it is often cheaper.
+    /// What [`derivative`](Elementwise::derivative) looks at, and so what is kept for backward.
+    const SAVES: Saves = Saves::Both;
+
+    /// `f'(x)`, given `y = f(x)` as well, from which it is often cheaper. An argument that
+    /// [`SAVES`](Elementwise::SAVES) leaves out is an arbitrary number.
     fn derivative<T: Scalar>(&self, x: T, y: T) -> T;
+}
+
+/// What a function keeps of its forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saves {
+    /// The argument and the value.
+    Both,
+    /// The argument.
+    Input,
+    /// The value.
+    Output,
+    /// Nothing: the derivative is constant.
+    Nothing,
 }
 
 /// Applies an elementwise function.
@@ -27,7 +44,7 @@ pub fn elementwise<B: ElementwiseKernel, F: Elementwise>(f: F, x: &Var<B>) -> Va
 struct Map<F>(F);
 
 impl<B: ElementwiseKernel, F: Elementwise> Op<B, 1> for Map<F> {
-    type Saved = (Array<B>, Array<B>);
+    type Saved = (Option<Array<B>>, Option<Array<B>>);
 
     fn name(&self) -> &'static str {
         F::NAME
@@ -35,11 +52,14 @@ impl<B: ElementwiseKernel, F: Elementwise> Op<B, 1> for Map<F> {
 
     fn forward(&self, [x]: [&Array<B>; 1]) -> (Array<B>, Self::Saved) {
         let y = B::elementwise_forward(&self.0, x);
-        (y.clone(), (x.clone(), y))
+        let saved_x = matches!(F::SAVES, Saves::Both | Saves::Input).then(|| x.clone());
+        let saved_y = matches!(F::SAVES, Saves::Both | Saves::Output).then(|| y.clone());
+        (y, (saved_x, saved_y))
     }
 
     fn backward(&self, (x, y): &Self::Saved, grad_output: &Array<B>, _: [bool; 1]) -> [Option<Array<B>>; 1] {
-        // y = f(x)  =>  dx = f'(x) dy
+        // y = f(x)  =>  dx = f'(x) dy. What is not kept is not looked at: any array of the shape does.
+        let (x, y) = (x.as_ref().unwrap_or(grad_output), y.as_ref().unwrap_or(grad_output));
         [Some(B::elementwise_backward(&self.0, x, y, grad_output))]
     }
 }

@@ -2,7 +2,7 @@
 
 use termwise_autograd::gradcheck::Case;
 
-use crate::{activations, attention, conv, losses, norms, spatial, tensor};
+use crate::{activations, attention, conv, losses, norms, optim, spatial, tensor};
 
 /// A backend on which every operation runs.
 pub trait Kernels:
@@ -11,6 +11,7 @@ pub trait Kernels:
     + conv::ConvKernels
     + losses::LossKernels
     + norms::NormKernels
+    + optim::OptimizerKernel
     + spatial::SpatialKernels
     + tensor::TensorKernels
 {
@@ -22,6 +23,8 @@ impl<B> Kernels for B where
         + conv::ConvKernels
         + losses::LossKernels
         + norms::NormKernels
+        + optim::OptimizerKernel
+        + optim::OptimizerKernel
         + spatial::SpatialKernels
         + tensor::TensorKernels
 {

@@ -6,13 +6,21 @@
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
 
 pub mod attention;
-pub use attention::{deform_conv1d, deform_conv2d, regular_conv};
+pub use attention::{
+    BlockConv, ConvBlock1d, DynamicConvOptions, DynamicConvState, conv_block_1d, deform_conv1d,
+    deform_conv1d_pack, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d, lightweight_conv,
+    per_position_conv2d, per_step_conv, regular_conv,
+};
 
 pub mod activations;
-pub use activations::{relu, softmax};
+pub use activations::{
+    gelu, gelu_tanh, glu, leaky_relu, log_softmax, masked_softmax, relu, sigmoid, silu, softmax, tanh,
+};
 
 pub mod conv;
 pub use conv::{Conv1dOptions, Conv2dOptions, IntoPair, conv_transpose2d, conv1d, conv2d};
+
+pub mod broadcast;
 
 pub mod elementwise;
 
@@ -22,6 +30,10 @@ pub mod kernels;
 pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
+pub use losses::{
+    CrossEntropy, Reduction, bce_with_logits, cross_entropy, giou_loss, l1_loss, label_smoothed_nll_loss,
+    mse_loss, sigmoid_focal_loss, smooth_l1_loss,
+};
 
 pub mod metrics;
 
@@ -29,6 +41,7 @@ pub mod norms;
 pub use norms::{BatchStatistics, batch_norm_eval, batch_norm_train, group_norm, layer_norm};
 
 pub mod optim;
+pub use optim::{Adam, Clipped, GradientSource, Optimizer, OptimizerKernel, Sgd, clip_grad_norm};
 
 pub mod par;
 
@@ -41,3 +54,9 @@ pub mod spatial;
 mod sums;
 
 pub mod tensor;
+pub use tensor::{
+    PadMode, abs, add, add_scalar, amax, cat, clamp, cube, cumsum, div, dropout, dropout_keeps, embedding,
+    exp, expand, gather, index_select, linear, log, logsumexp, masked_fill, matmul, maximum, mean, minimum,
+    mul, narrow, neg, pad, permute, pow, reshape, scale, scatter_add, sinusoidal_positions, slice, split,
+    sqrt, square, sub, sum, topk, transpose, var, where_,
+};

@@ -67,7 +67,7 @@ impl ProbeTable {
         let bottom = TOP + self.rows.len() as u32 * CELL.1;
         let mut body = String::from(
             "<defs><pattern id=\"partly\" width=\"7\" height=\"7\" patternUnits=\"userSpaceOnUse\" \
-             patternTransform=\"rotate(45)\"><rect width=\"1.6\" height=\"7\" fill=\"#000000\" fill-opacity=\"0.28\"/>\
+             patternTransform=\"rotate(45)\"><rect width=\"1.6\" height=\"7\" fill=\"#000000\" fill-opacity=\"0.22\"/>\
              </pattern></defs>\n",
         );
         text(&mut body, (10, 24), "start", 14.5, &hex(INK.light), &self.title);

@@ -1,6 +1,7 @@
 //! A test case of an operation that can be rebuilt at another shape and on another backend.
 
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 use ndarray::ArrayD;
@@ -20,6 +21,7 @@ pub struct Case<B: Backend> {
     op: &'static str,
     label: String,
     shape: Vec<usize>,
+    made_at: &'static Location<'static>,
     build: Build<B>,
 }
 
@@ -58,13 +60,20 @@ impl<B: Backend> Case<B> {
     /// attributes of this case, cannot take (a kernel larger than the image, say).
     ///
     /// `label` tells the cases of one op apart: its attributes, in a few words.
+    #[track_caller]
     pub fn new(
         op: &'static str,
         label: impl Into<String>,
         shape: &[usize],
         build: impl Fn(&[usize], &mut Samples) -> Option<Built<B>> + 'static,
     ) -> Self {
-        Case { op, label: label.into(), shape: shape.to_vec(), build: Rc::new(build) }
+        Case {
+            op,
+            label: label.into(),
+            shape: shape.to_vec(),
+            made_at: Location::caller(),
+            build: Rc::new(build),
+        }
     }
 
     /// The operation's name.
@@ -80,6 +89,11 @@ impl<B: Backend> Case<B> {
     /// The sizes that the inputs are made from.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The source line that made it.
+    pub fn made_at(&self) -> &'static Location<'static> {
+        self.made_at
     }
 
     /// The same case at another shape of the same rank; `None` where the rank differs or the

@@ -1,8 +1,9 @@
 //! Scenes made from a seed: objects that rotate, scale and occlude each other on textured ground.
 //!
-//! The class of an object is its shape and nothing else. All shapes have the same area at the same scale, and colours,
-//! textures, places and angles are drawn without regard to the class, so that neither colour nor size decides. Class
-//! 0 is the ground, seen through the hole of a ring too; class k is the k-th shape of the options.
+//! The class of an object is its shape. All shapes have the same area at the same scale, and colour, texture, scale,
+//! place and angle are drawn alike for every class, so that neither colour nor size decides. (An object is drawn again
+//! where too little of it, or of another behind it, would be seen.) Class 0 is the ground, seen through the hole of a
+//! ring too; class k is the k-th shape of the options.
 //!
 //! Sample i of split s under seed k is a function of (options, k, s, i) alone: any number of samples can be made, in
 //! any order, by any number of threads, and come out the same.

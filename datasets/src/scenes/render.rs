@@ -65,13 +65,18 @@ fn surface(behind: Rgb, rng: &mut ChaCha8Rng) -> Texture {
     Texture::draw([first, second], [0.5, 2.0], rng)
 }
 
+/// The mean within one radius of the centre: the same pixels for every shape, so that the colours drawn against this
+/// mean do not depend on the class.
 fn mean_colour(image: &Array3<f32>, figure: &Figure, options: &SceneOptions) -> Rgb {
     let mut sum = [0.0; 3];
     let mut count = 0.0;
     for pixel in figure.pixels_around(options, 0.0) {
-        let colour = get(image, pixel);
-        sum = std::array::from_fn(|channel| sum[channel] + colour[channel]);
-        count += 1.0;
+        let [x, y] = figure.offset(centre_of(pixel));
+        if x.hypot(y) < 1.0 {
+            let colour = get(image, pixel);
+            sum = std::array::from_fn(|channel| sum[channel] + colour[channel]);
+            count += 1.0;
+        }
     }
     sum.map(|value| value / f32::max(count, 1.0))
 }

@@ -5,7 +5,7 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Scalar, Var};
 
-use crate::elementwise::{Elementwise, ElementwiseKernel, elementwise};
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Rectified linear unit.
 ///
@@ -37,14 +37,15 @@ struct Relu;
 
 impl Elementwise for Relu {
     const NAME: &'static str = "relu";
+    const SAVES: Saves = Saves::Output;
 
     fn value<T: Scalar>(&self, x: T) -> T {
         // Not T::max, which would turn NaN into 0.
         if x < T::zero() { T::zero() } else { x }
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        if x > T::zero() { T::one() } else { T::zero() }
+    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
+        if y > T::zero() { T::one() } else { T::zero() }
     }
 }
 

@@ -14,6 +14,14 @@ pub(crate) fn axpy<T: Scalar>(a: T, x: &[T], y: &mut [T]) {
     }
 }
 
+/// `y += a * b`, elementwise.
+#[inline]
+pub(crate) fn multiply_add<T: Scalar>(a: &[T], b: &[T], y: &mut [T]) {
+    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+        *y += a * b;
+    }
+}
+
 /// `sum_i a_i b_i` over the shorter length.
 #[inline]
 pub(crate) fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {

@@ -1,0 +1,276 @@
+//! Checks the checker: plants mistakes in the sweep of a right operation and looks whether they are
+//! caught and called by their name.
+
+use serde::Serialize;
+
+use super::examine::{Plan, empty_report, fill};
+use super::lines::Lines;
+use super::problem::{Problem, root_mean_square};
+use super::report::{DiagnosisKind, Report, Verdict};
+use super::{Case, Check};
+use crate::tape::Edge;
+use crate::{Array, Cpu, Fault, FaultKind, Op, Var, apply};
+
+/// What became of one planted fault.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaultOutcome {
+    /// The operation of the case.
+    pub case: String,
+    /// What sets the case apart from the others of its op.
+    pub label: String,
+    /// Shape of the case.
+    pub shape: Vec<usize>,
+    /// The op on the tape whose backward was spoiled, and the number of its input.
+    pub op: String,
+    /// See `op`.
+    pub position: usize,
+    /// The input of the case that this is, where no other op stands between.
+    pub input: Option<String>,
+    /// The fault.
+    pub fault: &'static str,
+    /// Whether the verdict was FAIL.
+    pub caught: bool,
+    /// Whether the diagnosis was the right one; `None` where an op stands between the fault and all
+    /// inputs, so that what arrives has no name.
+    pub named: Option<bool>,
+    /// What the report said.
+    pub finding: String,
+}
+
+/// Plants every fault that applies, in every input of every op that the case records.
+///
+/// A fault applies where it changes a gradient by more than the checker claims to see (0.1 % of the
+/// gradient scale): swapping the axes of a symmetric gradient is no fault. Empty for a case that does
+/// not pass as it is.
+pub fn plant(case: &Case<Cpu<f64>>) -> Vec<FaultOutcome> {
+    plant_in(case).unwrap_or_default()
+}
+
+/// The faults, the names of which are fixed.
+#[derive(Clone, Copy)]
+struct Planted {
+    name: &'static str,
+    kind: FaultKind,
+    named: DiagnosisKind,
+    /// What the function is multiplied by.
+    scale: Option<f64>,
+}
+
+fn faults(edge: &Edge) -> Vec<Planted> {
+    use DiagnosisKind as Named;
+    let fault = |name, kind, named| Planted { name, kind, named, scale: None };
+    let mut faults = vec![
+        fault("x 2", FaultKind::Scale(2.0), Named::Factor),
+        fault("x 1/2", FaultKind::Scale(0.5), Named::Factor),
+        fault("x -1", FaultKind::Scale(-1.0), Named::Factor),
+        fault("x 1.01", FaultKind::Scale(1.01), Named::Factor),
+        fault("transposed", FaultKind::Transposed, Named::Transposed),
+        fault("dropped term", FaultKind::DroppedTerm, Named::DroppedTerm),
+        fault("off by one", FaultKind::OffByOne, Named::OffByOne),
+        fault("grad_output ignored", FaultKind::GradOutputIgnored, Named::GradOutputIgnored),
+        fault("overwritten", FaultKind::Overwritten, Named::Overwritten),
+        fault("disconnected", FaultKind::Disconnected, Named::Disconnected),
+        Planted { scale: Some(1e-6), ..fault("x 2 at 1e-6", FaultKind::Scale(2.0), Named::Factor) },
+    ];
+    if let Some(axis) = reduced_axis(&edge.input_shape, &edge.output_shape) {
+        faults.push(fault(
+            "missing reduction",
+            FaultKind::MissingReduction { axis },
+            Named::BroadcastNotReduced,
+        ));
+    }
+    faults
+}
+
+/// An axis of the output that the gradient of a smaller input sums over.
+fn reduced_axis(input: &[usize], output: &[usize]) -> Option<usize> {
+    if input.iter().product::<usize>() >= output.iter().product() {
+        return None;
+    }
+    let missing = output.len().saturating_sub(input.len());
+    let broadcast = |axis: &usize| output[*axis] > 1 && (*axis < missing || input[*axis - missing] == 1);
+    let any = |axis: &usize| output[*axis] > 1;
+    let aligned = input.len() <= output.len();
+    (0..output.len()).find(|axis| aligned && broadcast(axis)).or_else(|| (0..output.len()).find(any))
+}
+
+/// `Err` with the verdict of a case that does not pass as it is.
+pub(super) fn plant_in(case: &Case<Cpu<f64>>) -> Result<Vec<FaultOutcome>, Verdict> {
+    let options = Check::new().threads(false);
+    let built = case.build(options.seed).ok_or(Verdict::Inconclusive)?;
+    let run = &*built.run;
+    let scaled = |v: &[Var<Cpu<f64>>]| apply(Times(1e-6), [&run(v)]);
+    let plain = Bench::new(Problem::new(case.op(), &built.inputs, run), &options);
+    let plan = plain.plan();
+    let plain = plain.measured(&plan);
+    let tiny = Bench::new(Problem::new(case.op(), &built.inputs, &scaled), &options);
+    let tiny_plan = tiny.plan();
+    let tiny = tiny.measured(&tiny_plan);
+
+    let clean = plain.report(&plain.problem);
+    if clean.verdict != Verdict::Pass {
+        return Err(clean.verdict);
+    }
+    let mut outcomes = Vec::new();
+    for site in sites(&plain.problem) {
+        for planted in faults(&site.edge) {
+            let bench = if planted.scale.is_some() { &tiny } else { &plain };
+            let fault = Fault { op: site.edge.op, input: site.edge.position, kind: planted.kind };
+            let problem = bench.problem.with_fault(fault);
+            if !applies(bench, &problem, &site, planted.kind) {
+                continue;
+            }
+            let report = bench.report(&problem);
+            let input = site.input.map(|input| plain.problem.inputs[input].name.clone());
+            outcomes.push(FaultOutcome {
+                case: case.op().to_string(),
+                label: case.label().to_string(),
+                shape: case.shape().to_vec(),
+                op: site.edge.op.to_string(),
+                position: site.edge.position,
+                fault: planted.name,
+                caught: report.verdict == Verdict::Fail,
+                named: site.names(planted.kind).then(|| is_named(&report, site.input, planted)),
+                finding: report.summary().finding,
+                input,
+            });
+        }
+    }
+    Ok(outcomes)
+}
+
+/// A problem, and the numeric side that all its faults are held against.
+struct Bench<'a> {
+    problem: Problem<'a>,
+    options: &'a Check,
+}
+
+struct Measured<'a> {
+    problem: &'a Problem<'a>,
+    options: &'a Check,
+    plan: &'a Plan,
+    lines: Vec<Lines<'a>>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(problem: Problem<'a>, options: &'a Check) -> Self {
+        Bench { problem, options }
+    }
+
+    fn plan(&self) -> Plan {
+        Plan::new(&self.problem, self.options)
+    }
+
+    fn measured(&'a self, plan: &'a Plan) -> Measured<'a> {
+        Measured { problem: &self.problem, options: self.options, plan, lines: plan.measure(&self.problem) }
+    }
+}
+
+impl Measured<'_> {
+    fn report(&self, problem: &Problem<'_>) -> Report {
+        let mut report = empty_report(self.options, problem);
+        fill(&mut report, self.options, problem, self.plan, &self.lines);
+        report
+    }
+}
+
+/// One place for a fault.
+struct Site {
+    edge: Edge,
+    /// The input of the case that it is, where the only way from that input leads through here.
+    input: Option<usize>,
+    /// Whether the op's output is that of the case.
+    last: bool,
+    /// The input of the case that it is, be it used elsewhere or not.
+    leaf: Option<usize>,
+}
+
+impl Site {
+    /// Whether the fault reaches an input in the form that its name says.
+    fn names(&self, kind: FaultKind) -> bool {
+        self.input.is_some() && (self.last || !matches!(kind, FaultKind::MissingReduction { .. }))
+    }
+}
+
+/// Every input of every op on the tape, ops of the same name together.
+fn sites(problem: &Problem<'_>) -> Vec<Site> {
+    let tape = problem.tape();
+    let leaves = problem.leaves(&tape);
+    let output = (problem.function)(&leaves);
+    let edges = tape.edges();
+    let mut sites: Vec<Site> = Vec::new();
+    for edge in &edges {
+        if sites.iter().any(|site| (site.edge.op, site.edge.position) == (edge.op, edge.position)) {
+            continue;
+        }
+        let leaf = leaves.iter().position(|leaf| leaf.node() == Some(edge.from));
+        let alone =
+            edges.iter().filter(|other| (other.op, other.position) == (edge.op, edge.position)).count() == 1
+                && edges.iter().filter(|other| other.from == edge.from).count() == 1;
+        sites.push(Site {
+            input: leaf.filter(|_| alone),
+            last: output.node() == Some(edge.to),
+            leaf,
+            edge: edge.clone(),
+        });
+    }
+    sites
+}
+
+/// Whether the numbers say that a fault is one.
+fn applies(bench: &Measured<'_>, spoiled: &Problem<'_>, site: &Site, kind: FaultKind) -> bool {
+    let cotangents = &bench.plan.cotangents;
+    let (right, wrong) = (bench.problem.gradients(cotangents), spoiled.gradients(cotangents));
+    let reach = root_mean_square(bench.problem.base.iter().copied());
+    let mut changed = false;
+    for (position, (right, wrong)) in right.iter().zip(&wrong).enumerate() {
+        let input = &bench.problem.inputs[position];
+        let right: Vec<f64> = right.iter().flat_map(|gradient| gradient.values.iter().copied()).collect();
+        let wrong: Vec<f64> = wrong.iter().flat_map(|gradient| gradient.values.iter().copied()).collect();
+        let scale = root_mean_square(right.iter().copied());
+        if scale * input.scale() <= 1e-9 * reach {
+            continue; // zero, as far as can be seen
+        }
+        let largest = right.iter().zip(&wrong).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let gone = wrong.iter().all(|&value| value == 0.0);
+        // With a single slice to drop, or a single use to overwrite, it is another fault's turn.
+        changed |= match kind {
+            FaultKind::DroppedTerm => !gone && largest > bench.options.resolution * scale,
+            FaultKind::Overwritten => {
+                site.leaf == Some(position) || largest > bench.options.resolution * scale
+            }
+            _ => largest > bench.options.resolution * scale,
+        };
+    }
+    changed
+}
+
+fn is_named(report: &Report, input: Option<usize>, planted: Planted) -> bool {
+    let Some(input) = input else { return false };
+    report.inputs[input].diagnoses.iter().any(|diagnosis| {
+        diagnosis.kind == planted.named
+            && match (planted.kind, diagnosis.factor) {
+                (FaultKind::Scale(factor), Some(found)) => (found - factor).abs() <= 1e-4 * factor.abs(),
+                _ => true,
+            }
+    })
+}
+
+/// `y = c x`, to make a function small.
+struct Times(f64);
+
+impl Op<Cpu<f64>, 1> for Times {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        "gradcheck_times"
+    }
+
+    fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, ()) {
+        (x.view().mapv(|v| v * self.0).into(), ())
+    }
+
+    fn backward(&self, (): &(), grad_output: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+        [Some(grad_output.view().mapv(|v| v * self.0).into())]
+    }
+}

@@ -1,0 +1,147 @@
+//! A value on a tape, and how an op puts its output there.
+
+use std::rc::Rc;
+
+use crate::{Array, Backend, Op, Tape};
+
+/// An op together with what it saved, with the number of inputs erased.
+pub(crate) trait Backward<B: Backend> {
+    fn name(&self) -> &'static str;
+    fn backward(&self, grad_output: &Array<B>, needs: &[bool]) -> Vec<Option<Array<B>>>;
+}
+
+struct Recorded<O, S, const N: usize> {
+    op: O,
+    saved: Rc<S>,
+}
+
+impl<B: Backend, O: Op<B, N>, const N: usize> Backward<B> for Recorded<O, O::Saved, N> {
+    fn name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    fn backward(&self, grad_output: &Array<B>, needs: &[bool]) -> Vec<Option<Array<B>>> {
+        let needs = std::array::from_fn(|i| needs[i]);
+        self.op.backward(&self.saved, grad_output, needs).into()
+    }
+}
+
+/// A value on a [`Tape`]. Cheap to clone.
+pub struct Var<B: Backend> {
+    tape: Tape<B>,
+    node: Option<usize>,
+    value: Array<B>,
+}
+
+impl<B: Backend> Clone for Var<B> {
+    fn clone(&self) -> Self {
+        Var { tape: self.tape.clone(), node: self.node, value: self.value.clone() }
+    }
+}
+
+impl<B: Backend> std::fmt::Debug for Var<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Var").field("node", &self.node).field("value", &self.value).finish()
+    }
+}
+
+impl<B: Backend> Var<B> {
+    pub(crate) fn new(tape: Tape<B>, node: Option<usize>, value: Array<B>) -> Self {
+        Var { tape, node, value }
+    }
+
+    pub(crate) fn node(&self) -> Option<usize> {
+        self.node
+    }
+
+    /// The value computed by forward.
+    pub fn value(&self) -> &Array<B> {
+        &self.value
+    }
+
+    /// Extent of each axis of the value.
+    pub fn shape(&self) -> &[usize] {
+        self.value.shape()
+    }
+
+    /// Number of axes of the value.
+    pub fn ndim(&self) -> usize {
+        self.value.ndim()
+    }
+
+    /// The tape it lives on.
+    pub fn tape(&self) -> &Tape<B> {
+        &self.tape
+    }
+
+    /// Whether a gradient flows to it.
+    pub fn requires_grad(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The same value cut off from the record: no gradient flows through it.
+    pub fn detach(&self) -> Var<B> {
+        Var { node: None, ..self.clone() }
+    }
+
+    /// `operand` itself, or the [absent](Array::absent) operand on this tape for `None`.
+    pub fn optional(&self, operand: Option<&Var<B>>) -> Var<B> {
+        operand.cloned().unwrap_or_else(|| self.tape.constant(Array::absent(self.tape.backend())))
+    }
+
+    /// Keeps the gradient of this value, which the sweep would free otherwise, for
+    /// [`Gradients::of`]. Leaves are kept anyway.
+    pub fn retain_grad(&self) -> &Self {
+        if let Some(node) = self.node {
+            self.tape.retain(node);
+        }
+        self
+    }
+}
+
+/// Runs an op forward and records it on the tape of its inputs.
+///
+/// # Panics
+/// If the inputs live on different tapes, or the tape was swept already; in check mode, if the
+/// output holds a NaN or an infinity.
+#[track_caller]
+pub fn apply<B: Backend, O: Op<B, N>, const N: usize>(op: O, inputs: [&Var<B>; N]) -> Var<B> {
+    apply_saving(op, inputs).0
+}
+
+/// [`apply`] that also hands out what the op saved, for public functions that report more than
+/// their differentiable output (attention weights, batch statistics).
+///
+/// # Panics
+/// As [`apply`].
+#[track_caller]
+pub fn apply_saving<B: Backend, O: Op<B, N>, const N: usize>(
+    op: O,
+    inputs: [&Var<B>; N],
+) -> (Var<B>, Rc<O::Saved>) {
+    const { assert!(N > 0, "an op has at least one input") };
+    let tape = &inputs[0].tape;
+    let name = op.name();
+    for input in &inputs[1..] {
+        assert!(tape.is_same(&input.tape), "{name}: the inputs live on different tapes");
+    }
+    let (value, saved) = op.forward(inputs.map(|input| &input.value));
+    if tape.checked
+        && let Some((element, number)) = tape.backend().first_non_finite(&value)
+    {
+        let shapes = inputs.map(|input| input.shape());
+        panic!(
+            "{name}: forward made the first {number}, at element {element} of shape {:?}; input shapes {shapes:?}",
+            value.shape()
+        );
+    }
+    let saved = Rc::new(saved);
+    let recorded = tape.is_recording() && inputs.iter().any(|input| input.requires_grad());
+    let node = recorded.then(|| {
+        assert!(!tape.is_swept(), "{name}: this tape was swept already; record a new one");
+        let parents = inputs.iter().map(|input| input.node).collect();
+        let backward = Recorded::<O, O::Saved, N> { op, saved: Rc::clone(&saved) };
+        tape.push(value.shape().to_vec(), parents, Some(Box::new(backward)))
+    });
+    (Var { tape: tape.clone(), node, value }, saved)
+}

@@ -1,0 +1,175 @@
+use termwise_autograd::{Module, Parameters, Var};
+use termwise_ops::attention::{AttentionCode, AttentionModule, TransformerSettings};
+use termwise_ops::tensor::add;
+use termwise_ops::{Kernels, relu};
+
+use super::{BatchNorm2d, Conv2d, DeformConv2d, DynamicAttention2d, Mode, TransformerAttention2d};
+use crate::Init;
+
+/// The spatial convolution of a residual block: regular or deformable.
+pub enum SpatialConv<B: Kernels> {
+    /// Regular convolution.
+    Regular(Conv2d<B>),
+    /// Deformable convolution in its place.
+    Deformable(DeformConv2d<B>),
+}
+
+impl<B: Kernels> SpatialConv<B> {
+    fn forward(&self, x: &Var<B>) -> Var<B> {
+        match self {
+            SpatialConv::Regular(conv) => conv.forward(x),
+            SpatialConv::Deformable(conv) => conv.forward(x),
+        }
+    }
+}
+
+impl<B: Kernels> Module<B> for SpatialConv<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        match self {
+            SpatialConv::Regular(conv) => conv.visit(parameters),
+            SpatialConv::Deformable(conv) => conv.visit(parameters),
+        }
+    }
+}
+
+/// The module of an attended residual block: `y = gamma * attention(x) + x`, or nothing at all.
+pub enum AttentionLayer<B: Kernels> {
+    /// No module ("w/o").
+    None,
+    /// Transformer attention.
+    Transformer(TransformerAttention2d<B>),
+    /// Dynamic convolution.
+    Dynamic(DynamicAttention2d<B>),
+}
+
+impl<B: Kernels> AttentionLayer<B> {
+    /// The module that `module` names, for `channels` in `num_heads` heads (or kernel groups).
+    pub fn new(module: AttentionModule, channels: usize, num_heads: usize, init: &mut Init<B>) -> Self {
+        match module {
+            AttentionModule::None => AttentionLayer::None,
+            AttentionModule::Transformer(terms) => {
+                let settings = TransformerSettings::mmcv(terms, num_heads, channels.next_multiple_of(4));
+                AttentionLayer::Transformer(TransformerAttention2d::new(channels, settings, init))
+            }
+            AttentionModule::Dynamic => {
+                AttentionLayer::Dynamic(DynamicAttention2d::new(channels, num_heads, 3, init))
+            }
+        }
+    }
+
+    /// Applies the module: (N, C, H, W) to the same shape.
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>) -> Var<B> {
+        match self {
+            AttentionLayer::None => x.clone(),
+            AttentionLayer::Transformer(module) => module.forward(x),
+            AttentionLayer::Dynamic(module) => module.forward(x),
+        }
+    }
+}
+
+impl<B: Kernels> Module<B> for AttentionLayer<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        match self {
+            AttentionLayer::None => {}
+            AttentionLayer::Transformer(module) => module.visit(parameters),
+            AttentionLayer::Dynamic(module) => module.visit(parameters),
+        }
+    }
+}
+
+/// Widths and mechanism of a [`Bottleneck`].
+#[derive(Clone, Copy, Debug)]
+pub struct BottleneckConfig {
+    /// Channels in.
+    pub input: usize,
+    /// Channels between the two 1x1 convolutions, where the attention works.
+    pub inner: usize,
+    /// Channels out.
+    pub output: usize,
+    /// Stride of the 3x3 convolution.
+    pub stride: usize,
+    /// The mechanism, or `None` for a plain block.
+    pub attention: Option<AttentionCode>,
+    /// Heads of the attention.
+    pub num_heads: usize,
+}
+
+/// The attended residual block of the paper's Fig. 2: a ResNet bottleneck with the attention module
+/// after its 3x3 convolution, which may be deformable.
+///
+/// ```text
+/// x -> 1x1 -> 3x3 (or deformable) -> [o -> gamma attention(o) + o] -> 1x1 -> (+ x) -> ReLU
+/// ```
+///
+/// Each convolution is followed by batch normalisation; x is projected where its shape changes.
+pub struct Bottleneck<B: Kernels> {
+    reduce: (Conv2d<B>, BatchNorm2d<B>),
+    spatial: (SpatialConv<B>, BatchNorm2d<B>),
+    attention: AttentionLayer<B>,
+    expand: (Conv2d<B>, BatchNorm2d<B>),
+    shortcut: Option<(Conv2d<B>, BatchNorm2d<B>)>,
+}
+
+impl<B: Kernels> Bottleneck<B> {
+    /// A block with fresh parameters.
+    pub fn new(config: BottleneckConfig, init: &mut Init<B>) -> Self {
+        let BottleneckConfig { input, inner, output, stride, attention, num_heads } = config;
+        let deformable = attention.is_some_and(|code| code.deformable);
+        let module = attention.map_or(AttentionModule::None, |code| code.module);
+        let spatial = if deformable {
+            SpatialConv::Deformable(DeformConv2d::new([inner, inner], 3, stride, init))
+        } else {
+            SpatialConv::Regular(Conv2d::new([inner, inner], 3, stride, init))
+        };
+        let reshaped = stride != 1 || input != output;
+        Bottleneck {
+            reduce: (Conv2d::new([input, inner], 1, 1, init), BatchNorm2d::new(inner, init)),
+            spatial: (spatial, BatchNorm2d::new(inner, init)),
+            attention: AttentionLayer::new(module, inner, num_heads, init),
+            expand: (Conv2d::new([inner, output], 1, 1, init), BatchNorm2d::new(output, init).zeroed(init)),
+            shortcut: reshaped
+                .then(|| (Conv2d::new([input, output], 1, stride, init), BatchNorm2d::new(output, init))),
+        }
+    }
+
+    /// The attention module.
+    pub fn attention(&self) -> &AttentionLayer<B> {
+        &self.attention
+    }
+
+    /// Applies the block: (N, C, H, W) to (N, O, H / stride, W / stride).
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
+        let o = self.before_attention(x, mode);
+        let o = self.attention.forward(&o);
+        let o = self.expand.1.forward(&self.expand.0.forward(&o), mode);
+        let shortcut = match &self.shortcut {
+            Some((conv, norm)) => norm.forward(&conv.forward(x), mode),
+            None => x.clone(),
+        };
+        relu(&add(&o, &shortcut))
+    }
+
+    /// What the attention module gets to see.
+    pub fn before_attention(&self, x: &Var<B>, mode: Mode) -> Var<B> {
+        let o = relu(&self.reduce.1.forward(&self.reduce.0.forward(x), mode));
+        relu(&self.spatial.1.forward(&self.spatial.0.forward(&o), mode))
+    }
+}
+
+impl<B: Kernels> Module<B> for Bottleneck<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.module("reduce", &self.reduce.0);
+        parameters.module("reduce_norm", &self.reduce.1);
+        parameters.module("spatial", &self.spatial.0);
+        parameters.module("spatial_norm", &self.spatial.1);
+        parameters.module("attention", &self.attention);
+        parameters.module("expand", &self.expand.0);
+        parameters.module("expand_norm", &self.expand.1);
+        if let Some((conv, norm)) = &self.shortcut {
+            parameters.module("shortcut", conv);
+            parameters.module("shortcut_norm", norm);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use termwise_autograd::{Module, Param, Parameters, Var};
+use termwise_ops::Kernels;
+use termwise_ops::norms::{batch_norm_eval, batch_norm_train};
+
+use super::Mode;
+use crate::Init;
+
+/// Batch normalisation over (N, H, W) for each channel, with running statistics for evaluation.
+pub struct BatchNorm2d<B: Kernels> {
+    weight: Param<B>,
+    bias: Param<B>,
+    running_mean: Param<B>,
+    running_var: Param<B>,
+    momentum: f64,
+    eps: f64,
+}
+
+impl<B: Kernels> BatchNorm2d<B> {
+    /// For `channels`, momentum 0.1, eps 1e-5.
+    pub fn new(channels: usize, init: &Init<B>) -> Self {
+        BatchNorm2d {
+            weight: init.constant(&[channels], 1.0),
+            bias: init.constant(&[channels], 0.0),
+            running_mean: init.buffer(&[channels], 0.0),
+            running_var: init.buffer(&[channels], 1.0),
+            momentum: 0.1,
+            eps: 1e-5,
+        }
+    }
+
+    /// The same layer with its scale starting at 0: the last one of a residual branch, which then
+    /// starts as the identity (Goyal et al. 2017).
+    pub fn zeroed(self, init: &Init<B>) -> Self {
+        BatchNorm2d { weight: init.constant(&self.weight.shape(), 0.0), ..self }
+    }
+
+    /// Normalises (N, C, H, W); in training the running statistics move along.
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
+        let (weight, bias) = (self.weight.var(x.tape()), self.bias.var(x.tape()));
+        let (mean, var) = (self.running_mean.value(), self.running_var.value());
+        match mode {
+            Mode::Train => {
+                let (y, statistics) = batch_norm_train(x, Some(&weight), Some(&bias), self.eps);
+                let (mean, var) = statistics.update_running(&mean, &var, self.momentum);
+                self.running_mean.set(mean);
+                self.running_var.set(var);
+                y
+            }
+            Mode::Eval => batch_norm_eval(x, &mean, &var, Some(&weight), Some(&bias), self.eps),
+        }
+    }
+}
+
+impl<B: Kernels> Module<B> for BatchNorm2d<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.param("weight", &self.weight);
+        parameters.param("bias", &self.bias);
+        parameters.param("running_mean", &self.running_mean);
+        parameters.param("running_var", &self.running_var);
+    }
+}

@@ -1,0 +1,51 @@
+use termwise_autograd::{Module, Param, Parameters, Var};
+use termwise_ops::Kernels;
+use termwise_ops::conv::{Conv2dOptions, conv2d};
+
+use crate::Init;
+
+/// Regular convolution; see [`conv2d`].
+pub struct Conv2d<B: Kernels> {
+    weight: Param<B>,
+    bias: Option<Param<B>>,
+    options: Conv2dOptions,
+}
+
+impl<B: Kernels> Conv2d<B> {
+    /// A square kernel of odd size, padded to keep the size of the image (divided by `stride`), with
+    /// weights initialised for a ReLU that follows. No bias: a normalisation follows.
+    pub fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
+        let [input, output] = channels;
+        Conv2d {
+            weight: init.kaiming(&[output, input, kernel, kernel]),
+            bias: None,
+            options: Conv2dOptions::default().stride(stride).padding(kernel / 2),
+        }
+    }
+
+    /// The same layer with a bias that starts at 0.
+    pub fn with_bias(self, init: &Init<B>) -> Self {
+        let channels = self.weight.shape()[0];
+        Conv2d { bias: Some(init.constant(&[channels], 0.0)), ..self }
+    }
+
+    /// The same layer, its weights starting at 0: for predictors that start neutral.
+    pub fn zeroed(self, init: &Init<B>) -> Self {
+        let shape = self.weight.shape();
+        Conv2d { weight: init.constant(&shape, 0.0), ..self }
+    }
+
+    /// Applies the layer: (N, C, H, W) to (N, O, H', W').
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>) -> Var<B> {
+        let bias = self.bias.as_ref().map(|bias| bias.var(x.tape()));
+        conv2d(x, &self.weight.var(x.tape()), bias.as_ref(), self.options)
+    }
+}
+
+impl<B: Kernels> Module<B> for Conv2d<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.param("weight", &self.weight);
+        self.bias.iter().for_each(|bias| parameters.param("bias", bias));
+    }
+}

@@ -1,0 +1,74 @@
+use termwise_autograd::{Module, Param, Parameters, Var};
+use termwise_ops::attention::deform_conv2d;
+use termwise_ops::conv::Conv2dOptions;
+use termwise_ops::{Kernels, narrow, sigmoid};
+
+use super::Conv2d;
+use crate::Init;
+
+/// What predicts the offsets of a deformable convolution from its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetPredictor {
+    /// A 1x1 convolution: offsets are linear in the content of the query alone, as in the paper's
+    /// formulation of deformable convolution as attention.
+    Pointwise,
+    /// A convolution of the same kernel size, as in the usual layer.
+    Neighbourhood,
+}
+
+/// Deformable convolution with a square kernel, version 1 or 2 (modulated).
+///
+/// The predictor starts at zero: no offsets, and masks of one half in version 2.
+pub struct DeformConv2d<B: Kernels> {
+    weight: Param<B>,
+    predictor: Conv2d<B>,
+    modulated: bool,
+    options: Conv2dOptions,
+}
+
+impl<B: Kernels> DeformConv2d<B> {
+    /// The usual layer: version 1, offsets predicted from the neighbourhood.
+    pub fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
+        Self::with_predictor(channels, kernel, stride, OffsetPredictor::Neighbourhood, false, init)
+    }
+
+    /// Any predictor, version 1 or 2.
+    pub fn with_predictor(
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        predictor: OffsetPredictor,
+        modulated: bool,
+        init: &mut Init<B>,
+    ) -> Self {
+        let size = if predictor == OffsetPredictor::Pointwise { 1 } else { kernel };
+        let planes = kernel * kernel * if modulated { 3 } else { 2 };
+        DeformConv2d {
+            weight: init.kaiming(&[output, input, kernel, kernel]),
+            predictor: Conv2d::new([input, planes], size, stride, init).with_bias(init).zeroed(init),
+            modulated,
+            options: Conv2dOptions::default().stride(stride).padding(kernel / 2),
+        }
+    }
+
+    /// Applies the layer: (N, C, H, W) to (N, O, H', W').
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>) -> Var<B> {
+        let weight = self.weight.var(x.tape());
+        let predicted = self.predictor.forward(x);
+        if !self.modulated {
+            return deform_conv2d(x, &predicted, None, &weight, None, self.options);
+        }
+        let taps = predicted.shape()[1] / 3;
+        let offset = narrow(&predicted, 1, 0, 2 * taps);
+        let mask = sigmoid(&narrow(&predicted, 1, 2 * taps, taps));
+        deform_conv2d(x, &offset, Some(&mask), &weight, None, self.options)
+    }
+}
+
+impl<B: Kernels> Module<B> for DeformConv2d<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.param("weight", &self.weight);
+        parameters.module("offset", &self.predictor);
+    }
+}

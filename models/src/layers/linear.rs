@@ -1,0 +1,36 @@
+use termwise_autograd::{Module, Param, Parameters, Var};
+use termwise_ops::{Kernels, tensor::linear};
+
+use crate::Init;
+
+/// `y = x W^T + b` on the last axis; see [`linear`].
+pub struct Linear<B: Kernels> {
+    weight: Param<B>,
+    bias: Option<Param<B>>,
+}
+
+impl<B: Kernels> Linear<B> {
+    /// Xavier-initialised weights, a zero bias.
+    pub fn new(in_features: usize, out_features: usize, bias: bool, init: &mut Init<B>) -> Self {
+        Linear {
+            weight: init.xavier(&[out_features, in_features]),
+            bias: bias.then(|| init.constant(&[out_features], 0.0)),
+        }
+    }
+
+    /// Applies the layer: (.., in) to (.., out).
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>) -> Var<B> {
+        let bias = self.bias.as_ref().map(|bias| bias.var(x.tape()));
+        linear(x, &self.weight.var(x.tape()), bias.as_ref())
+    }
+}
+
+impl<B: Kernels> Module<B> for Linear<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.param("weight", &self.weight);
+        if let Some(bias) = &self.bias {
+            parameters.param("bias", bias);
+        }
+    }
+}

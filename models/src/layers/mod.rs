@@ -1,0 +1,26 @@
+//! Layers: parameters around the operations of `termwise-ops`.
+
+mod attended;
+mod batch_norm;
+mod conv;
+mod deformable;
+mod dynamic;
+mod linear;
+mod transformer;
+
+pub use attended::{AttentionLayer, Bottleneck, BottleneckConfig, SpatialConv};
+pub use batch_norm::BatchNorm2d;
+pub use conv::Conv2d;
+pub use deformable::{DeformConv2d, OffsetPredictor};
+pub use dynamic::DynamicAttention2d;
+pub use linear::Linear;
+pub use transformer::{TransformerAttention, TransformerAttention2d};
+
+/// Whether a layer trains or evaluates: batch normalisation and dropout differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics, dropout on.
+    Train,
+    /// Running statistics, dropout off.
+    Eval,
+}

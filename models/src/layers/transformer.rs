@@ -1,0 +1,136 @@
+use termwise_autograd::{Module, Param, Parameters, Tape, Var};
+use termwise_ops::Kernels;
+use termwise_ops::attention::{
+    AttentionMaps, Projections, TransformerSettings, attention_1d, attention_2d, attention_2d_with_maps,
+};
+use termwise_ops::tensor::{add, mul};
+
+use crate::Init;
+
+/// The learned numbers of a Transformer attention on images or on sequences; only those that its terms
+/// need exist.
+pub struct TransformerAttention<B: Kernels> {
+    settings: TransformerSettings,
+    query: Option<Param<B>>,
+    key: Option<Param<B>>,
+    positions: Vec<Param<B>>,
+    key_bias: Option<Param<B>>,
+    position_bias: Option<Param<B>>,
+    value: Param<B>,
+    output: Param<B>,
+    output_bias: Option<Param<B>>,
+}
+
+impl<B: Kernels> TransformerAttention<B> {
+    /// For `channels` in and out, in heads of `channels / num_heads` (rounded down); `image` tells
+    /// the layout of the relative positions.
+    pub fn new(channels: usize, settings: TransformerSettings, image: bool, init: &mut Init<B>) -> Self {
+        let (terms, heads) = (settings.terms, settings.num_heads);
+        let head_dim = channels / heads;
+        let inner = heads * head_dim;
+        let (tables, columns) = settings.position_projections(image);
+        let tables = if terms.uses_position() { tables } else { 0 };
+        TransformerAttention {
+            query: terms.uses_query().then(|| init.xavier(&[inner, channels])),
+            key: terms.uses_key().then(|| init.xavier(&[inner, channels])),
+            positions: (0..tables).map(|_| init.xavier(&[inner, columns])).collect(),
+            key_bias: terms.key.then(|| init.normal(&[heads, head_dim], 1.0 / (head_dim as f64).sqrt())),
+            position_bias: terms
+                .position
+                .then(|| init.normal(&[heads, head_dim], 1.0 / (head_dim as f64).sqrt())),
+            value: init.xavier(&[inner, channels]),
+            output: init.xavier(&[channels, inner]),
+            output_bias: Some(init.constant(&[channels], 0.0)),
+            settings,
+        }
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &TransformerSettings {
+        &self.settings
+    }
+
+    /// The parameters as leaves on `tape`.
+    pub fn projections(&self, tape: &Tape<B>) -> Projections<B> {
+        let var = |param: &Option<Param<B>>| param.as_ref().map(|param| param.var(tape));
+        Projections {
+            query: var(&self.query),
+            key: var(&self.key),
+            positions: self.positions.iter().map(|param| param.var(tape)).collect(),
+            key_bias: var(&self.key_bias),
+            position_bias: var(&self.position_bias),
+            value: self.value.var(tape),
+            output: self.output.var(tape),
+            output_bias: var(&self.output_bias),
+        }
+    }
+
+    /// Attention over an image (N, C, H, W), without residual.
+    #[track_caller]
+    pub fn forward_2d(&self, x: &Var<B>) -> Var<B> {
+        attention_2d(x, &self.projections(x.tape()), &self.settings)
+    }
+
+    /// Attention within a sequence (N, T, C), without residual.
+    #[track_caller]
+    pub fn forward_1d(&self, x: &Var<B>, key_padding: Option<&ndarray::Array2<bool>>) -> Var<B> {
+        attention_1d(x, None, &self.projections(x.tape()), &self.settings, key_padding)
+    }
+}
+
+impl<B: Kernels> Module<B> for TransformerAttention<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        let named = [("query", &self.query), ("key", &self.key)];
+        let biases = [("key_bias", &self.key_bias), ("position_bias", &self.position_bias)];
+        for (name, param) in named {
+            param.iter().for_each(|param| parameters.param(name, param));
+        }
+        let names: &[&str] =
+            if self.positions.len() == 2 { &["position_x", "position_y"] } else { &["position"] };
+        for (name, param) in names.iter().zip(&self.positions) {
+            parameters.param(name, param);
+        }
+        for (name, param) in biases {
+            param.iter().for_each(|param| parameters.param(name, param));
+        }
+        parameters.param("value", &self.value);
+        parameters.param("output", &self.output);
+        self.output_bias.iter().for_each(|param| parameters.param("output_bias", param));
+    }
+}
+
+/// The attention module of an attended residual block: `y = gamma * attention(x) + x`, with `gamma` a
+/// learned number that starts at 0, so that the module starts as the identity.
+pub struct TransformerAttention2d<B: Kernels> {
+    attention: TransformerAttention<B>,
+    gamma: Param<B>,
+}
+
+impl<B: Kernels> TransformerAttention2d<B> {
+    /// For `channels` in and out.
+    pub fn new(channels: usize, settings: TransformerSettings, init: &mut Init<B>) -> Self {
+        let attention = TransformerAttention::new(channels, settings, true, init);
+        TransformerAttention2d { attention, gamma: init.constant(&[1], 0.0) }
+    }
+
+    /// Applies the module: (N, C, H, W) to the same shape.
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>) -> Var<B> {
+        add(&mul(&self.attention.forward_2d(x), &self.gamma.var(x.tape())), x)
+    }
+
+    /// [`forward`](Self::forward) that also captures the energies and weights per head.
+    #[track_caller]
+    pub fn forward_with_maps(&self, x: &Var<B>) -> (Var<B>, AttentionMaps<B>) {
+        let projections = self.attention.projections(x.tape());
+        let (o, maps) = attention_2d_with_maps(x, &projections, self.attention.settings());
+        (add(&mul(&o, &self.gamma.var(x.tape())), x), maps)
+    }
+}
+
+impl<B: Kernels> Module<B> for TransformerAttention2d<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        self.attention.visit(parameters);
+        parameters.param("gamma", &self.gamma);
+    }
+}

@@ -1,0 +1,128 @@
+//! Gaussian error linear unit: `y = x P(X <= x)` for a standard normal `X`, elementwise on any shape.
+//!
+//! Exact, by the error function, and in the approximation by `tanh`. Source: Hendrycks and Gimpel,
+//! "Gaussian Error Linear Units", arXiv 1606.08415.
+
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
+
+/// Gaussian error linear unit, exact.
+///
+/// # Formula
+/// `y = x P(x)`, `P(x) = (1 + erf(x / sqrt 2)) / 2`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = (P(x) + x exp(-x^2 / 2) / sqrt(2 pi)) dy`
+///
+/// # Edge cases
+/// Far below 0 exactly 0, far above exactly `x`; `-inf` gives NaN, as the product `-inf 0`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[0.0, 1.0, 50.0, -50.0]).into());
+/// let y = termwise_ops::gelu(&x);
+/// assert!((y.value().as_slice()[1] - 0.841344746068543).abs() < 1e-15);
+/// assert_eq!(y.value().as_slice()[2..], [50.0, 0.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[4.0, 0.0, 4.0, 4.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [2.0, 0.0, 4.0, 0.0]);
+/// ```
+pub fn gelu<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
+    elementwise(Gelu, x)
+}
+
+/// Gaussian error linear unit in its approximation by `tanh`.
+///
+/// # Formula
+/// `y = x (1 + tanh u) / 2`, `u = sqrt(2 / pi) (x + 0.044715 x^3)`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = ((1 + t) / 2 + x (1 - t^2) u' / 2) dy` with `t = tanh u`, `u' = sqrt(2 / pi) (1 + 3 0.044715 x^2)`
+///
+/// # Edge cases
+/// Far below 0 exactly 0, far above exactly `x`; `-inf` gives NaN, as the product `-inf 0`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[0.0, 1.0, 50.0, -50.0]).into());
+/// let y = termwise_ops::gelu_tanh(&x);
+/// assert!((y.value().as_slice()[1] - 0.8411919906082768).abs() < 1e-15);
+/// assert_eq!(y.value().as_slice()[2..], [50.0, 0.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[4.0, 0.0, 4.0, 4.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [2.0, 0.0, 4.0, 0.0]);
+/// ```
+pub fn gelu_tanh<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
+    elementwise(GeluTanh, x)
+}
+
+#[derive(Clone, Copy)]
+struct Gelu;
+
+/// The standard normal distribution function, by `erfc` so that the lower tail keeps its digits.
+fn normal_below<T: Scalar>(x: T) -> T {
+    T::of(0.5 * libm::erfc(-x.as_f64() * FRAC_1_SQRT_2))
+}
+
+impl Elementwise for Gelu {
+    const NAME: &'static str = "gelu";
+    const SAVES: Saves = Saves::Input;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        x * normal_below(x)
+    }
+
+    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+        let density = T::of(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2) * (-T::of(0.5) * x * x).exp();
+        normal_below(x) + x * density
+    }
+}
+
+#[derive(Clone, Copy)]
+struct GeluTanh;
+
+/// `sqrt(2 / pi)`
+const SLOPE: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+const CUBIC: f64 = 0.044715;
+
+impl Elementwise for GeluTanh {
+    const NAME: &'static str = "gelu_tanh";
+    const SAVES: Saves = Saves::Input;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        let u = T::of(SLOPE) * (x + T::of(CUBIC) * x * x * x);
+        T::of(0.5) * x * (T::one() + u.tanh())
+    }
+
+    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+        let t = (T::of(SLOPE) * (x + T::of(CUBIC) * x * x * x)).tanh();
+        let slope = T::of(SLOPE) * (T::one() + T::of(3.0 * CUBIC) * x * x);
+        T::of(0.5) * (T::one() + t + x * (T::one() - t * t) * slope)
+    }
+}
+
+/// Test cases of [`gelu`] and [`gelu_tanh`].
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |tanh: bool, scale: f64, shape: &[usize]| {
+        let op = if tanh { "gelu_tanh" } else { "gelu" };
+        Case::new(op, format!("scale {scale}"), shape, move |shape, samples| {
+            let x = samples.normal(shape) * scale;
+            Built::new([("x", x)], move |v| if tanh { gelu_tanh(&v[0]) } else { gelu(&v[0]) })
+        })
+    };
+    let both = |scale: f64, shape: &[usize]| [case(false, scale, shape), case(true, scale, shape)];
+    [both(1.0, &[1]), both(1.0, &[3, 7]), both(2.0, &[2, 3, 2, 5]), both(30.0, &[9]), both(1.0, &[0, 3])]
+        .concat()
+}

@@ -1,0 +1,66 @@
+//! Logistic function: `y = 1 / (1 + exp(-x))`, elementwise on any shape.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
+
+/// Logistic function.
+///
+/// # Formula
+/// `y = 1 / (1 + exp(-x))`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = y (1 - y) dy`
+///
+/// # Edge cases
+/// Finite at any magnitude: far below 0 the exponential is infinite and `y` exactly 0, far above `y` is
+/// exactly 1.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[0.0, -1000.0, 1000.0]).into());
+/// let y = termwise_ops::sigmoid(&x);
+/// assert_eq!(y.value().as_slice(), [0.5, 0.0, 1.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[4.0, 4.0, 4.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [1.0, 0.0, 0.0]);
+/// ```
+pub fn sigmoid<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
+    elementwise(Sigmoid, x)
+}
+
+#[derive(Clone, Copy)]
+struct Sigmoid;
+
+impl Elementwise for Sigmoid {
+    const NAME: &'static str = "sigmoid";
+    const SAVES: Saves = Saves::Output;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        sigmoid_of(x)
+    }
+
+    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
+        y * (T::one() - y)
+    }
+}
+
+/// The logistic function of one number.
+pub(super) fn sigmoid_of<T: Scalar>(x: T) -> T {
+    T::one() / (T::one() + (-x).exp())
+}
+
+/// Test cases.
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |scale: f64, shape: &[usize]| {
+        Case::new("sigmoid", format!("scale {scale}"), shape, move |shape, samples| {
+            Built::new([("x", samples.normal(shape) * scale)], |v| sigmoid(&v[0]))
+        })
+    };
+    vec![case(1.0, &[1]), case(1.0, &[3, 7]), case(2.0, &[2, 3, 2, 5]), case(30.0, &[9]), case(1.0, &[0, 3])]
+}

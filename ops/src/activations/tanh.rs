@@ -1,0 +1,60 @@
+//! Hyperbolic tangent, elementwise on any shape.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
+
+/// Hyperbolic tangent.
+///
+/// # Formula
+/// `y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = (1 - y^2) dy`
+///
+/// # Edge cases
+/// Exactly -1 and 1 at large magnitudes, with derivative 0.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[0.0, -1000.0]).into());
+/// let y = termwise_ops::tanh(&x);
+/// assert_eq!(y.value().as_slice(), [0.0, -1.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[4.0, 4.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [4.0, 0.0]);
+/// ```
+pub fn tanh<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
+    elementwise(Tanh, x)
+}
+
+#[derive(Clone, Copy)]
+struct Tanh;
+
+impl Elementwise for Tanh {
+    const NAME: &'static str = "tanh";
+    const SAVES: Saves = Saves::Output;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        x.tanh()
+    }
+
+    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
+        T::one() - y * y
+    }
+}
+
+/// Test cases.
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |scale: f64, shape: &[usize]| {
+        Case::new("tanh", format!("scale {scale}"), shape, move |shape, samples| {
+            Built::new([("x", samples.normal(shape) * scale)], |v| tanh(&v[0]))
+        })
+    };
+    vec![case(1.0, &[1]), case(1.0, &[3, 7]), case(2.0, &[2, 3, 2, 5]), case(30.0, &[9]), case(1.0, &[0, 3])]
+}

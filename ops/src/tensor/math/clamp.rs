@@ -1,0 +1,82 @@
+//! Clamping: `y = min(max(x, low), high)`, elementwise on any shape.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
+
+/// Clamping of each element.
+///
+/// # Formula
+/// `y = min(max(x, low), high)`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = dy` where `low <= x <= high`, else 0
+///
+/// # Edge cases
+/// At both kinks the derivative is that of the inside, 1. A bound may be infinite. NaN stays NaN.
+///
+/// # Panics
+/// If `low > high`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[-3.0, 1.0, 0.5]).into());
+/// let y = termwise_ops::clamp(&x, -1.0, 1.0);
+/// assert_eq!(y.value().as_slice(), [-1.0, 1.0, 0.5]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[2.0, 5.0, 4.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [0.0, 5.0, 4.0]);
+/// ```
+#[track_caller]
+pub fn clamp<B: ElementwiseKernel>(x: &Var<B>, low: f64, high: f64) -> Var<B> {
+    assert!(low <= high, "clamp: low {low} is above high {high}");
+    elementwise(Clamp { low, high }, x)
+}
+
+#[derive(Clone, Copy)]
+struct Clamp {
+    low: f64,
+    high: f64,
+}
+
+impl Elementwise for Clamp {
+    const NAME: &'static str = "clamp";
+    const SAVES: Saves = Saves::Input;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        let (low, high) = (T::of(self.low), T::of(self.high));
+        if x < low {
+            low
+        } else if x > high {
+            high
+        } else {
+            x
+        }
+    }
+
+    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+        if x < T::of(self.low) || x > T::of(self.high) { T::zero() } else { T::one() }
+    }
+}
+
+/// Test cases: inputs at least 0.05 from both kinks.
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |low: f64, high: f64, shape: &[usize]| {
+        Case::new("clamp", format!("{low} to {high}"), shape, move |shape, samples| {
+            Built::new([("x", samples.away_from(shape, &[low, high], 0.05))], move |v| {
+                clamp(&v[0], low, high)
+            })
+        })
+    };
+    vec![
+        case(-1.5, 1.5, &[1]),
+        case(-1.5, 1.5, &[3, 7]),
+        case(0.0, f64::INFINITY, &[2, 2, 3]),
+        case(-1.0, 2.0, &[0, 3]),
+    ]
+}

@@ -1,0 +1,60 @@
+//! Exponential: `y = exp(x)`, elementwise on any shape.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
+
+/// Exponential of each element.
+///
+/// # Formula
+/// `y = exp(x)`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = y dy`
+///
+/// # Edge cases
+/// Overflows to infinity above about 88.7 in `f32` and 709.8 in `f64`, underflows to 0.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[0.0, f64::NEG_INFINITY]).into());
+/// let y = termwise_ops::exp(&x);
+/// assert_eq!(y.value().as_slice(), [1.0, 0.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[2.0, 2.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [2.0, 0.0]);
+/// ```
+pub fn exp<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
+    elementwise(Exp, x)
+}
+
+#[derive(Clone, Copy)]
+struct Exp;
+
+impl Elementwise for Exp {
+    const NAME: &'static str = "exp";
+    const SAVES: Saves = Saves::Output;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        x.exp()
+    }
+
+    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
+        y
+    }
+}
+
+/// Test cases.
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |shape: &[usize]| {
+        Case::new("exp", "", shape, |shape, samples| {
+            Built::new([("x", samples.normal(shape))], |v| exp(&v[0]))
+        })
+    };
+    vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}

@@ -1,0 +1,59 @@
+//! Multiple: `y = factor * x`, elementwise on any shape.
+
+use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::{Scalar, Var};
+
+use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
+
+/// Multiple of each element.
+///
+/// # Formula
+/// `y = factor * x`
+///
+/// # Shapes
+/// `x` and `y`: any, the same.
+///
+/// # Gradient
+/// `dx = factor * dy`
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[-3.0, 1.0]).into());
+/// let y = termwise_ops::scale(&x, 0.5);
+/// assert_eq!(y.value().as_slice(), [-1.5, 0.5]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[2.0, 5.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [1.0, 2.5]);
+/// ```
+pub fn scale<B: ElementwiseKernel>(x: &Var<B>, factor: f64) -> Var<B> {
+    elementwise(Scale { factor }, x)
+}
+
+#[derive(Clone, Copy)]
+struct Scale {
+    factor: f64,
+}
+
+impl Elementwise for Scale {
+    const NAME: &'static str = "scale";
+    const SAVES: Saves = Saves::Nothing;
+
+    fn value<T: Scalar>(&self, x: T) -> T {
+        T::of(self.factor) * x
+    }
+
+    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
+        T::of(self.factor)
+    }
+}
+
+/// Test cases.
+pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
+    let case = |factor: f64, shape: &[usize]| {
+        Case::new("scale", format!("factor {factor}"), shape, move |shape, samples| {
+            Built::new([("x", samples.normal(shape))], move |v| scale(&v[0], factor))
+        })
+    };
+    vec![case(-0.5, &[1]), case(3.0, &[3, 7]), case(0.0, &[2, 2, 3]), case(2.0, &[0, 3])]
+}

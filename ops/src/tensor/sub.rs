@@ -1,0 +1,63 @@
+//! Difference with broadcasting: `y = a - b`.
+
+use termwise_autograd::gradcheck::{Case, Samples};
+use termwise_autograd::{Scalar, Var};
+
+use crate::broadcast::{Binary, BinaryKernel, binary};
+
+/// Difference of each pair of elements, with NumPy's broadcasting.
+///
+/// # Formula
+/// `y = a - b`
+///
+/// # Shapes
+/// `a`, `b`: any that broadcast, scalars of shape `[]` included. `y`: their common shape.
+///
+/// # Gradient
+/// `da = dy`, `db = -dy`, each summed over the axes along which the operand was repeated.
+///
+/// # Panics
+/// If the shapes do not broadcast.
+///
+/// # Examples
+/// ```
+/// use ndarray::{arr0, arr1};
+/// use termwise_autograd::{Cpu, Tape};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let a = tape.leaf(arr1(&[1.0, 5.0]).into());
+/// let b = tape.leaf(arr0(3.0).into());
+/// let y = termwise_ops::sub(&a, &b);
+/// assert_eq!(y.value().as_slice(), [-2.0, 2.0]);
+/// let gradients = tape.backward_with(&[(&y, arr1(&[1.0, 1.0]).into())]);
+/// assert_eq!(gradients.of(&a).unwrap().as_slice(), [1.0, 1.0]);
+/// assert_eq!(gradients.of(&b).unwrap().item(), -2.0);
+/// ```
+#[track_caller]
+pub fn sub<B: BinaryKernel>(a: &Var<B>, b: &Var<B>) -> Var<B> {
+    binary(Sub, a, b)
+}
+
+#[derive(Clone, Copy)]
+struct Sub;
+
+impl Binary for Sub {
+    const NAME: &'static str = "sub";
+    const SAVES_OPERANDS: bool = false;
+
+    fn value<T: Scalar>(&self, a: T, b: T) -> T {
+        a - b
+    }
+
+    fn derivative_a<T: Scalar>(&self, _: T, _: T) -> T {
+        T::one()
+    }
+
+    fn derivative_b<T: Scalar>(&self, _: T, _: T) -> T {
+        -T::one()
+    }
+}
+
+/// Test cases of [`sub`].
+pub fn cases<B: BinaryKernel>() -> Vec<Case<B>> {
+    super::pairs::pair_cases("sub", [Samples::normal, Samples::normal], |v| sub(&v[0], &v[1]))
+}
