@@ -1,5 +1,8 @@
 //! The `termwise` command.
 
+mod cli;
 mod report;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

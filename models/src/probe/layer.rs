@@ -38,7 +38,8 @@ impl<B: Kernels> ProbeLayer<B> {
             ProbeMechanism::Transformer(terms) => {
                 // Scaled energies train faster; the scale changes nothing about what can be expressed.
                 let scale = Scale::InverseSqrtHeadDim;
-                let settings = TransformerSettings { scale, ..TransformerSettings::mmcv(terms, HEADS, CHANNELS) };
+                let settings =
+                    TransformerSettings { scale, ..TransformerSettings::mmcv(terms, HEADS, CHANNELS) };
                 Mechanism::Transformer(TransformerAttention::new(CHANNELS, settings, true, init))
             }
             ProbeMechanism::Regular => Mechanism::Regular(Conv2d::new(square, 3, 1, init)),

@@ -127,7 +127,8 @@ pub fn train_cells(
         for _ in 0..threads.clamp(1, cells.len().max(1)) {
             scope.spawn(|| {
                 // A pool of one keeps kernels of this cell on this thread.
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool of one");
+                let pool =
+                    rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool of one");
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(&(mechanism, task, seed)) = cells.get(index) else { break };
