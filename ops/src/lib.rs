@@ -50,6 +50,10 @@ pub mod schedule;
 pub mod shape;
 
 pub mod spatial;
+pub use spatial::{
+    AvgPool2d, Interpolation, Resize, RoiAlign, Window, adaptive_avg_pool2d, avg_pool2d, interpolate,
+    max_pool2d, max_pool2d_with_indices, roi_align,
+};
 
 mod sums;
 

@@ -222,7 +222,8 @@ fn confirmed_kink(steps: &[Estimate]) -> Option<Kink> {
 fn jumps(steps: &[Estimate]) -> bool {
     steps.windows(2).all(|pair| {
         let (wide, narrow) = (pair[0].value.abs(), pair[1].value.abs());
-        pair[0].finite && pair[1].finite && wide > 0.0 && (6.0..10.0).contains(&(narrow / wide))
+        pair.iter().all(|step| step.finite && step.value.abs() > 25.0 * step.one_sided_rounding)
+            && (6.0..10.0).contains(&(narrow / wide))
     })
 }
 

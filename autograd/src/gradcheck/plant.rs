@@ -233,13 +233,12 @@ fn applies(bench: &Measured<'_>, spoiled: &Problem<'_>, site: &Site, kind: Fault
         }
         let largest = right.iter().zip(&wrong).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         let gone = wrong.iter().all(|&value| value == 0.0);
-        // With a single slice to drop, or a single use to overwrite, it is another fault's turn.
+        let differs = largest > bench.options.resolution * scale;
         changed |= match kind {
-            FaultKind::DroppedTerm => !gone && largest > bench.options.resolution * scale,
-            FaultKind::Overwritten => {
-                site.leaf == Some(position) || largest > bench.options.resolution * scale
-            }
-            _ => largest > bench.options.resolution * scale,
+            FaultKind::Disconnected => differs,
+            FaultKind::Overwritten => site.leaf == Some(position) || differs,
+            // A gradient that is gone altogether is that other fault, by whatever name it came.
+            _ => differs && !gone,
         };
     }
     changed

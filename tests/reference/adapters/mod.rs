@@ -4,6 +4,7 @@ mod activations;
 mod attention;
 mod conv;
 mod dynamic;
+mod literal;
 mod metrics;
 mod norms;
 mod tensor;
@@ -45,7 +46,7 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 8] = [
+    let groups: [Table<T>; 9] = [
         tensor::table(),
         activations::table(),
         norms::table(),
@@ -54,6 +55,7 @@ fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
         training::table(),
         dynamic::table(),
         attention::table(),
+        literal::table(),
     ];
     let mut table = BTreeMap::new();
     for (op, adapter) in groups.into_iter().flatten() {
