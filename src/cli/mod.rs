@@ -10,6 +10,7 @@
 //! are alive.
 
 mod fault;
+mod gradcheck;
 mod output;
 mod probe;
 mod probe_report;
@@ -35,6 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check the gradient of every operation, or of one, against finite differences
+    Gradcheck(gradcheck::Args),
     /// Train every mechanism alone on six tasks that each need one factor of attention
     Probe(probe::Args),
 }
@@ -70,6 +73,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Fault::Input(format!("--threads: expected {threads} threads to start, found {error}"))
     })?;
     match cli.command {
+        Command::Gradcheck(args) => gradcheck::run(&args, threads),
         Command::Probe(args) => probe::run(&args, threads),
     }
 }
