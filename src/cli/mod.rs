@@ -5,6 +5,7 @@
 //! | `study` | no command: the whole tour in one report |
 //! | `probe`, `probe_report` | `termwise probe` |
 //! | `gradcheck` | `termwise gradcheck` |
+//! | `segmentation` | `termwise train segmentation`, `termwise eval segmentation` |
 //!
 //! `fault` says how commands fail, `output` where their files go, `progress` how they show that they
 //! are alive.
@@ -15,6 +16,8 @@ mod output;
 mod probe;
 mod probe_report;
 mod progress;
+mod segmentation;
+mod study;
 
 use std::process::ExitCode;
 
@@ -28,7 +31,7 @@ use fault::Fault;
 #[command(name = "termwise", version)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     /// Threads to compute on; the results have the same bits for any number [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -36,10 +39,30 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Probe every mechanism, train a handful of segmenters, and write one report (no command does this)
+    Study(study::Args),
     /// Check the gradient of every operation, or of one, against finite differences
     Gradcheck(gradcheck::Args),
     /// Train every mechanism alone on six tasks that each need one factor of attention
     Probe(probe::Args),
+    /// Train a model
+    #[command(subcommand)]
+    Train(Train),
+    /// Measure a trained model
+    #[command(subcommand)]
+    Eval(Eval),
+}
+
+#[derive(Subcommand)]
+enum Train {
+    /// A network that labels every pixel, with any mechanism in its residual blocks
+    Segmentation(segmentation::TrainArgs),
+}
+
+#[derive(Subcommand)]
+enum Eval {
+    /// A checkpoint of a network that labels every pixel
+    Segmentation(segmentation::EvalArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -72,9 +95,16 @@ fn run(cli: Cli) -> Result<(), Fault> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
         Fault::Input(format!("--threads: expected {threads} threads to start, found {error}"))
     })?;
-    match cli.command {
+    let command = match cli.command {
+        Some(command) => command,
+        None => Cli::parse_from(["termwise", "study"]).command.expect("a command was named"),
+    };
+    match command {
+        Command::Study(args) => study::run(&args, threads),
         Command::Gradcheck(args) => gradcheck::run(&args, threads),
         Command::Probe(args) => probe::run(&args, threads),
+        Command::Train(Train::Segmentation(args)) => segmentation::train(&args),
+        Command::Eval(Eval::Segmentation(args)) => segmentation::eval(&args),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
 }
 
 /// What was named, each once, or everything.
-fn chosen<T: Copy + PartialEq>(named: &[T], all: Vec<T>) -> Vec<T> {
+pub fn chosen<T: Copy + PartialEq>(named: &[T], all: Vec<T>) -> Vec<T> {
     let mut chosen = Vec::new();
     for item in if named.is_empty() { &all } else { named } {
         if !chosen.contains(item) {
@@ -124,7 +124,7 @@ fn json_line(cell: &ProbeCell) -> String {
 }
 
 /// Mechanisms down, tasks across; `~` marks what is expected to work partly, `!` what is not as expected.
-fn table(cells: &[ProbeCell]) -> String {
+pub fn table(cells: &[ProbeCell]) -> String {
     let (mechanisms, tasks) = probe_report::axes(cells);
     let head: Vec<&str> = std::iter::once("mechanism").chain(tasks.iter().map(|task| task.name())).collect();
     let text = |cell: &ProbeCell| {

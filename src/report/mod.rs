@@ -21,4 +21,4 @@ pub use data_uri::png_bytes;
 pub use heatmap::{Heatmap, heatmap};
 pub use html::{Page, Panel, Table};
 pub use probe_table::{Expected, ProbeTable, ProbeTableCell, ProbeTableRow};
-pub use svg::Svg;
+pub use svg::{Svg, swatches};
