@@ -1,2 +1,8 @@
-//! Termwise command
-fn main() {}
+//! The `termwise` command.
+
+mod cli;
+mod report;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -4,5 +4,6 @@ pub mod checkpoint;
 mod init;
 pub mod layers;
 pub mod probe;
+pub mod segmentation;
 
 pub use init::Init;

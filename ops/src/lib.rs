@@ -7,8 +7,9 @@
 
 pub mod attention;
 pub use attention::{
-    DynamicConvOptions, DynamicConvState, deform_conv1d, deform_conv2d, dynamic_conv, dynamic_conv_2d,
-    lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
+    BlockConv, ConvBlock1d, DynamicConvOptions, DynamicConvState, conv_block_1d, deform_conv1d,
+    deform_conv1d_pack, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d, lightweight_conv,
+    per_position_conv2d, per_step_conv, regular_conv,
 };
 
 pub mod activations;
@@ -29,6 +30,10 @@ pub mod kernels;
 pub use kernels::{Kernels, all_cases};
 
 pub mod losses;
+pub use losses::{
+    CrossEntropy, Reduction, bce_with_logits, cross_entropy, giou_loss, l1_loss, label_smoothed_nll_loss,
+    mse_loss, sigmoid_focal_loss, smooth_l1_loss,
+};
 
 pub mod metrics;
 
@@ -45,6 +50,10 @@ pub mod schedule;
 pub mod shape;
 
 pub mod spatial;
+pub use spatial::{
+    AvgPool2d, Interpolation, Resize, RoiAlign, Window, adaptive_avg_pool2d, avg_pool2d, interpolate,
+    max_pool2d, max_pool2d_with_indices, roi_align,
+};
 
 mod sums;
 

@@ -222,7 +222,8 @@ fn confirmed_kink(steps: &[Estimate]) -> Option<Kink> {
 fn jumps(steps: &[Estimate]) -> bool {
     steps.windows(2).all(|pair| {
         let (wide, narrow) = (pair[0].value.abs(), pair[1].value.abs());
-        pair[0].finite && pair[1].finite && wide > 0.0 && (6.0..10.0).contains(&(narrow / wide))
+        pair.iter().all(|step| step.finite && step.value.abs() > 25.0 * step.one_sided_rounding)
+            && (6.0..10.0).contains(&(narrow / wide))
     })
 }
 
@@ -246,7 +247,8 @@ mod tests {
 
     #[test]
     fn the_estimated_error_bounds_the_true_one() {
-        let cases: [(f64, fn(f64) -> f64, fn(f64) -> f64); 5] = [
+        type Function = fn(f64) -> f64;
+        let cases: [(f64, Function, Function); 5] = [
             (0.7, f64::sin, f64::cos),
             (3.0, f64::exp, f64::exp),
             (1e-9, |x| x * x, |x| 2.0 * x),

@@ -27,6 +27,7 @@ pub(super) struct Judged {
     pub(super) analytic: f64,
     pub(super) numeric: f64,
     pub(super) error: f64,
+    reach: f64,
     pub(super) kink: Option<Kink>,
     pub(super) jump: bool,
     pub(super) finite: bool,
@@ -55,12 +56,14 @@ pub(super) struct Judgement {
 struct Floor {
     /// Output over input: a derivative of this size doubles the output when the input doubles.
     unit: f64,
+    input_scale: f64,
 }
 
 impl Floor {
     fn new(problem: &Problem<'_>, lines: &Lines<'_>) -> Self {
         let reach = lines.first().iter().flatten().map(|estimate| estimate.reach).fold(0.0, f64::max);
-        Floor { unit: reach / problem.inputs[lines.input].scale() }
+        let input_scale = problem.inputs[lines.input].scale();
+        Floor { unit: reach / input_scale, input_scale }
     }
 
     /// No more than the rounding of an analytic gradient.
@@ -92,7 +95,7 @@ pub(super) fn judge(
                 !estimate.finite || estimate.looks_kinked(first.scale) || first.is_coarse(estimate.error);
             let predicted = lines.predicted(&analytic.columns, row, column);
             let difference = (predicted - estimate.value).abs();
-            if difference > first.tolerance(estimate.error) {
+            if difference > first.tolerance(estimate.error, estimate.reach) {
                 excess = excess.max(difference);
             }
         }
@@ -119,6 +122,7 @@ pub(super) fn judge(
                 analytic: lines.predicted(&analytic.columns, row, column),
                 numeric: estimate.value,
                 error: estimate.error,
+                reach: estimate.reach,
                 kink: refined.kink,
                 jump: refined.jump,
                 finite: estimate.finite,
@@ -129,9 +133,10 @@ pub(super) fn judge(
         }
     }
     let vanishes = cells.iter().all(|cell| {
-        cell.outcome == Outcome::Right && floor.is_rounding(cell.analytic) && last.is_coarse(cell.error)
+        let noise = options.error_multiple * cell.error;
+        cell.outcome == Outcome::Right && floor.is_rounding(cell.analytic) && cell.numeric.abs() <= noise
     });
-    let tolerance = cells.iter().map(|cell| last.tolerance(cell.error)).fold(0.0, f64::max);
+    let tolerance = cells.iter().map(|cell| last.tolerance(cell.error, cell.reach)).fold(0.0, f64::max);
     Judgement { cells, scale: last.scale, vanishes, tolerance }
 }
 
@@ -142,10 +147,13 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn tolerance(&self, error: f64) -> f64 {
+    fn tolerance(&self, error: f64, reach: f64) -> f64 {
         let tolerance = (self.options.error_multiple * error).max(self.options.relative * self.scale);
-        // Nothing moved at all: what is left of the analytic side may be its rounding.
-        if tolerance == 0.0 { 1e3 * f64::EPSILON * self.floor.unit } else { tolerance }
+        if error > 0.0 {
+            return tolerance;
+        }
+        // Nothing moved, the derivative is zero: what is left of the analytic side may be rounding.
+        tolerance.max(64.0 * f64::EPSILON * reach / self.floor.input_scale)
     }
 
     fn is_coarse(&self, error: f64) -> bool {
@@ -162,7 +170,7 @@ impl Judge<'_> {
         if let Some(kink) = &cell.kink {
             return side(cell.analytic, kink).map_or(Outcome::Wrong, Outcome::Kink);
         }
-        if (cell.analytic - cell.numeric).abs() > self.tolerance(cell.error) {
+        if (cell.analytic - cell.numeric).abs() > self.tolerance(cell.error, cell.reach) {
             return Outcome::Wrong;
         }
         let zero = self.floor.is_rounding(cell.analytic)

@@ -4,9 +4,13 @@
 //! position) and are read out by another linear map. What such a layer cannot do after training, the
 //! mechanism cannot do.
 
+mod layer;
 mod mechanism;
+mod train;
 
+pub use layer::ProbeLayer;
 pub use mechanism::{Ability, ProbeMechanism};
+pub use train::{ProbeConfig, train_cell, train_cells};
 
 use termwise_datasets::probe::ProbeTask;
 

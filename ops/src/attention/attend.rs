@@ -12,12 +12,13 @@ use super::transformer::{
     AttentionMaps, Operands, TransformerAttentionKernel, transformer_attention_with_maps,
 };
 use super::{Lattice, TransformerSettings, Visibility, transformer_attention};
+use crate::spatial::{InterpolateKernel, Interpolation, Resize, interpolate};
 use crate::tensor::{TensorKernels, linear, permute, reshape, slice};
 
 /// What [`attention_2d`] and [`attention_1d`] need of a backend.
-pub trait AttendKernels: TransformerAttentionKernel + TensorKernels {}
+pub trait AttendKernels: TransformerAttentionKernel + TensorKernels + InterpolateKernel {}
 
-impl<B: TransformerAttentionKernel + TensorKernels> AttendKernels for B {}
+impl<B: TransformerAttentionKernel + TensorKernels + InterpolateKernel> AttendKernels for B {}
 
 /// The learned numbers of one Transformer attention; those of terms that are off may be left out.
 ///
@@ -96,7 +97,10 @@ fn image<B: AttendKernels>(
     let (y, maps) = attend(&z, &keys, projections, settings, lattice, None, capture);
     let (h, w) = (height.div_ceil(query_stride), width.div_ceil(query_stride));
     let y = reshape(&permute(&y, &[0, 2, 1]), &[n, y.shape()[2], h, w]);
-    assert!(query_stride == 1, "WIP");
+    if query_stride == 1 {
+        return (y, maps);
+    }
+    let y = interpolate(&y, Resize::Size([height, width]), Interpolation::Bilinear { align_corners: false });
     (y, maps)
 }
 

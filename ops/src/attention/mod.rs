@@ -5,14 +5,22 @@ mod code;
 pub mod definition;
 pub mod deformable_conv;
 mod deformable_conv_1d;
+mod deformable_conv_cases;
+mod deformable_conv_pack;
+#[cfg(test)]
+mod deformable_conv_tests;
 mod deformable_sampling;
 mod dual;
 pub mod dynamic_conv;
 pub mod dynamic_conv_2d;
+mod dynamic_conv_block;
+mod dynamic_conv_cases;
 mod dynamic_conv_per_position;
 mod dynamic_conv_per_step;
 mod dynamic_conv_state;
 mod dynamic_conv_tap_softmax;
+#[cfg(test)]
+mod dynamic_conv_tests;
 mod geometry;
 mod lightweight_conv;
 pub mod regular_conv;
@@ -27,8 +35,10 @@ pub use attend::{
 pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
 pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv2d};
 pub use deformable_conv_1d::deform_conv1d;
+pub use deformable_conv_pack::{deform_conv1d_pack, deform_conv2d_pack};
 pub use dynamic_conv::{DynamicConvKernels, DynamicConvOptions, dynamic_conv};
 pub use dynamic_conv_2d::{DynamicConv2dKernels, dynamic_conv_2d};
+pub use dynamic_conv_block::{BlockConv, ConvBlock1d, conv_block_1d};
 pub use dynamic_conv_per_position::{PerPositionConvKernel, PositionGeometry, per_position_conv2d};
 pub use dynamic_conv_per_step::{PerStepConvKernel, StepGeometry, per_step_conv};
 pub use dynamic_conv_state::DynamicConvState;
@@ -44,18 +54,23 @@ pub use transformer::{
 
 use termwise_autograd::gradcheck::Case;
 
+use crate::activations::GluKernel;
+
 /// What a backend must offer for every operation in this folder.
 pub trait AttentionKernels:
-    TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels
+    TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels + GluKernel
 {
 }
 
 impl<B> AttentionKernels for B where
-    B: TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels
+    B: TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels + GluKernel
 {
 }
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
-    transformer_cases::cases()
+    [transformer_cases::cases(), deformable_conv_cases::cases(), dynamic_conv_cases::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -1,13 +1,18 @@
 //! Convolutions: regular, transposed, deformable.
 
 use termwise_autograd::Scalar;
-use termwise_ops::{Conv2dOptions, conv_transpose2d, conv2d, deform_conv2d};
+use termwise_ops::{Conv2dOptions, conv_transpose2d, conv2d, deform_conv2d, sigmoid, split};
 
 use super::Table;
 use crate::case::Case;
 
 pub fn table<T: Scalar>() -> Table<T> {
-    vec![("conv2d", regular), ("conv_transpose2d", transposed), ("deform_conv2d", deformable)]
+    vec![
+        ("conv2d", regular),
+        ("conv_transpose2d", transposed),
+        ("deform_conv2d", deformable),
+        ("deform_conv2d_pack", pack),
+    ]
 }
 
 /// Stride, padding, dilation and groups, with the reference library's defaults.
@@ -30,7 +35,7 @@ fn expect_kernel<T: Scalar>(case: &mut Case<T>, weight: &[usize]) {
 
 fn regular<T: Scalar>(case: &mut Case<T>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     let y = conv2d(&x, &weight, bias.as_ref(), options);
     case.output("y", &y);
@@ -38,7 +43,7 @@ fn regular<T: Scalar>(case: &mut Case<T>) {
 
 fn transposed<T: Scalar>(case: &mut Case<T>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     let output_padding = case.attrs.pair::<usize>("output_padding").unwrap_or([0; 2]);
     let y = conv_transpose2d(&x, &weight, bias.as_ref(), options, output_padding);
@@ -48,7 +53,7 @@ fn transposed<T: Scalar>(case: &mut Case<T>) {
 fn deformable<T: Scalar>(case: &mut Case<T>) {
     case.attrs.note("offset_mode");
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     let offset = case.input("offset");
     let mask = case.attrs.flag("modulated").then(|| case.input("mask"));
@@ -56,6 +61,32 @@ fn deformable<T: Scalar>(case: &mut Case<T>) {
         let taps: usize = weight.shape()[2..].iter().product();
         case.expect("offset_groups", stated, offset.shape()[1] / (2 * taps));
     }
+    let y = deform_conv2d(&x, &offset, mask.as_ref(), &weight, bias.as_ref(), options);
+    case.output("y", &y);
+}
+
+/// Deformable convolution whose offsets, and mask, come from a convolution of the input itself.
+fn pack<T: Scalar>(case: &mut Case<T>) {
+    let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
+    let bias = case.optional_param("bias", "bias");
+    expect_kernel(case, weight.shape());
+    for (attribute, found) in [("in_channels", x.shape()[1]), ("out_channels", weight.shape()[0])] {
+        if let Some(stated) = case.attrs.whole::<usize>(attribute) {
+            case.expect(attribute, stated, found);
+        }
+    }
+    let predictor = (case.param("conv_offset.weight"), case.param("conv_offset.bias"));
+    let predicted = conv2d(&x, &predictor.0, Some(&predictor.1), Conv2dOptions { groups: 1, ..options });
+    let taps: usize = weight.shape()[2..].iter().product();
+    let groups: usize = case.attrs.whole("deform_groups").unwrap_or(1);
+    let (offset, mask) = if case.attrs.flag("modulated") {
+        // The first two thirds are the offsets, the rest makes the mask.
+        let parts = split(&predicted, &[2 * groups * taps, groups * taps], 1);
+        (parts[0].clone(), Some(sigmoid(&parts[1])))
+    } else {
+        case.expect("deform_groups", groups, predicted.shape()[1] / (2 * taps));
+        (predicted, None)
+    };
     let y = deform_conv2d(&x, &offset, mask.as_ref(), &weight, bias.as_ref(), options);
     case.output("y", &y);
 }

@@ -1,9 +1,16 @@
 //! One adapter per operation: attributes and tensors of a case in, calls of the public API out.
 
 mod activations;
+mod attention;
 mod conv;
+mod dynamic;
+mod indexing;
+mod layers;
+mod literal;
+mod losses;
 mod metrics;
 mod norms;
+mod spatial;
 mod tensor;
 mod training;
 
@@ -43,11 +50,18 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 6] = [
+    let groups: [Table<T>; 13] = [
         tensor::table(),
+        indexing::table(),
         activations::table(),
         norms::table(),
+        losses::table(),
         conv::table(),
+        spatial::table(),
+        dynamic::table(),
+        attention::table(),
+        literal::table(),
+        layers::table(),
         metrics::table(),
         training::table(),
     ];

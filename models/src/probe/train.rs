@@ -1,0 +1,145 @@
+//! Training of one cell and of the whole table.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use termwise_autograd::{Array, Cpu, Module, Tape};
+use termwise_datasets::probe::{PROBE_IGNORE, ProbeBatch, ProbeTask};
+use termwise_ops::losses::{CrossEntropy, cross_entropy};
+use termwise_ops::optim::{Adam, AdamConfig, Optimizer};
+use termwise_ops::schedule::Schedule;
+
+use super::layer::ProbeLayer;
+use super::{ProbeCell, ProbeMechanism};
+use crate::Init;
+
+/// How a probe is trained. The default is what the table uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeConfig {
+    /// Most steps for a cell; training ends earlier once the task is solved.
+    pub steps: usize,
+    /// Samples per step.
+    pub batch: usize,
+    /// Peak learning rate of Adam, after a linear warm-up and before a cosine to zero.
+    pub lr: f64,
+    /// Fresh samples on which the final accuracy is measured.
+    pub evaluation: usize,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        ProbeConfig { steps: 400, batch: 16, lr: 1e-2, evaluation: 64 }
+    }
+}
+
+/// Steps between two points of the curve, and between two looks at whether the task is solved.
+const REPORT_EVERY: usize = 20;
+/// Mean accuracy over the last [`REPORT_EVERY`] batches at which training ends early.
+const SOLVED: f64 = 0.999;
+
+/// Trains one mechanism on one task. The result is a function of the arguments alone.
+///
+/// `progress(done, total)` is called along the way; early success jumps to the end.
+pub fn train_cell(
+    mechanism: ProbeMechanism,
+    task: ProbeTask,
+    seed: u64,
+    config: &ProbeConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> ProbeCell {
+    let start = Instant::now();
+    let backend = Cpu::<f32>::new();
+    let layer = ProbeLayer::new(mechanism, &mut Init::new(backend, seed));
+    // One stream of data per task and seed, the same for every mechanism.
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(1 + task as u64);
+    let mut optimizer = Adam::new(AdamConfig::adam());
+    let warmup = (config.steps / 10).max(1);
+    let schedule = Schedule::WarmupCosine {
+        base_lr: config.lr,
+        warmup_steps: warmup as u64,
+        total_steps: config.steps as u64,
+        warmup_init_lr: 0.0,
+        min_lr: 0.0,
+    };
+    let settings = CrossEntropy { ignore_index: Some(PROBE_IGNORE), ..CrossEntropy::default() };
+    let mut curve = Vec::new();
+    let (mut window_loss, mut window_accuracy, mut steps) = (0.0, 0.0, 0);
+    for step in 0..config.steps {
+        let batch = task.sample(config.batch, &mut rng);
+        let tape = Tape::new(backend);
+        let logits = layer.forward(&tape.constant(batch.tokens.clone().into()));
+        let targets = batch.targets.clone().into_dyn();
+        let loss = cross_entropy(&logits, &targets, None, &settings);
+        window_loss += f64::from(loss.value().item());
+        window_accuracy += accuracy(logits.value(), &batch);
+        let gradients = tape.backward(&loss);
+        optimizer.step(&layer.parameters(), &gradients, schedule.lr(step as f64));
+        steps = step + 1;
+        if steps % REPORT_EVERY == 0 {
+            let mean = window_accuracy / REPORT_EVERY as f64;
+            curve.push((steps, window_loss / REPORT_EVERY as f64, mean));
+            (window_loss, window_accuracy) = (0.0, 0.0);
+            progress(steps, config.steps);
+            if mean >= SOLVED {
+                break;
+            }
+        }
+    }
+    let test = task.sample(config.evaluation, &mut rng);
+    let tape = Tape::inference(backend);
+    let logits = layer.forward(&tape.constant(test.tokens.clone().into()));
+    let accuracy = accuracy(logits.value(), &test);
+    progress(config.steps, config.steps);
+    ProbeCell { mechanism, task, seed, accuracy, steps, curve, seconds: start.elapsed().as_secs_f64() }
+}
+
+/// Share of the tokens with a target whose largest logit is that target. `logits` (N, 8, 8, 8).
+fn accuracy(logits: &Array<Cpu<f32>>, batch: &ProbeBatch) -> f64 {
+    let logits = logits.view();
+    let (mut right, mut counted) = (0usize, 0usize);
+    for ((n, y, x), &target) in batch.targets.indexed_iter().filter(|(_, target)| **target != PROBE_IGNORE) {
+        let values = logits.slice(ndarray::s![n, .., y, x]);
+        let best = (0..values.len()).fold(0, |best, v| if values[v] > values[best] { v } else { best });
+        counted += 1;
+        right += usize::from(best as i64 == target);
+    }
+    right as f64 / counted.max(1) as f64
+}
+
+/// Trains cells side by side, one per thread, and returns them in the given order. Each cell runs
+/// on one thread, so the numbers do not depend on how many there are.
+///
+/// `on_step(cell index, done, total)` and `on_cell(cell index, cell)` are called from the workers.
+pub fn train_cells(
+    cells: &[(ProbeMechanism, ProbeTask, u64)],
+    threads: usize,
+    config: &ProbeConfig,
+    on_step: &(dyn Fn(usize, usize, usize) + Sync),
+    on_cell: &(dyn Fn(usize, &ProbeCell) + Sync),
+) -> Vec<ProbeCell> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(vec![None; cells.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, cells.len().max(1)) {
+            scope.spawn(|| {
+                // A pool of one keeps kernels of this cell on this thread.
+                let pool =
+                    rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool of one");
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&(mechanism, task, seed)) = cells.get(index) else { break };
+                    let mut progress = |done, total| on_step(index, done, total);
+                    let cell = pool.install(|| train_cell(mechanism, task, seed, config, &mut progress));
+                    on_cell(index, &cell);
+                    results.lock().expect("no worker panicked")[index] = Some(cell);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().expect("no worker panicked");
+    results.into_iter().map(|cell| cell.expect("every cell was trained")).collect()
+}

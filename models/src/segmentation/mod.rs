@@ -1,0 +1,9 @@
+//! Semantic segmentation: the model, its training and its evaluation.
+
+mod evaluate;
+mod model;
+mod train;
+
+pub use evaluate::{Evaluation, QueryMaps, evaluate, predict, query_maps};
+pub use model::{SegmentationTask, Segmenter, SegmenterConfig};
+pub use train::{EpochRecord, Event, OptimizerKind, ScheduleKind, StepRecord, TrainConfig, Trained, train};

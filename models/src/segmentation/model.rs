@@ -1,0 +1,181 @@
+//! The segmenter: a small ResNet with attended residual blocks in its last two stages, and a decoder
+//! that sums its stages from coarse to fine.
+
+use serde::{Deserialize, Serialize};
+use termwise_autograd::{Module, Parameters, Var};
+use termwise_ops::attention::{AttentionCode, AttentionMaps};
+use termwise_ops::spatial::{Interpolation, Resize, interpolate};
+use termwise_ops::{Kernels, add, relu};
+
+use crate::Init;
+use crate::layers::{AttentionLayer, BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode};
+
+/// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmenterConfig {
+    /// Always `"segmentation"`; tells the checkpoints of different tasks apart.
+    pub task: SegmentationTask,
+    /// The mechanism in the last two stages.
+    pub attention: AttentionCode,
+    /// Names of the classes, in the order of their ids.
+    pub classes: Vec<String>,
+    /// The label that marks pixels without a class.
+    pub ignore: u8,
+    /// Height and width of the images it is trained on.
+    pub size: (usize, usize),
+    /// Per-channel mean that is subtracted from images in [0, 1].
+    pub mean: [f32; 3],
+    /// Per-channel standard deviation that they are divided by.
+    pub std: [f32; 3],
+    /// Channels of the first convolution; the stages have 2, 4 and 6 times as many.
+    pub width: usize,
+    /// Heads of the attention modules.
+    pub num_heads: usize,
+}
+
+/// The only value of [`SegmenterConfig::task`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SegmentationTask {
+    /// Pixels to classes.
+    #[serde(rename = "segmentation")]
+    Segmentation,
+}
+
+/// Blocks of a stage.
+const BLOCKS: usize = 2;
+
+/// A convolution, its normalisation and a ReLU.
+struct ConvNormRelu<B: Kernels> {
+    conv: Conv2d<B>,
+    norm: BatchNorm2d<B>,
+}
+
+impl<B: Kernels> ConvNormRelu<B> {
+    fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
+        ConvNormRelu {
+            conv: Conv2d::new(channels, kernel, stride, init),
+            norm: BatchNorm2d::new(channels[1], init),
+        }
+    }
+
+    fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
+        relu(&self.norm.forward(&self.conv.forward(x), mode))
+    }
+}
+
+impl<B: Kernels> Module<B> for ConvNormRelu<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.module("conv", &self.conv);
+        parameters.module("norm", &self.norm);
+    }
+}
+
+/// Images to class scores for each pixel.
+///
+/// ```text
+/// image -> stem (1/2) -> stage 1 (1/4) -> stage 2 (1/8, attended) -> stage 3 (1/16, attended)
+/// scores <- x2 <- 3x3 <- (+) <--- 1x1 <-----(+)<--- 1x1 <---------------(+)<--- 1x1
+/// ```
+pub struct Segmenter<B: Kernels> {
+    config: SegmenterConfig,
+    stem: ConvNormRelu<B>,
+    stages: Vec<Vec<Bottleneck<B>>>,
+    laterals: Vec<Conv2d<B>>,
+    smooth: ConvNormRelu<B>,
+    classify: Conv2d<B>,
+}
+
+impl<B: Kernels> Segmenter<B> {
+    /// A segmenter with fresh parameters.
+    pub fn new(config: SegmenterConfig, init: &mut Init<B>) -> Self {
+        let (width, num_heads) = (config.width, config.num_heads);
+        let widths = [width, 2 * width, 4 * width, 6 * width]; // of the stem and the stages
+        let mut stages = Vec::new();
+        for stage in 1..widths.len() {
+            // The last two stages are attended.
+            let attention = (stage >= 2).then_some(config.attention);
+            let blocks = (0..BLOCKS).map(|block| {
+                let input = if block == 0 { widths[stage - 1] } else { widths[stage] };
+                let stride = if block == 0 { 2 } else { 1 };
+                let inner = widths[stage] / 2;
+                let output = widths[stage];
+                Bottleneck::new(BottleneckConfig { input, inner, output, stride, attention, num_heads }, init)
+            });
+            stages.push(blocks.collect());
+        }
+        let decoder = 2 * width;
+        Segmenter {
+            stem: ConvNormRelu::new([3, width], 3, 2, init),
+            stages,
+            laterals: widths.iter().map(|&w| Conv2d::new([w, decoder], 1, 1, init)).collect(),
+            smooth: ConvNormRelu::new([decoder, decoder], 3, 1, init),
+            classify: Conv2d::new([decoder, config.classes.len()], 1, 1, init).with_bias(init),
+            config,
+        }
+    }
+
+    /// How it was built.
+    pub fn config(&self) -> &SegmenterConfig {
+        &self.config
+    }
+
+    /// Normalised images (N, 3, H, W) to scores (N, classes, H, W).
+    #[track_caller]
+    pub fn forward(&self, images: &Var<B>, mode: Mode) -> Var<B> {
+        let mut features = vec![self.stem.forward(images, mode)];
+        for stage in &self.stages {
+            let x = stage
+                .iter()
+                .fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
+            features.push(x);
+        }
+        let mut laterals = features.iter().zip(&self.laterals).rev().map(|(x, lateral)| lateral.forward(x));
+        let coarsest = laterals.next().expect("four levels");
+        let merged = laterals.fold(coarsest, |coarse, fine| add(&resize(&coarse, &fine), &fine));
+        let scores = self.classify.forward(&self.smooth.forward(&merged, mode));
+        resize(&scores, images)
+    }
+
+    /// The energies and weights of every Transformer attention module on the way of `images`, named
+    /// by stage and block, in evaluation mode.
+    pub fn attention_maps(&self, images: &Var<B>) -> Vec<(String, AttentionMaps<B>)> {
+        let mut x = self.stem.forward(images, Mode::Eval);
+        let mut maps = Vec::new();
+        for (s, stage) in self.stages.iter().enumerate() {
+            for (b, block) in stage.iter().enumerate() {
+                if let AttentionLayer::Transformer(module) = block.attention() {
+                    let (_, map) = module.forward_with_maps(&block.before_attention(&x, Mode::Eval));
+                    maps.push((format!("stage {} block {}", s + 1, b + 1), map));
+                }
+                x = block.forward(&x, Mode::Eval);
+            }
+        }
+        maps
+    }
+}
+
+/// Bilinear resizing of `x` to the height and width of `like`.
+fn resize<B: Kernels>(x: &Var<B>, like: &Var<B>) -> Var<B> {
+    let (h, w) = (like.shape()[2], like.shape()[3]);
+    if x.shape()[2..] == [h, w] {
+        return x.clone();
+    }
+    interpolate(x, Resize::Size([h, w]), Interpolation::Bilinear { align_corners: false })
+}
+
+impl<B: Kernels> Module<B> for Segmenter<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.module("stem", &self.stem);
+        for (s, stage) in self.stages.iter().enumerate() {
+            for (b, block) in stage.iter().enumerate() {
+                parameters.module(&format!("stage{}.{b}", s + 1), block);
+            }
+        }
+        for (i, lateral) in self.laterals.iter().enumerate() {
+            parameters.module(&format!("lateral{i}"), lateral);
+        }
+        parameters.module("smooth", &self.smooth);
+        parameters.module("classify", &self.classify);
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: arguments in, files and text out. Nothing numerical lives here.
+//!
+//! | file | command |
+//! |---|---|
+//! | `study` | no command: the whole tour in one report |
+//! | `probe`, `probe_report` | `termwise probe` |
+//! | `gradcheck` | `termwise gradcheck` |
+//! | `segmentation` | `termwise train segmentation`, `termwise eval segmentation` |
+//!
+//! `fault` says how commands fail, `output` where their files go, `progress` how they show that they
+//! are alive.
+
+mod fault;
+mod gradcheck;
+mod output;
+mod probe;
+mod probe_report;
+mod progress;
+mod segmentation;
+mod study;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use fault::Fault;
+
+/// Every spatial attention mechanism of Zhu et al. (ICCV 2019), differentiated, checked and compared.
+#[derive(Parser)]
+#[command(name = "termwise", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Threads to compute on; the results have the same bits for any number [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Probe every mechanism, train a handful of segmenters, and write one report (no command does this)
+    Study(study::Args),
+    /// Check the gradient of every operation, or of one, against finite differences
+    Gradcheck(gradcheck::Args),
+    /// Train every mechanism alone on six tasks that each need one factor of attention
+    Probe(probe::Args),
+    /// Train a model
+    #[command(subcommand)]
+    Train(Train),
+    /// Measure a trained model
+    #[command(subcommand)]
+    Eval(Eval),
+}
+
+#[derive(Subcommand)]
+enum Train {
+    /// A network that labels every pixel, with any mechanism in its residual blocks
+    Segmentation(segmentation::TrainArgs),
+}
+
+#[derive(Subcommand)]
+enum Eval {
+    /// A checkpoint of a network that labels every pixel
+    Segmentation(segmentation::EvalArgs),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fault.report(),
+    }
+}
+
+/// A wrong value is one line that says what was expected; a wrong usage, or a wish for help, is clap's.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.kind() == ErrorKind::ValueValidation {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        return Fault::Input(line.strip_prefix("error: ").unwrap_or(line).to_owned()).report();
+    }
+    let _ = error.print(); // nowhere left to say that it cannot be printed
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn run(cli: Cli) -> Result<(), Fault> {
+    let threads = cli
+        .threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
+        Fault::Input(format!("--threads: expected {threads} threads to start, found {error}"))
+    })?;
+    let command = match cli.command {
+        Some(command) => command,
+        None => Cli::parse_from(["termwise", "study"]).command.expect("a command was named"),
+    };
+    match command {
+        Command::Study(args) => study::run(&args, threads),
+        Command::Gradcheck(args) => gradcheck::run(&args, threads),
+        Command::Probe(args) => probe::run(&args, threads),
+        Command::Train(Train::Segmentation(args)) => segmentation::train(&args),
+        Command::Eval(Eval::Segmentation(args)) => segmentation::eval(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

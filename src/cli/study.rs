@@ -1,0 +1,94 @@
+//! The main job: the probes, then short trainings, in one report.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use termwise_datasets::probe::ProbeTask;
+use termwise_models::probe::ProbeMechanism;
+use termwise_models::segmentation::TrainConfig;
+use termwise_ops::attention::AttentionCode;
+
+use super::fault::Fault;
+use super::output::{OutputFolder, columns, say};
+use super::segmentation::{self, Data, Run, positive};
+use super::{probe, probe_report};
+use crate::report::Page;
+
+/// Arguments of `termwise study`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The folder for the report
+    #[arg(long, value_name = "DIR", default_value = "termwise-report")]
+    out: PathBuf,
+    /// Mechanisms to probe: 0000 to 1111, regular, deformable, dynamic [default: all]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    mechanisms: Vec<ProbeMechanism>,
+    /// Mechanisms to train a segmenter with
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "w/o,0010,0110,1111,0010+deformable"
+    )]
+    attention: Vec<AttentionCode>,
+    /// Seconds for each of these trainings
+    #[arg(long, value_name = "S", default_value_t = 24.0, value_parser = positive)]
+    seconds: f64,
+    /// Seed of everything
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// Scenes to train on and to measure on.
+const SCENES: [u64; 2] = [512, 64];
+
+/// Runs the command.
+pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
+    let folder = OutputFolder::open(&args.out)?;
+    let start = Instant::now();
+    say("Probes: one layer for each mechanism and task")?;
+    let mechanisms = probe::chosen(&args.mechanisms, ProbeMechanism::all());
+    let cells = probe::train(&mechanisms, &ProbeTask::ALL, args.seed, threads);
+    say(&format!("{}\n{}", probe::table(&cells), probe::summary(&cells)))?;
+
+    let data = Data::of_scenes(None, args.seed, SCENES);
+    say(&format!("\nSegmentation: {:.0} s of training for each mechanism", args.seconds))?;
+    let mut runs = Vec::new();
+    for attention in probe::chosen(&args.attention, Vec::new()) {
+        let config = TrainConfig {
+            epochs: 40,
+            time_limit: Some(args.seconds),
+            seed: args.seed,
+            ..TrainConfig::new(attention)
+        };
+        runs.push(Run::train(config, &data, |_| ())?);
+    }
+    let table = segmentation::table(&runs);
+    let head: Vec<&str> = table.head.iter().map(String::as_str).collect();
+    say(&columns(&head, &table.rows))?;
+
+    let mut page = Page::new(
+        "Termwise: what each attention mechanism can do",
+        "Every spatial attention mechanism is one sum over keys; they differ in what the weights depend on. First each \
+         mechanism alone on tasks that need one factor, then some of them inside of a network that labels pictures.",
+    );
+    page.section("Which mechanism can use which factor");
+    probe_report::describe(&mut page, &cells);
+    page.section("Inside of a network: segmentation");
+    segmentation::describe(&mut page, &runs, &data);
+    page.section("How this page was made");
+    page.paragraph(&format!(
+        "termwise {}, seed {}, {threads} threads, {:.0} s in all. The probes have the same bits for any number of \
+         threads; the trainings are bounded by the clock, so theirs depend on the machine. Mean IoU: for each class \
+         the pixels that truth and prediction share, divided by those that either has; the mean over the classes.",
+        env!("CARGO_PKG_VERSION"),
+        args.seed,
+        start.elapsed().as_secs_f64()
+    ));
+    let path = folder.write("index.html", page.finish())?;
+    say(&format!(
+        "\n{:.0} s in all. Open this in a browser:\n{}",
+        start.elapsed().as_secs_f64(),
+        path.display()
+    ))
+}
