@@ -2,7 +2,7 @@
 //!
 //! `A(q, k, x_q)_c = K_{j, g(c)} if k = q + p_j, else 0`, `K_{., g} = softmax_j(d_{j, g}^T x_q)`, `g(c) = c / (C / G)`
 //!
-//! See [`dynamic_conv`](super::dynamic_conv) for sequences.
+//! See [`dynamic_conv`](fn@super::dynamic_conv) for sequences.
 
 use ndarray::{Array4, ArrayView5};
 use termwise_autograd::Var;
