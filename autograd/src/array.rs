@@ -58,12 +58,13 @@ impl<B: Backend> Array<B> {
         let shape = array.shape().to_vec();
         let values = if array.is_standard_layout() {
             let (values, offset) = array.into_raw_vec_and_offset();
-            match offset {
+            let len = shape.iter().product::<usize>();
+            if values.len() == len {
+                values
+            } else {
                 // A sliced owned array keeps its whole allocation; take the part it shows.
-                Some(start) if start > 0 || values.len() != shape.iter().product::<usize>() => {
-                    values[start..start + shape.iter().product::<usize>()].to_vec()
-                }
-                _ => values,
+                let start = offset.unwrap_or(0);
+                values[start..start + len].to_vec()
             }
         } else {
             array.iter().copied().collect()

@@ -92,6 +92,10 @@ impl<B: Backend> Param<B> {
     }
 
     /// Its leaf on `tape`; see [`Tape::param`].
+    ///
+    /// # Panics
+    /// If the tape was swept already.
+    #[track_caller]
     pub fn var(&self, tape: &Tape<B>) -> Var<B> {
         tape.param(self)
     }

@@ -113,7 +113,8 @@ fn first_slice<B: Backend>(array: &Array<B>, axis: usize) -> Array<B> {
     let mut values = array.backend().download(array.buffer());
     let inner: usize = array.shape()[axis + 1..].iter().product();
     for (element, value) in values.iter_mut().enumerate() {
-        if element / inner % array.shape()[axis] != 0 {
+        let index = element / inner % array.shape()[axis];
+        if index > 0 {
             *value = B::Scalar::of(0.0);
         }
     }

@@ -33,7 +33,9 @@ pub(crate) struct Edge {
 
 struct Record<B: Backend> {
     nodes: Vec<Node<B>>,
-    params: HashMap<u64, Var<B>>,
+    /// Leaf and value of each parameter that was asked for. Not a `Var`, which would hold this record
+    /// and so keep a tape alive that is dropped without a sweep.
+    params: HashMap<u64, (usize, Array<B>)>,
     swept: bool,
 }
 
@@ -127,7 +129,13 @@ impl<B: Backend> Tape<B> {
     }
 
     /// An input to differentiate with respect to.
+    ///
+    /// # Panics
+    /// If the tape was swept already.
+    #[track_caller]
     pub fn leaf(&self, value: Array<B>) -> Var<B> {
+        // A node pushed now would take the number, and so the gradient, of one that was swept.
+        assert!(!self.is_swept(), "leaf: this tape was swept already; record a new one");
         let shape = value.shape().to_vec();
         let node = self.recording.then(|| self.push(shape, Vec::new(), None));
         Var::new(self.clone(), node, value)
@@ -140,16 +148,20 @@ impl<B: Backend> Tape<B> {
 
     /// The leaf that stands for a parameter on this tape: the same one each time it is asked for, so
     /// that a parameter used twice collects both gradients.
+    ///
+    /// # Panics
+    /// If the tape was swept already.
+    #[track_caller]
     pub fn param(&self, param: &Param<B>) -> Var<B> {
         if !param.is_trainable() {
             return self.constant(param.value());
         }
-        if let Some(var) = self.record.borrow().params.get(&param.id()) {
-            return var.clone();
+        if let Some((node, value)) = self.record.borrow().params.get(&param.id()) {
+            return Var::new(self.clone(), Some(*node), value.clone());
         }
         let var = self.leaf(param.value());
-        if self.recording {
-            self.record.borrow_mut().params.insert(param.id(), var.clone());
+        if let Some(node) = var.node() {
+            self.record.borrow_mut().params.insert(param.id(), (node, var.value().clone()));
         }
         var
     }
@@ -179,6 +191,15 @@ impl<B: Backend> Tape<B> {
     /// wrong shape), naming the op.
     #[track_caller]
     pub fn backward_with(&self, outputs: &[(&Var<B>, Array<B>)]) -> Gradients<B> {
+        for (output, cotangent) in outputs {
+            assert!(self.is_same(output.tape()), "backward: the output belongs to another tape");
+            assert!(
+                cotangent.shape() == output.shape(),
+                "backward: the cotangent has shape {:?}, the output {:?}",
+                cotangent.shape(),
+                output.shape()
+            );
+        }
         let (nodes, params) = {
             let mut record = self.record.borrow_mut();
             assert!(!record.swept, "backward: this tape was swept before; record a new one");
@@ -188,13 +209,6 @@ impl<B: Backend> Tape<B> {
         let shapes: Vec<Vec<usize>> = nodes.iter().map(|node| node.shape.clone()).collect();
         let mut gradients: Vec<Option<Array<B>>> = shapes.iter().map(|_| None).collect();
         for (output, cotangent) in outputs {
-            assert!(self.is_same(output.tape()), "backward: the output belongs to another tape");
-            assert!(
-                cotangent.shape() == output.shape(),
-                "backward: the cotangent has shape {:?}, the output {:?}",
-                cotangent.shape(),
-                output.shape()
-            );
             if let Some(node) = output.node() {
                 self.add(&mut gradients[node], cotangent.clone());
             }
@@ -211,7 +225,7 @@ impl<B: Backend> Tape<B> {
             }
             kept.insert(index, grad_output);
         }
-        let params = params.into_iter().filter_map(|(id, var)| Some((id, var.node()?))).collect();
+        let params = params.into_iter().map(|(id, (node, _))| (id, node)).collect();
         Gradients { by_node: kept, params, record: Rc::downgrade(&self.record) }
     }
 
@@ -278,7 +292,9 @@ impl<B: Backend> Tape<B> {
         self.record.borrow().swept
     }
 
+    #[track_caller]
     pub(crate) fn retain(&self, node: usize) {
+        assert!(!self.is_swept(), "retain_grad: this tape was swept already; ask before the sweep");
         self.record.borrow_mut().nodes[node].retained = true;
     }
 

@@ -90,7 +90,11 @@ impl<B: Backend> Var<B> {
     }
 
     /// Keeps the gradient of this value, which the sweep would free otherwise, for
-    /// [`Gradients::of`]. Leaves are kept anyway.
+    /// [`Gradients::of`](crate::Gradients::of). Leaves are kept anyway.
+    ///
+    /// # Panics
+    /// If the tape was swept already.
+    #[track_caller]
     pub fn retain_grad(&self) -> &Self {
         if let Some(node) = self.node {
             self.tape.retain(node);

@@ -85,6 +85,15 @@ impl Attrs {
         })
     }
 
+    /// Two numbers, or one for both.
+    pub fn number_pair(&self, key: &str) -> Option<[f64; 2]> {
+        self.get(key).map(|v| match (v.as_f64(), v.as_array().map(Vec::as_slice)) {
+            (Some(both), _) => [both, both],
+            (None, Some([a, b])) => [a, b].map(|v| v.as_f64().unwrap_or_else(|| wrong(key, "numbers", v))),
+            _ => wrong(key, "one number or two", v),
+        })
+    }
+
     /// The attributes that nobody asked for.
     pub fn unread(&self) -> Vec<String> {
         let read = self.read.borrow();

@@ -36,6 +36,8 @@ pub struct Outcome {
     pub compared: usize,
     /// Largest error as a share of its tolerance.
     pub worst: f64,
+    /// The tensor that has it.
+    pub worst_at: String,
 }
 
 impl<T: Scalar> Case<T> {
@@ -87,6 +89,12 @@ impl<T: Scalar> Case<T> {
     /// `param.<name>` where `there` says so, as an attribute does for a bias.
     pub fn param_if(&mut self, there: bool, name: &str) -> Option<CpuVar<T>> {
         there.then(|| self.param(name))
+    }
+
+    /// `param.<name>` where the attribute is true; without that attribute, where the case has it.
+    pub fn optional_param(&mut self, attribute: &str, name: &str) -> Option<CpuVar<T>> {
+        let there = self.attrs.flag_or(attribute, self.has(&format!("param.{name}")));
+        self.param_if(there, name)
     }
 
     fn leaf(&mut self, name: &str) -> CpuVar<T> {
@@ -204,8 +212,8 @@ impl<T: Scalar> Case<T> {
                 let (f, e) = values.unwrap_or((f64::NAN, f64::NAN));
                 let tolerance = Tolerance { absolute, relative: 0.0 };
                 let share = tolerance.worst(&[f], &[e]).expect("one").1;
-                self.outcome.worst = self.outcome.worst.max(share);
-                if !(share <= 1.0) {
+                self.note_share(path, share);
+                if share > 1.0 {
                     self.fail(path, format!("got {f:e}, expected {e:e}, error {share:.3e} x tolerance"));
                 }
             }
@@ -241,6 +249,12 @@ impl<T: Scalar> Case<T> {
         self.compare_with(what, found, expected, None);
     }
 
+    fn note_share(&mut self, name: &str, share: f64) {
+        if share > self.outcome.worst {
+            (self.outcome.worst, self.outcome.worst_at) = (share, name.to_string());
+        }
+    }
+
     fn compare(&mut self, name: &str, found: &ArrayD<f64>, tolerance: Option<Tolerance>) {
         let expected = self.numbers(name);
         self.compare_with(name, found, &expected, tolerance);
@@ -264,11 +278,10 @@ impl<T: Scalar> Case<T> {
         let found: Vec<f64> = found.iter().copied().collect();
         let expected_values: Vec<f64> = expected.iter().copied().collect();
         let Some((i, share)) = tolerance.worst(&found, &expected_values) else { return };
-        self.outcome.worst = self.outcome.worst.max(share);
-        // Not share > 1.0, which a NaN would pass.
-        if !(share <= 1.0) {
+        self.note_share(name, share);
+        if share > 1.0 {
             let shares = found.iter().zip(&expected_values);
-            let wrong = shares.filter(|(f, e)| !(tolerance.worst(&[**f], &[**e]).expect("one").1 <= 1.0));
+            let wrong = shares.filter(|(f, e)| tolerance.worst(&[**f], &[**e]).expect("one").1 > 1.0);
             let (got, expected, index) = (found[i], expected_values[i], index_of(i, expected.shape()));
             let message = format!(
                 "at {index:?}: got {got:e}, expected {expected:e}, error {share:.3e} x tolerance; {} of {} elements are off",

@@ -12,10 +12,13 @@ use sha2::{Digest, Sha256};
 use crate::adapters::Adapters;
 use crate::case::{Case, Outcome};
 use crate::entry::CaseFile;
-use crate::report::{Failure, Report};
+use crate::report::Report;
 
 /// The list of all cases, checked if it is there.
 const MANIFEST: &str = "manifest.json";
+
+/// What is known of each file.
+type Manifest = BTreeMap<String, Map<String, Value>>;
 
 /// Runs every case of `folder`. Everything that is wrong goes into the report.
 pub fn run(folder: &Path, adapters: &Adapters) -> Report {
@@ -72,7 +75,7 @@ fn case_files(folder: &Path) -> std::io::Result<Vec<String>> {
 }
 
 /// The manifest by file name, or `None` where there is none.
-fn read_manifest(path: &Path) -> Result<Option<BTreeMap<String, Map<String, Value>>>, String> {
+fn read_manifest(path: &Path) -> Result<Option<Manifest>, String> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -80,7 +83,7 @@ fn read_manifest(path: &Path) -> Result<Option<BTreeMap<String, Map<String, Valu
     };
     let list: Vec<Map<String, Value>> =
         serde_json::from_str(&text).map_err(|error| format!("expected a list of objects: {error}"))?;
-    let mut by_file = BTreeMap::new();
+    let mut by_file = Manifest::new();
     for entry in list {
         let file = entry.get("file").and_then(Value::as_str).ok_or("an entry has no `file`")?.to_string();
         if by_file.insert(file.clone(), entry).is_some() {
@@ -123,12 +126,11 @@ fn run_file(
     match ran {
         Some(ran) => {
             outcome.failures.extend(ran.failures);
-            (outcome.compared, outcome.worst) = (ran.compared, ran.worst);
+            outcome = Outcome { failures: outcome.failures, ..ran };
         }
         None => outcome.failures.push(("op".to_string(), format!("`{op}` is not known to this test"))),
     }
-    let failure = |(tensor, message)| Failure { file: file.to_string(), tensor, message };
-    report.case(&op, outcome.failures.into_iter().map(failure).collect(), outcome.compared, outcome.worst);
+    report.case(&op, file, outcome);
 }
 
 /// Where the manifest and the file disagree.

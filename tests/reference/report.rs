@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::case::Outcome;
+
 /// One thing that is wrong with one case, or with the folder.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -15,7 +17,7 @@ pub struct Failure {
 }
 
 /// The cases of one operation.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Count {
     /// Cases without a failure.
     pub passed: usize,
@@ -25,6 +27,8 @@ pub struct Count {
     pub compared: usize,
     /// The largest error of them, as a share of its tolerance.
     pub worst: f64,
+    /// Case and tensor that have it.
+    pub worst_at: String,
 }
 
 /// Counts by operation, and every failure.
@@ -35,14 +39,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds a case of `op` that compared so many tensors, with this worst share of the tolerance.
-    pub fn case(&mut self, op: &str, failures: Vec<Failure>, compared: usize, worst: f64) {
+    /// Adds what came of the case `file` of `op`.
+    pub fn case(&mut self, op: &str, file: &str, outcome: Outcome) {
         let count = self.counts.entry(op.to_string()).or_default();
         count.total += 1;
-        count.passed += usize::from(failures.is_empty());
-        count.compared += compared;
-        count.worst = if worst.is_nan() || worst > count.worst { worst } else { count.worst };
-        self.failures.extend(failures);
+        count.passed += usize::from(outcome.failures.is_empty());
+        count.compared += outcome.compared;
+        if outcome.worst > count.worst {
+            let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+            let short = stem.strip_prefix(op).unwrap_or(stem).trim_start_matches('_');
+            (count.worst, count.worst_at) = (outcome.worst, format!("{short} {}", outcome.worst_at));
+        }
+        let failure = |(tensor, message)| Failure { file: file.to_string(), tensor, message };
+        self.failures.extend(outcome.failures.into_iter().map(failure));
     }
 
     /// Adds a failure of the folder itself, or of a file that could not be read as a case.
@@ -90,9 +99,13 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         writeln!(f, "{:36} {:>9} {:>9} {:>18}", "operation", "passed", "compared", "worst / tolerance")?;
-        for (op, Count { passed, total, compared, worst }) in &self.counts {
+        for (op, Count { passed, total, compared, worst, worst_at }) in &self.counts {
             let mark = if passed == total { "" } else { "  FAILED" };
-            writeln!(f, "{op:36} {:>9} {compared:>9} {worst:>18.2e}{mark}", format!("{passed}/{total}"))?;
+            // Rounding far below the tolerance has no place worth naming.
+            let place = if *worst < 1e-3 { "" } else { worst_at.as_str() };
+            let passed = format!("{passed}/{total}");
+            let row = format!("{op:36} {passed:>9} {compared:>9} {worst:>18.2e}  {place}");
+            writeln!(f, "{}{mark}", row.trim_end())?;
         }
         let (passed, total) = self.totals();
         let compared: usize = self.counts.values().map(|count| count.compared).sum();

@@ -33,7 +33,7 @@ impl Tolerance {
     }
 
     /// The largest error as a share of the tolerance, with its position; infinite for a NaN or an
-    /// infinity on either side. `None` where there are no elements.
+    /// infinity on either side, never NaN itself. `None` where there are no elements.
     pub fn worst(&self, found: &[f64], expected: &[f64]) -> Option<(usize, f64)> {
         let share = |(&f, &e): (&f64, &f64)| {
             if !f.is_finite() || !e.is_finite() {

@@ -216,24 +216,24 @@ fn localise(options: &Check, problem: &Problem<'_>, lines: &Lines<'_>, analytic:
     let mut elements: std::collections::BTreeSet<usize> =
         (0..SAMPLED.min(len)).map(|i| i * len / SAMPLED.min(len)).collect();
     let mut found = 0;
-    let mut ranges = vec![0..len];
-    while let Some(range) = ranges.pop() {
+    let mut ranges = vec![(0, len)];
+    while let Some((start, end)) = ranges.pop() {
         if found == BISECTED {
             break;
         }
         let mut along = vec![0.0; len];
-        along[range.clone()].copy_from_slice(&directions[0][range.clone()]);
+        along[start..end].copy_from_slice(&directions[0][start..end]);
         let part = Lines::measure(problem, lines.input, Along::Directions(vec![along]), lines.weights);
         if verdict(&judge(problem, options, &part, analytic)) == Verdict::Pass {
             continue;
         }
-        if range.len() == 1 {
-            elements.insert(range.start);
+        if end - start == 1 {
+            elements.insert(start);
             found += 1;
         } else {
-            let middle = range.start + range.len() / 2;
-            ranges.push(middle..range.end);
-            ranges.push(range.start..middle);
+            let middle = start.midpoint(end);
+            ranges.push((middle, end));
+            ranges.push((start, middle));
         }
     }
     elements.into_iter().collect()

@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn the_estimated_error_bounds_the_true_one() {
-        let cases: [(f64, fn(f64) -> f64, fn(f64) -> f64); 5] = [
+        type Function = fn(f64) -> f64;
+        let cases: [(f64, Function, Function); 5] = [
             (0.7, f64::sin, f64::cos),
             (3.0, f64::exp, f64::exp),
             (1e-9, |x| x * x, |x| 2.0 * x),

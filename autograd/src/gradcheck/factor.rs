@@ -36,6 +36,8 @@ pub(super) fn show(factor: f64) -> String {
     let rounded = format!("{factor:.4}");
     if is(factor, rounded.parse().unwrap_or(f64::NAN)) {
         rounded.trim_end_matches('0').to_string()
+    } else if (1e-3..1e4).contains(&factor.abs()) {
+        format!("{factor:.6}")
     } else {
         format!("{factor:.6e}")
     }
@@ -89,6 +91,6 @@ mod tests {
     #[test]
     fn factors_are_written_the_way_people_say_them() {
         let factors = [2.0, -1.0, 0.5, -0.25, 1.01, 1.0 / 12.0, 16f64.sqrt(), 1.234_567_89];
-        assert_eq!(factors.map(show), ["2", "-1", "1/2", "-1/4", "1.01", "1/12", "4", "1.234568e0"]);
+        assert_eq!(factors.map(show), ["2", "-1", "1/2", "-1/4", "1.01", "1/12", "4", "1.234568"]);
     }
 }

@@ -100,19 +100,19 @@ pub(super) fn plant_in(case: &Case<Cpu<f64>>) -> Result<Vec<FaultOutcome>, Verdi
     let built = case.build(options.seed).ok_or(Verdict::Inconclusive)?;
     let run = &*built.run;
     let scaled = |v: &[Var<Cpu<f64>>]| apply(Times(1e-6), [&run(v)]);
-    let plain = Bench::new(Problem::new(case.op(), &built.inputs, run), &options);
-    let plan = plain.plan();
-    let plain = plain.measured(&plan);
-    let tiny = Bench::new(Problem::new(case.op(), &built.inputs, &scaled), &options);
-    let tiny_plan = tiny.plan();
-    let tiny = tiny.measured(&tiny_plan);
+    let plain = Problem::new(case.op(), &built.inputs, run);
+    let plan = Plan::new(&plain, &options);
+    let plain = Bench::new(&plain, &options, &plan);
+    let tiny = Problem::new(case.op(), &built.inputs, &scaled);
+    let tiny_plan = Plan::new(&tiny, &options);
+    let tiny = Bench::new(&tiny, &options, &tiny_plan);
 
-    let clean = plain.report(&plain.problem);
+    let clean = plain.report(plain.problem);
     if clean.verdict != Verdict::Pass {
         return Err(clean.verdict);
     }
     let mut outcomes = Vec::new();
-    for site in sites(&plain.problem) {
+    for site in sites(plain.problem) {
         for planted in faults(&site.edge) {
             let bench = if planted.scale.is_some() { &tiny } else { &plain };
             let fault = Fault { op: site.edge.op, input: site.edge.position, kind: planted.kind };
@@ -141,11 +141,6 @@ pub(super) fn plant_in(case: &Case<Cpu<f64>>) -> Result<Vec<FaultOutcome>, Verdi
 
 /// A problem, and the numeric side that all its faults are held against.
 struct Bench<'a> {
-    problem: Problem<'a>,
-    options: &'a Check,
-}
-
-struct Measured<'a> {
     problem: &'a Problem<'a>,
     options: &'a Check,
     plan: &'a Plan,
@@ -153,20 +148,10 @@ struct Measured<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(problem: Problem<'a>, options: &'a Check) -> Self {
-        Bench { problem, options }
+    fn new(problem: &'a Problem<'a>, options: &'a Check, plan: &'a Plan) -> Self {
+        Bench { problem, options, plan, lines: plan.measure(problem) }
     }
 
-    fn plan(&self) -> Plan {
-        Plan::new(&self.problem, self.options)
-    }
-
-    fn measured(&'a self, plan: &'a Plan) -> Measured<'a> {
-        Measured { problem: &self.problem, options: self.options, plan, lines: plan.measure(&self.problem) }
-    }
-}
-
-impl Measured<'_> {
     fn report(&self, problem: &Problem<'_>) -> Report {
         let mut report = empty_report(self.options, problem);
         fill(&mut report, self.options, problem, self.plan, &self.lines);
@@ -218,7 +203,7 @@ fn sites(problem: &Problem<'_>) -> Vec<Site> {
 }
 
 /// Whether the numbers say that a fault is one.
-fn applies(bench: &Measured<'_>, spoiled: &Problem<'_>, site: &Site, kind: FaultKind) -> bool {
+fn applies(bench: &Bench<'_>, spoiled: &Problem<'_>, site: &Site, kind: FaultKind) -> bool {
     let cotangents = &bench.plan.cotangents;
     let (right, wrong) = (bench.problem.gradients(cotangents), spoiled.gradients(cotangents));
     let reach = root_mean_square(bench.problem.base.iter().copied());

@@ -8,6 +8,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Scalar, Var};
 
+use super::sigmoid::sigmoid_of;
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Gaussian error linear unit, exact.
@@ -102,15 +103,21 @@ impl Elementwise for GeluTanh {
     const SAVES: Saves = Saves::Input;
 
     fn value<T: Scalar>(&self, x: T) -> T {
-        let u = T::of(SLOPE) * (x + T::of(CUBIC) * x * x * x);
-        T::of(0.5) * x * (T::one() + u.tanh())
+        x * gate(x)
     }
 
     fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        let t = (T::of(SLOPE) * (x + T::of(CUBIC) * x * x * x)).tanh();
-        let slope = T::of(SLOPE) * (T::one() + T::of(3.0 * CUBIC) * x * x);
-        T::of(0.5) * (T::one() + t + x * (T::one() - t * t) * slope)
+        let gate = gate(x);
+        let slope = T::of(2.0 * SLOPE) * (T::one() + T::of(3.0 * CUBIC) * x * x);
+        // Far out the gate is 0 or 1 to the last digit, and the slope may have overflowed.
+        let bend = gate * (T::one() - gate);
+        if bend == T::zero() { gate } else { gate + x * bend * slope }
     }
+}
+
+/// `(1 + tanh u) / 2`, which is the logistic function of `2 u`: as exact, and cheaper.
+fn gate<T: Scalar>(x: T) -> T {
+    sigmoid_of(T::of(2.0 * SLOPE) * (x + T::of(CUBIC) * x * x * x))
 }
 
 /// Test cases of [`gelu`] and [`gelu_tanh`].

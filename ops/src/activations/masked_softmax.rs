@@ -7,6 +7,7 @@ use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
+use super::slab::sweep;
 use super::softmax::SoftmaxKernel;
 use crate::broadcast::{Layout, assert_broadcasts_to};
 use crate::{par, shape};
@@ -96,19 +97,20 @@ impl<T: Scalar> MaskedSoftmaxKernel for Cpu<T> {
                     }
                 }
             });
-            for j in 0..inner {
-                if !left_in[j] {
-                    y[j..].iter_mut().step_by(inner).for_each(|v| *v = T::zero());
-                    continue;
-                }
-                let max = y[j..].iter().step_by(inner).fold(T::neg_infinity(), |m, &v| m.max(v));
-                let mut sum = T::zero();
-                for v in y[j..].iter_mut().step_by(inner) {
-                    *v = (*v - max).exp();
-                    sum += *v;
-                }
-                y[j..].iter_mut().step_by(inner).for_each(|v| *v /= sum);
-            }
+            let (mut max, mut sum) = (vec![T::neg_infinity(); inner], vec![T::zero(); inner]);
+            sweep(y.iter(), &mut max, |&v, max| *max = v.max(*max));
+            // Where everything is masked, exp(-inf - 0) = 0 is divided by 1.
+            let fully_masked = |stat: &mut [T], number: T| {
+                stat.iter_mut()
+                    .zip(&left_in)
+                    .filter(|(_, left_in)| !**left_in)
+                    .for_each(|(stat, _)| *stat = number);
+            };
+            fully_masked(&mut max, T::zero());
+            sweep(y.iter_mut(), &mut max, |v, max| *v = (*v - *max).exp());
+            sweep(y.iter(), &mut sum, |&v, sum| *sum += v);
+            fully_masked(&mut sum, T::one());
+            sweep(y.iter_mut(), &mut sum, |v, sum| *v /= *sum);
         });
         Array::host(x.shape(), y)
     }

@@ -8,6 +8,7 @@ mod masked_softmax;
 mod relu;
 mod sigmoid;
 mod silu;
+mod slab;
 mod softmax;
 mod tanh;
 

@@ -41,8 +41,8 @@ use crate::conv::{Conv2dKernel, Conv2dOptions, ConvGeometry, Window};
 /// The operands; samples are taken anew.
 ///
 /// # Edge cases
-/// Zero offsets give the regular convolution. Samples a whole pixel or more outside are 0 and their
-/// offset has gradient 0. A NaN in the offset gives NaN.
+/// Zero offsets give the regular convolution. Samples a whole pixel or more outside are 0. A NaN in
+/// the offset gives NaN.
 ///
 /// # Panics
 /// If the shapes do not fit each other; the message names all of them.

@@ -1,13 +1,13 @@
 //! The convolution block of the sequence models: a gated projection, dynamic or lightweight
 //! convolution, a projection back.
 
-use ndarray::ArrayD;
-use termwise_autograd::{Array, Scalar, Var};
+use ndarray::{ArrayD, Axis};
+use termwise_autograd::Var;
 
 use super::dynamic_conv::{DynamicConvKernels, DynamicConvOptions, dynamic_conv};
 use super::lightweight_conv::lightweight_conv;
 use crate::activations::GluKernel;
-use crate::{glu, linear, mul};
+use crate::{glu, linear, masked_fill};
 
 /// The convolution inside a [`conv_block_1d`]; see [`dynamic_conv`] and [`lightweight_conv`].
 pub enum BlockConv<'a, B: DynamicConvKernels> {
@@ -106,7 +106,13 @@ pub fn conv_block_1d<B: DynamicConvKernels + GluKernel>(
         h = glu(&h, -1);
     }
     if let Some(mask) = padding_mask {
-        h = mul(&h, &kept(x, mask));
+        assert!(
+            mask.shape() == [x.shape()[1], x.shape()[0]],
+            "conv_block_1d: padding_mask must be (B, T): it is {:?}, x is {:?}",
+            mask.shape(),
+            x.shape()
+        );
+        h = masked_fill(&h, &mask.t().insert_axis(Axis(2)).to_owned(), 0.0); // mask: (T, B, 1)
     }
     let h = match &block.conv {
         BlockConv::Dynamic { weight_linear, bias, conv_bias, options } => {
@@ -117,19 +123,4 @@ pub fn conv_block_1d<B: DynamicConvKernels + GluKernel>(
         }
     };
     linear(&h, block.linear2_weight, block.linear2_bias)
-}
-
-/// 0 at padding, 1 elsewhere. // (T, B, 1)
-#[track_caller]
-fn kept<B: DynamicConvKernels>(x: &Var<B>, padding_mask: &ArrayD<bool>) -> Var<B> {
-    let (steps, batch) = (x.shape()[0], x.shape()[1]);
-    assert!(
-        padding_mask.shape() == [batch, steps],
-        "conv_block_1d: padding_mask must be (B, T): it is {:?}, x is {:?}",
-        padding_mask.shape(),
-        x.shape()
-    );
-    let value = |masked: &bool| B::Scalar::of(if *masked { 0.0 } else { 1.0 });
-    let values = padding_mask.t().iter().map(value).collect();
-    x.tape().constant(Array::from_vec(x.tape().backend(), &[steps, batch, 1], values))
 }

@@ -1,10 +1,11 @@
 //! Incremental decoding with causal dynamic and lightweight convolution.
 
-use termwise_autograd::{Array, Var};
+use ndarray::Array1;
+use termwise_autograd::{Array, Tape, Var};
 
 use super::dynamic_conv::{DynamicConvKernels, DynamicConvOptions, convolve, predict};
 use super::lightweight_conv::lightweight_conv_after;
-use crate::{cat, narrow};
+use crate::{cat, index_select, narrow};
 
 /// What a causal convolution remembers between the steps of incremental decoding: the last
 /// `padding_l` steps of its input.
@@ -90,17 +91,9 @@ impl<B: DynamicConvKernels> DynamicConvState<B> {
     #[track_caller]
     pub fn reorder(&mut self, order: &[usize]) {
         let Some(history) = &self.history else { return };
-        let tape = termwise_autograd::Tape::inference(history.backend().clone());
-        let (batch, all) = (history.shape()[1], tape.constant(history.clone()));
-        assert!(
-            order.iter().all(|&b| b < batch),
-            "reorder: {order:?} names a sequence outside the batch of {batch}"
-        );
-        let rows: Vec<Var<B>> = order.iter().map(|&b| narrow(&all, 1, b, 1)).collect();
-        self.history = Some(match rows.is_empty() {
-            true => narrow(&all, 1, 0, 0).value().clone(),
-            false => cat(&rows.iter().collect::<Vec<_>>(), 1).value().clone(),
-        });
+        let history = Tape::inference(history.backend().clone()).constant(history.clone());
+        let order = order.iter().map(|&b| b as i64).collect::<Array1<i64>>().into_dyn();
+        self.history = Some(index_select(&history, &order, 1).value().clone());
     }
 
     /// Puts what is remembered in front of `input`, says how many steps that is, and remembers on.

@@ -7,6 +7,8 @@ pub mod deformable_conv;
 mod deformable_conv_1d;
 mod deformable_conv_cases;
 mod deformable_conv_pack;
+#[cfg(test)]
+mod deformable_conv_tests;
 mod deformable_sampling;
 mod dual;
 pub mod dynamic_conv;
@@ -17,6 +19,8 @@ mod dynamic_conv_per_position;
 mod dynamic_conv_per_step;
 mod dynamic_conv_state;
 mod dynamic_conv_tap_softmax;
+#[cfg(test)]
+mod dynamic_conv_tests;
 mod geometry;
 mod lightweight_conv;
 pub mod regular_conv;

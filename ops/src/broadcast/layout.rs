@@ -62,6 +62,11 @@ impl<const K: usize> Layout<K> {
         self.len() == 0
     }
 
+    /// Number of positions in a run.
+    pub fn run(&self) -> usize {
+        self.run
+    }
+
     /// Step of each operand from one position of a run to the next.
     pub fn steps(&self) -> [usize; K] {
         self.steps

@@ -116,7 +116,9 @@ impl<T: Scalar> DropoutKernel for Cpu<T> {
         par::for_each_chunk(&mut y, CHUNK, 8 * CHUNK, |chunk, y| {
             let first = chunk * CHUNK;
             for (i, (y, &x)) in y.iter_mut().zip(&x.as_slice()[first..]).enumerate() {
-                *y = if keeps(start, first + i, threshold) { factor * x } else { T::zero() };
+                // Computed in any case: a branch on random bits is mispredicted.
+                let kept = factor * x;
+                *y = if keeps(start, first + i, threshold) { kept } else { T::zero() };
             }
         });
         Array::host(x.shape(), y)

@@ -67,24 +67,38 @@ pub trait StridedKernel: Backend {
 
 /// Elements that one task copies.
 const CHUNK: usize = 1 << 14;
+/// Runs that are read side by side, and how far each goes before the next takes its turn.
+const ABREAST: usize = 32;
+const STRETCH: usize = 64;
 
 impl<T: Scalar> StridedKernel for Cpu<T> {
     fn read_window(x: &Array<Self>, window: &Window) -> Array<Self> {
         let layout = window.layout();
-        let [step] = layout.steps();
+        let ([step], run) = (layout.steps(), layout.run());
         let mut out = vec![T::zero(); window.len()];
-        par::for_each_chunk(&mut out, CHUNK, 2 * CHUNK, |chunk, out| {
-            let first = chunk * CHUNK;
-            layout.for_each_run(first, out.len(), |position, len, [start]| {
-                let out = &mut out[position - first..][..len];
-                let from = &x.as_slice()[window.offset + start..];
-                if step == 1 {
-                    out.copy_from_slice(&from[..len]);
-                } else {
-                    out.iter_mut().zip(from.iter().step_by(step.max(1))).for_each(|(out, &v)| *out = v);
+        let from = |place: usize| &x.as_slice()[window.offset + place..];
+        if step <= 1 {
+            par::for_each_chunk(&mut out, CHUNK, 2 * CHUNK, |chunk, out| {
+                let first = chunk * CHUNK;
+                layout.for_each_run(first, out.len(), |position, len, [start]| {
+                    out[position - first..][..len].copy_from_slice(&from(start)[..len]);
+                });
+            });
+        } else {
+            // Runs that jump through x: many of them abreast, so that a cache line once fetched
+            // serves all the runs that pass through it, as they do in a transpose.
+            par::for_each_chunk(&mut out, ABREAST * run, 2 * ABREAST * run, |chunk, out| {
+                let start_of = |i: usize| layout.offsets((chunk * ABREAST + i) * run)[0];
+                let starts: Vec<usize> = (0..out.len() / run).map(start_of).collect();
+                for first in (0..run).step_by(STRETCH) {
+                    for (out, start) in out.chunks_exact_mut(run).zip(&starts) {
+                        let out = out[first..].iter_mut().take(STRETCH);
+                        let elements = from(start + first * step).iter().step_by(step);
+                        out.zip(elements).for_each(|(out, &v)| *out = v);
+                    }
                 }
             });
-        });
+        }
         Array::host(&window.shape, out)
     }
 

@@ -35,7 +35,7 @@ fn expect_kernel<T: Scalar>(case: &mut Case<T>, weight: &[usize]) {
 
 fn regular<T: Scalar>(case: &mut Case<T>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     let y = conv2d(&x, &weight, bias.as_ref(), options);
     case.output("y", &y);
@@ -43,7 +43,7 @@ fn regular<T: Scalar>(case: &mut Case<T>) {
 
 fn transposed<T: Scalar>(case: &mut Case<T>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     let output_padding = case.attrs.pair::<usize>("output_padding").unwrap_or([0; 2]);
     let y = conv_transpose2d(&x, &weight, bias.as_ref(), options, output_padding);
@@ -53,7 +53,7 @@ fn transposed<T: Scalar>(case: &mut Case<T>) {
 fn deformable<T: Scalar>(case: &mut Case<T>) {
     case.attrs.note("offset_mode");
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     let offset = case.input("offset");
     let mask = case.attrs.flag("modulated").then(|| case.input("mask"));
@@ -68,7 +68,7 @@ fn deformable<T: Scalar>(case: &mut Case<T>) {
 /// Deformable convolution whose offsets, and mask, come from a convolution of the input itself.
 fn pack<T: Scalar>(case: &mut Case<T>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
-    let bias = case.param_if(case.attrs.flag_or("bias", case.has("param.bias")), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
     for (attribute, found) in [("in_channels", x.shape()[1]), ("out_channels", weight.shape()[0])] {
         if let Some(stated) = case.attrs.whole::<usize>(attribute) {

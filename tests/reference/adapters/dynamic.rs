@@ -7,6 +7,7 @@ use termwise_ops::{
 };
 
 use super::Table;
+use super::attention::expect_size;
 use crate::case::{Case, CpuVar};
 
 pub fn table<T: Scalar>() -> Table<T> {
@@ -35,9 +36,9 @@ fn dynamic<T: Scalar>(case: &mut Case<T>) {
     let (x, options) = (case.input("x"), dynamic_options(case));
     let weight = case.param("weight_linear.weight");
     // The layer that makes the input as well always has a bias.
-    let has_bias = case.attrs.flag("bias") || options.in_proj;
+    let has_bias = case.attrs.flag_or("bias", case.has("param.weight_linear.bias")) || options.in_proj;
     let bias = case.param_if(has_bias, "weight_linear.bias");
-    let conv_bias = case.param_if(case.attrs.flag("conv_bias"), "conv_bias");
+    let conv_bias = case.optional_param("conv_bias", "conv_bias");
     let query = case.attrs.whole::<usize>("query_size").map(|size| {
         let query = case.input("query");
         case.expect("query_size", size, query.shape()[2]);
@@ -50,19 +51,13 @@ fn dynamic<T: Scalar>(case: &mut Case<T>) {
 
 fn lightweight<T: Scalar>(case: &mut Case<T>) {
     let (x, weight) = (case.input("x"), case.param("weight"));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     expect_size(case, "input_size", x.shape()[2]);
     expect_size(case, "num_heads", weight.shape()[0]);
     expect_size(case, "kernel_size", weight.shape()[2]);
     let padding_l = case.attrs.whole("padding_l").expect("padding_l");
     let y = lightweight_conv(&x, &weight, bias.as_ref(), padding_l, case.attrs.flag("weight_softmax"));
     case.output("y", &y);
-}
-
-fn expect_size<T: Scalar>(case: &mut Case<T>, attribute: &str, found: usize) {
-    if let Some(stated) = case.attrs.whole::<usize>(attribute) {
-        case.expect(attribute, stated, found);
-    }
 }
 
 fn dynamic_2d<T: Scalar>(case: &mut Case<T>) {

@@ -4,9 +4,13 @@ mod activations;
 mod attention;
 mod conv;
 mod dynamic;
+mod indexing;
+mod layers;
 mod literal;
+mod losses;
 mod metrics;
 mod norms;
+mod spatial;
 mod tensor;
 mod training;
 
@@ -46,16 +50,20 @@ impl Adapters {
 }
 
 fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 9] = [
+    let groups: [Table<T>; 13] = [
         tensor::table(),
+        indexing::table(),
         activations::table(),
         norms::table(),
+        losses::table(),
         conv::table(),
-        metrics::table(),
-        training::table(),
+        spatial::table(),
         dynamic::table(),
         attention::table(),
         literal::table(),
+        layers::table(),
+        metrics::table(),
+        training::table(),
     ];
     let mut table = BTreeMap::new();
     for (op, adapter) in groups.into_iter().flatten() {

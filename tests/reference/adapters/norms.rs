@@ -12,8 +12,7 @@ pub fn table<T: Scalar>() -> Table<T> {
 
 /// Weight and bias, where the case is affine.
 fn affine<T: Scalar>(case: &mut Case<T>) -> (Option<CpuVar<T>>, Option<CpuVar<T>>) {
-    let affine = case.attrs.flag("affine");
-    (case.param_if(affine, "weight"), case.param_if(affine, "bias"))
+    (case.optional_param("affine", "weight"), case.optional_param("affine", "bias"))
 }
 
 fn eps<T: Scalar>(case: &Case<T>) -> f64 {

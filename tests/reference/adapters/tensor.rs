@@ -58,7 +58,7 @@ fn reduction<T: Scalar>(case: &mut Case<T>, f: impl Fn(&CpuVar<T>, Option<&[isiz
 
 fn affine<T: Scalar>(case: &mut Case<T>) {
     let (x, weight) = (case.input("x"), case.param("weight"));
-    let bias = case.param_if(case.attrs.flag("bias"), "bias");
+    let bias = case.optional_param("bias", "bias");
     case.output("y", &linear(&x, &weight, bias.as_ref()));
 }
 

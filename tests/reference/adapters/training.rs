@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array0, Array1, ArrayD, Axis};
-use termwise_autograd::{Array, Cpu, Param, Scalar};
+use termwise_autograd::{Array, Cpu, Param, Scalar, Tape};
 use termwise_ops::optim::{
     Adam, AdamConfig, GradientSource, Optimizer, OptimizerKernel, Sgd, SgdConfig, clip_grad_norm,
 };
 use termwise_ops::schedule::Schedule;
+use termwise_ops::{CrossEntropy, cross_entropy, linear, matmul, scale, sub, tanh};
 
 use super::Table;
-use crate::case::Case;
+use crate::case::{Case, CpuVar};
 
 pub fn table<T: Scalar>() -> Table<T> {
     vec![("optimizer", optimizer), ("clip_grad_norm", clipping), ("lr_schedule", schedule)]
@@ -24,6 +25,9 @@ where
     Cpu<T>: OptimizerKernel,
 {
     let attrs = &case.attrs;
+    for variant in ["amsgrad", "maximize"] {
+        assert!(!attrs.flag(variant), "{variant} is not offered");
+    }
     let decay = attrs.number("weight_decay");
     let adam = |defaults: AdamConfig| {
         let betas = attrs.numbers("betas").unwrap_or(vec![defaults.beta1, defaults.beta2]);
@@ -108,6 +112,81 @@ fn optimizer<T: Scalar>(case: &mut Case<T>) {
     }
     if clip_norm.is_some() {
         case.value("total_norm", &Array1::from(norms));
+    }
+    recompute(case, &names, &start, &trajectory, &grads);
+}
+
+/// Losses and gradients of the stated problem, at the parameters before each step.
+fn recompute<T: Scalar>(
+    case: &mut Case<T>,
+    names: &[String],
+    start: &[ArrayD<f64>],
+    trajectory: &[ArrayD<f64>],
+    grads: &[ArrayD<f64>],
+) {
+    let problem = Problem::read(case);
+    let mut losses = Vec::new();
+    let mut found: Vec<ArrayD<f64>> = grads.iter().map(|grads| ArrayD::zeros(grads.shape())).collect();
+    for step in 0..grads[0].shape()[0] {
+        let tape = Tape::new(Cpu::new());
+        let params: BTreeMap<String, CpuVar<T>> = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| {
+                let value = match step.checked_sub(1) {
+                    None => start[i].clone(),
+                    Some(before) => trajectory[i].index_axis(Axis(0), before).to_owned(),
+                };
+                (name.clone(), tape.leaf(array(&value)))
+            })
+            .collect();
+        let loss = problem.loss(&tape, &params);
+        losses.push(loss.value().item().as_f64());
+        let gradients = tape.backward(&loss);
+        for (found, name) in found.iter_mut().zip(names) {
+            let gradient = gradients.of(&params[name]).expect("the loss depends on every parameter");
+            found.index_axis_mut(Axis(0), step).assign(&gradient.to_f64());
+        }
+    }
+    case.value("loss", &Array1::from(losses));
+    for ((name, found), expected) in names.iter().zip(&found).zip(grads) {
+        case.agree(&format!("in.grads.{name}, recomputed"), found, expected);
+    }
+}
+
+/// The problem that the stored gradients come from.
+enum Problem<T: Scalar> {
+    /// `0.5 x^T A x - b^T x`
+    Quadratic { a: Array<Cpu<T>>, b: Array<Cpu<T>> },
+    /// Mean cross-entropy of a perceptron with one hidden layer of tanh.
+    Perceptron { x: Array<Cpu<T>>, labels: ArrayD<i64> },
+}
+
+impl<T: Scalar> Problem<T> {
+    fn read(case: &mut Case<T>) -> Self {
+        match case.attrs.text("problem").expect("problem") {
+            "loss = 0.5 x^T A x - b^T x" => {
+                Problem::Quadratic { a: array(&case.numbers("in.A")), b: array(&case.numbers("in.b")) }
+            }
+            "loss = cross_entropy(linear(tanh(linear(X,w1,b1)),w2,b2), labels), mean" => {
+                Problem::Perceptron { x: array(&case.numbers("in.X")), labels: case.whole("labels") }
+            }
+            other => panic!("unknown problem {other}"),
+        }
+    }
+
+    fn loss(&self, tape: &Tape<Cpu<T>>, params: &BTreeMap<String, CpuVar<T>>) -> CpuVar<T> {
+        match self {
+            Problem::Quadratic { a, b } => {
+                let (x, a, b) = (&params["x"], tape.constant(a.clone()), tape.constant(b.clone()));
+                sub(&scale(&matmul(x, &matmul(&a, x)), 0.5), &matmul(&b, x))
+            }
+            Problem::Perceptron { x, labels } => {
+                let hidden = tanh(&linear(&tape.constant(x.clone()), &params["w1"], Some(&params["b1"])));
+                let logits = linear(&hidden, &params["w2"], Some(&params["b2"]));
+                cross_entropy(&logits, labels, None, &CrossEntropy::default())
+            }
+        }
     }
 }
 
