@@ -86,8 +86,9 @@ fn curves(cells: &[ProbeCell], task: ProbeTask) -> Svg {
     LineChart {
         title: format!("{task}: accuracy while training"),
         x: Axis::new("step"),
-        y: Axis::between("accuracy on training batches", 0.0, 1.0),
+        y: Axis::between("accuracy", 0.0, 1.0),
         series: of_task.map(series).collect(),
+        small: true,
     }
     .draw()
 }
@@ -113,7 +114,7 @@ pub fn describe(page: &mut Page, cells: &[ProbeCell]) {
     page.subsection("How they learn");
     let curves: Vec<Svg> = tasks.iter().map(|task| curves(cells, *task)).collect();
     let panels: Vec<Panel<'_>> = curves.iter().map(Panel::Svg).collect();
-    page.figure(&panels, "Each line is one mechanism. Training ends early where the task is solved.");
+    page.figure(&panels, "Each line is one mechanism, its accuracy on training batches. Training ends early where the task is solved.");
 }
 
 /// The page of `termwise probe`.

@@ -11,6 +11,8 @@ use super::theme::{self, GRID, INK, MUTED, SERIES};
 /// Units of a figure are half a unit of plotters, which knows whole ones only.
 const FINE: u32 = 2;
 const WIDTH: u32 = 560;
+/// Width of one of two charts side by side.
+const HALF: u32 = 340;
 const FONT: f64 = 12.5;
 /// Height of the title, and of each row of the legend.
 const ROW: u32 = 22;
@@ -60,6 +62,8 @@ pub struct LineChart {
     pub y: Axis,
     /// Drawn in order.
     pub series: Vec<Series>,
+    /// Whether it is one of many: narrower, so that two have room side by side.
+    pub small: bool,
 }
 
 impl LineChart {
@@ -67,7 +71,8 @@ impl LineChart {
     pub fn draw(&self) -> Svg {
         let legend: Vec<(&str, usize)> =
             self.series.iter().map(|series| (series.name.as_str(), series.style)).collect();
-        figure(&self.title, &legend, 270, |area| {
+        let (width, height) = if self.small { (HALF, 210) } else { (WIDTH, 270) };
+        figure(&self.title, &legend, (width, height), |area| {
             let (x, y) = (self.range(&self.x, |p| p.0), self.range(&self.y, |p| p.1));
             let mut chart = ChartBuilder::on(area)
                 .margin_right(14 * FINE)
@@ -83,7 +88,7 @@ impl LineChart {
                 .axis_style(colour(&MUTED).stroke_width(FINE))
                 .label_style(font(FONT - 1.0, &MUTED))
                 .axis_desc_style(font(FONT, &INK))
-                .x_labels(7)
+                .x_labels(if self.small { 5 } else { 7 })
                 .y_labels(6)
                 .x_label_formatter(&|value| tick(*value))
                 .y_label_formatter(&|value| tick(*value))
@@ -166,7 +171,7 @@ impl BarChart {
         let values = self.series.iter().flat_map(|(_, values)| values).flatten();
         let max = values.copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
         let max = if max > 0.0 { max * 1.05 } else { 1.0 };
-        figure(&self.title, &legend, height, |area| {
+        figure(&self.title, &legend, (WIDTH, height), |area| {
             let rows = self.groups.len().max(1) as f64;
             let mut chart = ChartBuilder::on(area)
                 .margin_right(14 * FINE)
@@ -209,14 +214,19 @@ impl BarChart {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Title and legend above a plot that is `height` units high.
-fn figure(title: &str, legend: &[(&str, usize)], height: u32, draw: impl FnOnce(&Area<'_>)) -> Svg {
-    let rows = legend_rows(legend);
+/// Title and legend above a plot of a width and a height.
+fn figure(
+    title: &str,
+    legend: &[(&str, usize)],
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&Area<'_>),
+) -> Svg {
+    let rows = legend_rows(legend, width);
     let top = 4 + ROW * (1 + rows.len() as u32);
     let mut text = String::new();
     {
         let root =
-            SVGBackend::with_string(&mut text, (WIDTH * FINE, (top + height) * FINE)).into_drawing_area();
+            SVGBackend::with_string(&mut text, (width * FINE, (top + height) * FINE)).into_drawing_area();
         let bold = font(FONT + 1.5, &INK).pos(Pos::new(HPos::Left, VPos::Center));
         let fine = FINE as i32;
         root.draw(&Text::new(title, (10 * fine, (ROW as i32 / 2 + 3) * fine), bold)).expect(INTO_STRING);
@@ -240,19 +250,19 @@ fn figure(title: &str, legend: &[(&str, usize)], height: u32, draw: impl FnOnce(
     let inner =
         text.split_once(">\n").and_then(|(_, rest)| rest.rsplit_once("</svg>")).map_or("", |(body, _)| body);
     let body = format!("<g transform=\"scale({})\">\n{inner}</g>\n", 1.0 / f64::from(FINE));
-    Svg::new(WIDTH, top + height, title, body)
+    Svg::new(width, top + height, title, body)
 }
 
 /// The entries of the legend, each name once, with their x, in as many rows as they need.
-fn legend_rows<'a>(legend: &[(&'a str, usize)]) -> Vec<Vec<(&'a str, usize, u32)>> {
+fn legend_rows<'a>(legend: &[(&'a str, usize)], available: u32) -> Vec<Vec<(&'a str, usize, u32)>> {
     let mut rows: Vec<Vec<(&str, usize, u32)>> = Vec::new();
-    let mut x = WIDTH;
+    let mut x = available;
     for (i, &(name, style)) in legend.iter().enumerate() {
         if legend[..i].iter().any(|(earlier, _)| *earlier == name) {
             continue;
         }
         let width = 26 + text_width(name) + 18;
-        if x + width > WIDTH {
+        if x + width > available || rows.is_empty() {
             rows.push(Vec::new());
             x = 10;
         }

@@ -6,6 +6,7 @@ fn chart(series: Vec<Series>) -> LineChart {
         x: Axis::new("step"),
         y: Axis::between("loss", 0.0, 2.0),
         series,
+        small: false,
     }
 }
 
@@ -62,9 +63,21 @@ fn a_name_stands_in_the_legend_once() {
     assert_eq!(drawn.inline().matches("same").count(), 1);
     let many: Vec<(String, usize)> = (0..12).map(|i| (format!("mechanism {i}"), i)).collect();
     let many: Vec<(&str, usize)> = many.iter().map(|(name, style)| (name.as_str(), *style)).collect();
-    let rows = legend_rows(&many);
+    let rows = legend_rows(&many, WIDTH);
     assert!(rows.len() > 1 && rows.concat().len() == 12);
     assert!(rows.concat().iter().all(|(name, _, x)| x + 26 + text_width(name) <= WIDTH));
+}
+
+#[test]
+fn a_small_chart_is_narrower_and_its_legend_wraps() {
+    let flat = [(0.0, 1.0), (1.0, 1.0)];
+    let named = |i: usize| series(&format!("expected: number {i}"), i, &flat);
+    let drawn = LineChart { small: true, ..chart((0..4).map(named).collect()) }.draw();
+    assert_eq!(drawn.width(), HALF);
+    for style in 0..4 {
+        let x = polylines(&drawn, style).concat().into_iter().map(|(x, _)| x).fold(0.0, f64::max);
+        assert!(x <= f64::from(HALF * FINE), "{x}");
+    }
 }
 
 #[test]

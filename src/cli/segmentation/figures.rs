@@ -2,9 +2,9 @@
 
 use termwise_datasets::Sample;
 use termwise_datasets::png_out::{
-    GAP, Picture, class_colour, colour_labels, comparison, enlarged, image_to_picture, stacked,
+    Picture, class_colour, colour_labels, comparison, enlarged, image_to_picture, stacked,
 };
-use termwise_models::segmentation::{QueryMaps, predict, query_maps};
+use termwise_models::segmentation::{QueryMaps, StepRecord, predict, query_maps};
 
 use super::data::Data;
 use super::run::Run;
@@ -20,26 +20,30 @@ pub fn curves(runs: &[Run]) -> [Svg; 2] {
         runs.iter().enumerate().map(run).collect()
     };
     let losses = |run: &Run| {
-        let mean = |chunk: &[_]| {
-            let sum: f64 =
-                chunk.iter().map(|step: &termwise_models::segmentation::StepRecord| step.loss).sum();
+        let mean = |chunk: &[StepRecord]| {
+            let sum: f64 = chunk.iter().map(|step| step.loss).sum();
             (chunk[chunk.len() - 1].seconds, sum / chunk.len() as f64)
         };
         run.steps.chunks(SMOOTH).map(mean).collect()
     };
-    let mious = |run: &Run| run.trained.epochs.iter().map(|epoch| (epoch.seconds, epoch.miou)).collect();
+    let mious = |run: &Run| -> Vec<(f64, f64)> {
+        run.trained.epochs.iter().map(|epoch| (epoch.seconds, epoch.miou)).collect()
+    };
     let x = Axis::new("seconds of training");
+    let best = runs.iter().flat_map(mious).map(|(_, miou)| miou).fold(0.1, f64::max);
     let loss = LineChart {
         title: format!("Loss, mean over {SMOOTH} steps"),
         x: x.clone(),
         y: Axis::new("cross-entropy"),
         series: series(&losses),
+        small: false,
     };
     let miou = LineChart {
         title: "Mean IoU on validation pictures".into(),
         x,
-        y: Axis::new("mean IoU"),
+        y: Axis::between("mean IoU", 0.0, best * 1.1),
         series: series(&mious),
+        small: false,
     };
     [loss.draw(), miou.draw()]
 }
@@ -162,11 +166,6 @@ pub fn map_panels(maps: &QueryMaps) -> Vec<(String, Heatmap)> {
             (format!("{name}: {:.3} to {:.3}", drawn.min, drawn.max), drawn)
         })
         .collect()
-}
-
-/// The width at which a sheet of `columns` pictures side by side has this width for each.
-pub fn column_width(total: usize, columns: usize) -> usize {
-    (total.saturating_sub(columns * GAP)) / columns.max(1)
 }
 
 #[cfg(test)]

@@ -2,25 +2,14 @@
 
 use super::data::Data;
 use super::figures::{
-    class_bars, column_width, curves, finest_maps, gallery, legend, map_panels, marked, png, query_point,
-    spread,
+    class_bars, curves, finest_maps, gallery, legend, map_panels, marked, png, query_point, spread,
 };
 use super::run::Run;
 use crate::report::{Page, Panel, Table};
 
 /// The figures of every training at its end.
 pub fn table(runs: &[Run]) -> Table {
-    let head = [
-        "mechanism",
-        "mean IoU",
-        "pixel accuracy",
-        "loss",
-        "parameters",
-        "epochs",
-        "steps",
-        "s per step",
-        "s",
-    ];
+    let head = ["mechanism", "mean IoU", "pixel acc.", "loss", "parameters", "steps", "s per step", "s"];
     let row = |run: &Run| {
         let (last, steps) = (run.last(), run.steps.len());
         vec![
@@ -29,7 +18,6 @@ pub fn table(runs: &[Run]) -> Table {
             format!("{:.3}", last.pixel_accuracy),
             format!("{:.3}", last.loss),
             run.num_parameters().to_string(),
-            last.epoch.to_string(),
             steps.to_string(),
             format!("{:.3}", step_seconds(run)),
             format!("{:.1}", run.trained.seconds),
@@ -78,7 +66,8 @@ pub fn describe(page: &mut Page, runs: &[Run], data: &Data) {
 
 fn describe_predictions(page: &mut Page, runs: &[Run], data: &Data) {
     let columns = gallery(runs, &spread(&data.validation, 5), data);
-    let width = column_width(700, columns.len()).max(100);
+    // As wide as the page leaves room for in one row.
+    let width = (700 / columns.len()).saturating_sub(18).max(60);
     let panels: Vec<Panel<'_>> =
         columns.iter().map(|(name, png)| Panel::Png { png, width, label: name.clone() }).collect();
     page.figure(&panels, "Pictures from the validation set, what they show, and what each network sees.");
@@ -103,8 +92,11 @@ fn describe_maps(page: &mut Page, runs: &[Run], data: &Data) {
     for (run, maps) in mapped {
         let drawn = map_panels(&maps);
         let picture = Panel::Png { png: &marked, width: 160, label: "the query".into() };
-        let maps_panels =
-            drawn.iter().map(|(label, map)| Panel::Png { png: &map.png, width: 160, label: label.clone() });
+        let maps_panels = drawn.iter().map(|(label, map)| Panel::Png {
+            png: &map.png,
+            width: map.size.0,
+            label: label.clone(),
+        });
         let panels: Vec<Panel<'_>> = std::iter::once(picture).chain(maps_panels).collect();
         let ((height, width), (row, column)) = (maps.size, maps.query);
         let caption = format!(
