@@ -32,7 +32,7 @@ pub(super) struct Estimate {
     pub(super) one_sided_rounding: f64,
     /// Whether an output moves at all.
     pub(super) moves: bool,
-    /// The size of the outputs that move; of all of them, and at least 1, where none does.
+    /// The size of the outputs that move; of all of them where none does.
     pub(super) reach: f64,
     /// Whether the function was finite at every point.
     pub(super) finite: bool,
@@ -165,7 +165,7 @@ fn combine(parts: &mut dyn Iterator<Item = (f64, &Part)>, h: f64, position: f64)
     let rounding = 4.0 * variance.sqrt() / h + 2.0 * f64::EPSILON * position * estimate.value.abs() / h;
     estimate.error = (narrow - wide).abs() / 3.0 + rounding;
     estimate.moves = moving > 0.0;
-    estimate.reach = if estimate.moves { moving } else { total.max(1.0) }.sqrt();
+    estimate.reach = if estimate.moves { moving } else { total }.sqrt();
     estimate.one_sided_rounding = 2.0 * rounding;
     estimate
 }

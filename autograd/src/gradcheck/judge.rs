@@ -59,14 +59,15 @@ struct Floor {
 
 impl Floor {
     fn new(problem: &Problem<'_>, lines: &Lines<'_>) -> Self {
-        let largest = |moves: bool| {
-            let estimates = lines.first().iter().flatten().filter(|estimate| estimate.moves == moves);
-            estimates.map(|estimate| estimate.reach).fold(0.0, f64::max)
-        };
-        let moving = largest(true);
-        let reach = if moving > 0.0 { moving } else { largest(false) };
+        let estimates = || lines.first().iter().flatten();
+        let largest = estimates().map(|estimate| estimate.reach).fold(0.0, f64::max);
+        let moving = estimates().filter(|e| e.moves).map(|e| e.reach).fold(0.0, f64::max);
         let input_scale = problem.inputs[lines.input].scale();
-        Floor { unit: reach / input_scale }
+        // A function that does not move at all may be the rounding of one of size 1.
+        let unit = if moving > 0.0 { largest } else { largest.max(1.0) } / input_scale;
+        // Beside a gradient that is there, outputs that it does not reach count for nothing.
+        let zero = lines.scale() <= 1e3 * f64::EPSILON * unit;
+        Floor { unit: if zero { unit } else { moving / input_scale } }
     }
 
     /// No more than the rounding of an analytic gradient.

@@ -14,15 +14,15 @@ const ROUNDINGS: usize = 3;
 /// How many times as much as rounding the inputs a run may do; it rounds at every step.
 const MULTIPLE: f64 = 16.0;
 
-/// What a tensor may be off by in any case: one unit in the last place of 1, through which a
+/// What a tensor may be off by in any case: two units in the last place of 1, through which a
 /// logarithm or a softmax passes however small its result.
-const FLOOR: f64 = 1e-7;
+const FLOOR: f64 = 2.0 * f32::EPSILON as f64;
 
 /// Compares output and gradients of both runs at the same inputs, which are rounded to `f32` first.
 ///
-/// The bound on each tensor is `f32_bound` of its largest magnitude, plus 1e-7, plus
-/// 16 times the most that a change of the inputs by about one unit in the last place of `f32` does to the `f64` run. An
-/// ill-conditioned function is so given the room that it needs and no more.
+/// The bound on each tensor is `f32_bound` of its largest magnitude, plus 2.4e-7, plus 16 times the
+/// most that a change of the inputs by about one unit in the last place of `f32` does to the `f64`
+/// run. An ill-conditioned function is so given the room that it needs and no more.
 pub(super) fn single_against_double(
     options: &Check,
     inputs: &[(&str, ArrayD<f64>)],
