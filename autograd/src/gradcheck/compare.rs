@@ -5,7 +5,7 @@ use super::examine::Plan;
 use super::judge::{Judged, Judgement, Outcome, judge};
 use super::lines::{Along, Analytic, Lines};
 use super::options::Check;
-use super::problem::{Problem, unravel};
+use super::problem::{Gradient, Problem, unravel};
 use super::report::{Cell, InputReport, Verdict};
 use super::{map, report::Side};
 
@@ -18,8 +18,8 @@ pub(super) fn compare(
     problem: &Problem<'_>,
     plan: &Plan,
     measured: &[Lines<'_>],
+    gradients: Vec<Vec<Gradient>>,
 ) -> Vec<InputReport> {
-    let gradients = problem.gradients(&plan.cotangents);
     measured
         .iter()
         .zip(gradients)
@@ -84,6 +84,7 @@ fn report(
         cells: judgement.cells.len(),
         wrong_cells: count(|outcome| *outcome == Outcome::Wrong),
         scale: judgement.scale,
+        vanishes: judgement.vanishes,
         // Where the gradient vanishes there is nothing that the noise could be relative to.
         largest_error: if judgement.scale > 0.0 && !judgement.vanishes {
             largest / judgement.scale
@@ -224,7 +225,7 @@ fn localise(options: &Check, problem: &Problem<'_>, lines: &Lines<'_>, analytic:
         let mut along = vec![0.0; len];
         along[start..end].copy_from_slice(&directions[0][start..end]);
         let part = Lines::measure(problem, lines.input, Along::Directions(vec![along]), lines.weights);
-        if verdict(&judge(problem, options, &part, analytic)) == Verdict::Pass {
+        if !suspicious(options, &part, analytic) {
             continue;
         }
         if end - start == 1 {
@@ -237,4 +238,18 @@ fn localise(options: &Check, problem: &Problem<'_>, lines: &Lines<'_>, analytic:
         }
     }
     elements.into_iter().collect()
+}
+
+/// Whether a line looks wrong, kinked or noisy at first sight.
+fn suspicious(options: &Check, lines: &Lines<'_>, analytic: &Analytic) -> bool {
+    let scale = lines.scale();
+    lines.first()[0].iter().enumerate().any(|(column, estimate)| {
+        let difference = (lines.predicted(&analytic.columns, 0, column) - estimate.value).abs();
+        let tolerance = (options.error_multiple * estimate.error).max(options.relative * scale);
+        // Not `>`: a NaN is suspicious.
+        let near = difference <= tolerance;
+        !near
+            || estimate.looks_kinked(scale)
+            || options.error_multiple * estimate.error > options.resolution * scale
+    })
 }

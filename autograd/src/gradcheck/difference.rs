@@ -30,7 +30,9 @@ pub(super) struct Estimate {
     pub(super) high: f64,
     /// The part of the error of `left` and `right` that comes from rounding.
     pub(super) one_sided_rounding: f64,
-    /// The size of the function's values.
+    /// Whether an output moves at all.
+    pub(super) moves: bool,
+    /// The size of the outputs that move; of all of them where none does.
     pub(super) reach: f64,
     /// Whether the function was finite at every point.
     pub(super) finite: bool,
@@ -139,7 +141,8 @@ impl Part {
 }
 
 fn combine(parts: &mut dyn Iterator<Item = (f64, &Part)>, h: f64, position: f64) -> Estimate {
-    let (mut wide, mut narrow, mut variance, mut square) = (0.0, 0.0, 0.0_f64, 0.0_f64);
+    let (mut wide, mut narrow, mut variance) = (0.0, 0.0, 0.0_f64);
+    let (mut moving, mut total) = (0.0, 0.0_f64);
     let mut estimate = Estimate { finite: true, ..Estimate::default() };
     for (weight, part) in parts {
         // Differences first, then the sum: outputs that do not move add no rounding.
@@ -151,13 +154,18 @@ fn combine(parts: &mut dyn Iterator<Item = (f64, &Part)>, h: f64, position: f64)
         estimate.low += left.min(right);
         estimate.high += left.max(right);
         variance += (weight * part.rounding).powi(2);
-        square += (weight * part.largest).powi(2);
+        let size = (weight * part.largest).powi(2);
+        total += size;
+        if part.rounding > 0.0 {
+            moving += size;
+        }
         estimate.finite &= part.finite || weight == 0.0;
     }
     estimate.value = (4.0 * narrow - wide) / 3.0;
     let rounding = 4.0 * variance.sqrt() / h + 2.0 * f64::EPSILON * position * estimate.value.abs() / h;
     estimate.error = (narrow - wide).abs() / 3.0 + rounding;
-    estimate.reach = square.sqrt();
+    estimate.moves = moving > 0.0;
+    estimate.reach = if estimate.moves { moving } else { total }.sqrt();
     estimate.one_sided_rounding = 2.0 * rounding;
     estimate
 }

@@ -31,23 +31,13 @@ pub(super) fn examine(
     }
     let plan = Plan::new(&problem, options);
     let measured = plan.measure(&problem);
-    fill(&mut report, options, &problem, &plan, &measured);
-    report
-}
-
-/// Holds the problem's analytic side against a measurement, and checks the laws.
-pub(super) fn fill(
-    report: &mut Report,
-    options: &Check,
-    problem: &Problem<'_>,
-    plan: &Plan,
-    measured: &[Lines<'_>],
-) {
-    report.inputs = compare(options, problem, plan, measured);
+    let gradients = problem.gradients(&plan.cotangents);
+    report.inputs = compare(options, &problem, &plan, &measured, gradients);
     if options.laws {
-        report.laws = laws::check(options, problem, &mut report.inputs);
+        report.laws = laws::check(options, &problem, &mut report.inputs);
     }
-    conclude(options, report);
+    conclude(options, &mut report);
+    report
 }
 
 pub(super) fn empty_report(options: &Check, problem: &Problem<'_>) -> Report {

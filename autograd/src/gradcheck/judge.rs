@@ -1,13 +1,13 @@
 //! Holds an analytic gradient against the measured one, cell by cell.
 
-use super::difference::Kink;
+use super::difference::{Estimate, Kink};
 use super::lines::{Analytic, Lines};
 use super::options::Check;
 use super::problem::Problem;
 use super::report::Side;
 
-/// How many suspicious lines are measured again before the rest is believed to be wrong as well.
-const CONFIRMED: usize = 32;
+/// How many lines must stay wrong when measured again before the rest is believed to be wrong as well.
+const CONFIRMED: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Outcome {
@@ -27,7 +27,6 @@ pub(super) struct Judged {
     pub(super) analytic: f64,
     pub(super) numeric: f64,
     pub(super) error: f64,
-    reach: f64,
     pub(super) kink: Option<Kink>,
     pub(super) jump: bool,
     pub(super) finite: bool,
@@ -56,14 +55,19 @@ pub(super) struct Judgement {
 struct Floor {
     /// Output over input: a derivative of this size doubles the output when the input doubles.
     unit: f64,
-    input_scale: f64,
 }
 
 impl Floor {
     fn new(problem: &Problem<'_>, lines: &Lines<'_>) -> Self {
-        let reach = lines.first().iter().flatten().map(|estimate| estimate.reach).fold(0.0, f64::max);
+        let estimates = || lines.first().iter().flatten();
+        let largest = estimates().map(|estimate| estimate.reach).fold(0.0, f64::max);
+        let moving = estimates().filter(|e| e.moves).map(|e| e.reach).fold(0.0, f64::max);
         let input_scale = problem.inputs[lines.input].scale();
-        Floor { unit: reach / input_scale, input_scale }
+        // A function that does not move at all may be the rounding of one of size 1.
+        let unit = if moving > 0.0 { largest } else { largest.max(1.0) } / input_scale;
+        // Beside a gradient that is there, outputs that it does not reach count for nothing.
+        let zero = lines.scale() <= 1e3 * f64::EPSILON * unit;
+        Floor { unit: if zero { unit } else { moving / input_scale } }
     }
 
     /// No more than the rounding of an analytic gradient.
@@ -94,9 +98,8 @@ pub(super) fn judge(
             unreliable |=
                 !estimate.finite || estimate.looks_kinked(first.scale) || first.is_coarse(estimate.error);
             let predicted = lines.predicted(&analytic.columns, row, column);
-            let difference = (predicted - estimate.value).abs();
-            if difference > first.tolerance(estimate.error, estimate.reach) {
-                excess = excess.max(difference);
+            if first.differs(predicted, &estimate) {
+                excess = excess.max((predicted - estimate.value).abs());
             }
         }
         if unreliable {
@@ -107,8 +110,17 @@ pub(super) fn judge(
     }
     // An error estimate may be too small by luck: a failure counts only after further steps agree.
     suspicious.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    for &(_, row) in suspicious.iter().take(CONFIRMED) {
+    let mut confirmed = 0;
+    for (_, row) in suspicious {
+        if confirmed == CONFIRMED {
+            break;
+        }
         lines.refine(problem, row);
+        let still = lines.row(row).iter().enumerate().any(|(column, refined)| {
+            let predicted = lines.predicted(&analytic.columns, row, column);
+            first.differs(predicted, &refined.estimate)
+        });
+        confirmed += usize::from(still);
     }
 
     let last = Judge { options, floor: &floor, scale: lines.scale() };
@@ -122,7 +134,6 @@ pub(super) fn judge(
                 analytic: lines.predicted(&analytic.columns, row, column),
                 numeric: estimate.value,
                 error: estimate.error,
-                reach: estimate.reach,
                 kink: refined.kink,
                 jump: refined.jump,
                 finite: estimate.finite,
@@ -136,7 +147,7 @@ pub(super) fn judge(
         let noise = options.error_multiple * cell.error;
         cell.outcome == Outcome::Right && floor.is_rounding(cell.analytic) && cell.numeric.abs() <= noise
     });
-    let tolerance = cells.iter().map(|cell| last.tolerance(cell.error, cell.reach)).fold(0.0, f64::max);
+    let tolerance = cells.iter().map(|cell| last.tolerance(cell.error)).fold(0.0, f64::max);
     Judgement { cells, scale: last.scale, vanishes, tolerance }
 }
 
@@ -147,13 +158,14 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn tolerance(&self, error: f64, reach: f64) -> f64 {
-        let tolerance = (self.options.error_multiple * error).max(self.options.relative * self.scale);
-        if error > 0.0 {
-            return tolerance;
-        }
-        // Nothing moved, the derivative is zero: what is left of the analytic side may be rounding.
-        tolerance.max(64.0 * f64::EPSILON * reach / self.floor.input_scale)
+    fn tolerance(&self, error: f64) -> f64 {
+        let measured = (self.options.error_multiple * error).max(self.options.relative * self.scale);
+        // Where the true derivative is zero, what is left of the analytic side is its rounding.
+        measured.max(64.0 * f64::EPSILON * self.floor.unit)
+    }
+
+    fn differs(&self, analytic: f64, estimate: &Estimate) -> bool {
+        (analytic - estimate.value).abs() > self.tolerance(estimate.error)
     }
 
     fn is_coarse(&self, error: f64) -> bool {
@@ -170,7 +182,7 @@ impl Judge<'_> {
         if let Some(kink) = &cell.kink {
             return side(cell.analytic, kink).map_or(Outcome::Wrong, Outcome::Kink);
         }
-        if (cell.analytic - cell.numeric).abs() > self.tolerance(cell.error, cell.reach) {
+        if (cell.analytic - cell.numeric).abs() > self.tolerance(cell.error) {
             return Outcome::Wrong;
         }
         let zero = self.floor.is_rounding(cell.analytic)

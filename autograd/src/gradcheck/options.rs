@@ -121,7 +121,8 @@ impl Check {
     }
 
     /// How far the `f32` run may be from the `f64` run, relative to the largest magnitude of the
-    /// tensor; what rounding the inputs to `f32` does to the `f64` run is allowed 16 times on top.
+    /// tensor; 2.4e-7, and 16 times what rounding the inputs to `f32` does to the `f64` run, are
+    /// allowed on top.
     /// Default: 1e-5.
     pub fn f32_bound(self, f32_bound: f64) -> Self {
         Check { f32_bound, ..self }

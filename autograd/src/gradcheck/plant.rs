@@ -3,11 +3,12 @@
 
 use serde::Serialize;
 
-use super::examine::{Plan, empty_report, fill};
+use super::compare::compare;
+use super::examine::{Plan, conclude, empty_report};
 use super::lines::Lines;
-use super::problem::{Problem, root_mean_square};
+use super::problem::{Gradient, Problem, root_mean_square};
 use super::report::{DiagnosisKind, Report, Verdict};
-use super::{Case, Check};
+use super::{Case, Check, laws};
 use crate::tape::Edge;
 use crate::{Array, Cpu, Fault, FaultKind, Op, Var, apply};
 
@@ -107,7 +108,7 @@ pub(super) fn plant_in(case: &Case<Cpu<f64>>) -> Result<Vec<FaultOutcome>, Verdi
     let tiny_plan = Plan::new(&tiny, &options);
     let tiny = Bench::new(&tiny, &options, &tiny_plan);
 
-    let clean = plain.report(plain.problem);
+    let clean = plain.report(plain.problem, plain.right.clone());
     if clean.verdict != Verdict::Pass {
         return Err(clean.verdict);
     }
@@ -117,10 +118,11 @@ pub(super) fn plant_in(case: &Case<Cpu<f64>>) -> Result<Vec<FaultOutcome>, Verdi
             let bench = if planted.scale.is_some() { &tiny } else { &plain };
             let fault = Fault { op: site.edge.op, input: site.edge.position, kind: planted.kind };
             let problem = bench.problem.with_fault(fault);
-            if !applies(bench, &problem, &site, planted.kind) {
+            let gradients = problem.gradients(&bench.plan.cotangents);
+            if !applies(bench, &clean, &gradients, &site, planted.kind) {
                 continue;
             }
-            let report = bench.report(&problem);
+            let report = bench.report(&problem, gradients);
             let input = site.input.map(|input| plain.problem.inputs[input].name.clone());
             outcomes.push(FaultOutcome {
                 case: case.op().to_string(),
@@ -145,16 +147,29 @@ struct Bench<'a> {
     options: &'a Check,
     plan: &'a Plan,
     lines: Vec<Lines<'a>>,
+    /// Without a fault.
+    right: Vec<Vec<Gradient>>,
 }
 
 impl<'a> Bench<'a> {
     fn new(problem: &'a Problem<'a>, options: &'a Check, plan: &'a Plan) -> Self {
-        Bench { problem, options, plan, lines: plan.measure(problem) }
+        Bench {
+            problem,
+            options,
+            plan,
+            lines: plan.measure(problem),
+            right: problem.gradients(&plan.cotangents),
+        }
     }
 
-    fn report(&self, problem: &Problem<'_>) -> Report {
+    fn report(&self, problem: &Problem<'_>, gradients: Vec<Vec<Gradient>>) -> Report {
         let mut report = empty_report(self.options, problem);
-        fill(&mut report, self.options, problem, self.plan, &self.lines);
+        report.inputs = compare(self.options, problem, self.plan, &self.lines, gradients);
+        conclude(self.options, &mut report);
+        if report.verdict == Verdict::Pass {
+            report.laws = laws::check(self.options, problem, &mut report.inputs);
+            conclude(self.options, &mut report);
+        }
         report
     }
 }
@@ -203,19 +218,15 @@ fn sites(problem: &Problem<'_>) -> Vec<Site> {
 }
 
 /// Whether the numbers say that a fault is one.
-fn applies(bench: &Bench<'_>, spoiled: &Problem<'_>, site: &Site, kind: FaultKind) -> bool {
-    let cotangents = &bench.plan.cotangents;
-    let (right, wrong) = (bench.problem.gradients(cotangents), spoiled.gradients(cotangents));
-    let reach = root_mean_square(bench.problem.base.iter().copied());
+fn applies(bench: &Bench<'_>, clean: &Report, wrong: &[Vec<Gradient>], site: &Site, kind: FaultKind) -> bool {
     let mut changed = false;
-    for (position, (right, wrong)) in right.iter().zip(&wrong).enumerate() {
-        let input = &bench.problem.inputs[position];
+    for (position, (right, wrong)) in bench.right.iter().zip(wrong).enumerate() {
+        if clean.inputs[position].vanishes {
+            continue;
+        }
         let right: Vec<f64> = right.iter().flat_map(|gradient| gradient.values.iter().copied()).collect();
         let wrong: Vec<f64> = wrong.iter().flat_map(|gradient| gradient.values.iter().copied()).collect();
         let scale = root_mean_square(right.iter().copied());
-        if scale * input.scale() <= 1e-9 * reach {
-            continue; // zero, as far as can be seen
-        }
         let largest = right.iter().zip(&wrong).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         let gone = wrong.iter().all(|&value| value == 0.0);
         let differs = largest > bench.options.resolution * scale;

@@ -14,11 +14,15 @@ const ROUNDINGS: usize = 3;
 /// How many times as much as rounding the inputs a run may do; it rounds at every step.
 const MULTIPLE: f64 = 16.0;
 
+/// What a tensor may be off by in any case: two units in the last place of 1, through which a
+/// logarithm or a softmax passes however small its result.
+const FLOOR: f64 = 2.0 * f32::EPSILON as f64;
+
 /// Compares output and gradients of both runs at the same inputs, which are rounded to `f32` first.
 ///
-/// The bound on each tensor is `f32_bound` of its largest magnitude, plus 16 times the most that
-/// a change of the inputs by about one unit in the last place of `f32` does to the `f64` run. An
-/// ill-conditioned function is so given the room that it needs and no more.
+/// The bound on each tensor is `f32_bound` of its largest magnitude, plus 2.4e-7, plus 16 times the
+/// most that a change of the inputs by about one unit in the last place of `f32` does to the `f64`
+/// run. An ill-conditioned function is so given the room that it needs and no more.
 pub(super) fn single_against_double(
     options: &Check,
     inputs: &[(&str, ArrayD<f64>)],
@@ -59,14 +63,12 @@ pub(super) fn single_against_double(
         let (expected, found) = (&reference.tensors[position], &found.tensors[position]);
         // A gradient that cancels to zero in f64 is rounding in f32, of the size that the output
         // changes by when the input does.
-        let floor = match position {
+        let cancelled = match position {
             0 => 0.0,
             input => 64.0 * f64::from(f32::EPSILON) * output_size / largest(&values[input - 1]).max(1e-30),
         };
-        let bound = options.f32_bound * largest(expected)
-            + MULTIPLE * sensitivity[position]
-            + floor
-            + f64::from(f32::MIN_POSITIVE);
+        let bound =
+            options.f32_bound * largest(expected) + MULTIPLE * sensitivity[position] + cancelled + FLOOR;
         let difference = largest_difference(expected, found);
         nearest = nearest.max(difference / bound);
         // Not `>`: a NaN is far away.

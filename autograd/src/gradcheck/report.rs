@@ -93,7 +93,9 @@ pub struct InputReport {
     pub wrong_cells: usize,
     /// Root mean square of the numeric gradient.
     pub scale: f64,
-    /// Largest difference between analytic and numeric, relative to `scale`.
+    /// Whether the gradient is zero as far as can be seen.
+    pub vanishes: bool,
+    /// Largest difference between analytic and numeric, relative to `scale` unless it vanishes.
     pub largest_error: f64,
     /// The five worst cells that are not right.
     pub worst: Vec<Cell>,
