@@ -33,7 +33,8 @@ fn show(name: &str, maps: &Array<Cpu<f32>>, head: usize, query: usize) {
     println!("{name}");
     let maps = maps.view();
     for y in 0..HEIGHT {
-        let row: Vec<String> = (0..WIDTH).map(|x| format!("{:7.3}", maps[[0, head, query, y * WIDTH + x]])).collect();
+        let row: Vec<String> =
+            (0..WIDTH).map(|x| format!("{:7.3}", maps[[0, head, query, y * WIDTH + x]])).collect();
         println!("  {}", row.join(" "));
     }
 }

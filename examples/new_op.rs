@@ -18,7 +18,12 @@ impl<T: Scalar> Op<Cpu<T>, 1> for Softsign {
         (x.view().mapv(|v| v / (T::one() + v.abs())).into(), x.clone())
     }
 
-    fn backward(&self, x: &Self::Saved, grad_output: &Array<Cpu<T>>, _: [bool; 1]) -> [Option<Array<Cpu<T>>>; 1] {
+    fn backward(
+        &self,
+        x: &Self::Saved,
+        grad_output: &Array<Cpu<T>>,
+        _: [bool; 1],
+    ) -> [Option<Array<Cpu<T>>>; 1] {
         // y = x / (1 + |x|)  =>  dx = dy / (1 + |x|)^2
         let slope = x.view().mapv(|v| T::one() / ((T::one() + v.abs()) * (T::one() + v.abs())));
         [Some((&slope * &grad_output.view()).into())]

@@ -35,7 +35,11 @@ fn every_case_of_every_op_passes() {
             pick(indices).into_iter().zip(indices).filter_map(|(case, &i)| check(case, i)).collect::<Vec<_>>()
         })
         .collect();
-    println!("gradient checks of {} ops, {} cases", ops.len(), ops.iter().map(|(_, i)| i.len()).sum::<usize>());
+    println!(
+        "gradient checks of {} ops, {} cases",
+        ops.len(),
+        ops.iter().map(|(_, i)| i.len()).sum::<usize>()
+    );
     assert!(failures.is_empty(), "{} cases do not pass:\n\n{}", failures.len(), failures.join("\n\n"));
 }
 

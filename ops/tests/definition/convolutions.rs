@@ -6,8 +6,8 @@ use termwise_ops::attention::definition::{
     Number, deformable_weights, dynamic_weights, equation_1, regular_weights, taps,
 };
 use termwise_ops::attention::{
-    DynamicConvOptions, Lattice, deform_conv1d, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d,
-    lightweight_conv, regular_conv,
+    DynamicConvOptions, Lattice, deform_conv1d, deform_conv2d, deform_conv2d_pack, dynamic_conv,
+    dynamic_conv_2d, lightweight_conv, regular_conv,
 };
 use termwise_ops::conv::{Conv1dOptions, Conv2dOptions};
 
@@ -130,7 +130,8 @@ fn deformable_convolution() {
             |v| {
                 let mask = v.get(3).map(|mask| masks(mask, taps));
                 let offsets = offsets(&v[1], taps);
-                let weights = deformable_weights(&lattice(h, w, g.stride), &g.taps(), &offsets, mask.as_ref(), 4);
+                let weights =
+                    deformable_weights(&lattice(h, w, g.stride), &g.taps(), &offsets, mask.as_ref(), 4);
                 image(&equation_1(&weights, &tokens(&v[0]), None, &slices(&v[2], g.groups)), ho, wo)
             },
         );
@@ -176,14 +177,28 @@ fn deformable_convolution_of_a_sequence() {
     assert_equal(
         "deformable 1-D",
         &inputs,
-        |v| deform_conv1d(&v[0], &v[1], None, &v[2], None, Conv1dOptions { padding: 1, ..Conv1dOptions::default() }),
+        |v| {
+            deform_conv1d(
+                &v[0],
+                &v[1],
+                None,
+                &v[2],
+                None,
+                Conv1dOptions { padding: 1, ..Conv1dOptions::default() },
+            )
+        },
         |v| {
             let (x, offset) = (d3(&v[0]).index_axis_move(Axis(0), 0).reversed_axes(), d3(&v[1]));
             let zero = offset[[0, 0, 0]] * 0.0.into();
-            let offsets = Array4::from_shape_fn((t, 1, taps_1d, 2), |(q, _, m, axis)| {
-                if axis == 1 { offset[[0, m, q]] } else { zero }
-            });
-            let weights = deformable_weights(&lattice(1, t, 1), &taps((1, 3), (1, 1), (0, 1)), &offsets, None, 2);
+            let offsets =
+                Array4::from_shape_fn(
+                    (t, 1, taps_1d, 2),
+                    |(q, _, m, axis)| {
+                        if axis == 1 { offset[[0, m, q]] } else { zero }
+                    },
+                );
+            let weights =
+                deformable_weights(&lattice(1, t, 1), &taps((1, 3), (1, 1), (0, 1)), &offsets, None, 2);
             let weight = d3(&v[2]);
             let slices = Array3::from_shape_fn((taps_1d, 3, 2), |(m, o, c)| weight[[o, c, m]]);
             let y = equation_1(&weights, &x, None, &slices);
@@ -199,7 +214,9 @@ fn identity<N: Number>(channels: usize) -> Array3<N> {
 
 #[test]
 fn dynamic_convolution_of_an_image() {
-    for (i, (groups, stride, pointwise)) in [(1, 1, false), (2, 1, true), (4, 2, true)].into_iter().enumerate() {
+    for (i, (groups, stride, pointwise)) in
+        [(1, 1, false), (2, 1, true), (4, 2, true)].into_iter().enumerate()
+    {
         let (h, w, channels) = (3usize, 4usize, 4);
         let mut samples = Samples::new(i as u64);
         let mut inputs =
