@@ -24,7 +24,6 @@ impl<B> Kernels for B where
         + losses::LossKernels
         + norms::NormKernels
         + optim::OptimizerKernel
-        + optim::OptimizerKernel
         + spatial::SpatialKernels
         + tensor::TensorKernels
 {

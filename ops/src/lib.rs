@@ -55,6 +55,9 @@ pub use spatial::{
     max_pool2d, max_pool2d_with_indices, roi_align,
 };
 
+#[cfg(test)]
+mod same_bits;
+
 mod sums;
 
 pub mod tensor;

@@ -1,4 +1,4 @@
-//! Sums over slices: fast, accurate, and in one order whatever the number of threads.
+//! Sums and maxima over slices: fast, accurate, in one order whatever the number of threads.
 
 use termwise_autograd::Scalar;
 
@@ -43,6 +43,20 @@ pub(crate) fn sum<T: Scalar>(x: &[T]) -> T {
     sum
 }
 
+/// The largest number, `-inf` for none; NaN is passed over.
+pub(crate) fn max<T: Scalar>(x: &[T]) -> T {
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let mut lanes = [T::neg_infinity(); LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().copied().fold(T::neg_infinity(), larger);
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = larger(lanes[lane], chunk[lane]);
+        }
+    }
+    lanes.into_iter().fold(rest, larger)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +72,17 @@ mod tests {
             assert_eq!(total, n * (n - 1.0) / 2.0);
             assert_eq!(squares, (n - 1.0) * n * (2.0 * n - 1.0) / 6.0);
         }
+    }
+
+    #[test]
+    fn the_largest_is_found_wherever_it_stands() {
+        for len in [1, 16, 37] {
+            for at in 0..len {
+                let x: Vec<f64> = (0..len).map(|i| if i == at { 1.0 } else { -(i as f64) - 2.0 }).collect();
+                assert_eq!(max(&x), 1.0, "{at} of {len}");
+            }
+        }
+        assert_eq!(max::<f32>(&[]), f32::NEG_INFINITY);
     }
 
     #[test]

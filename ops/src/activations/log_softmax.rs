@@ -5,8 +5,9 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::slab::sweep;
-use crate::{par, shape};
+use super::softmax::reduced;
+use crate::broadcast::{Max, Sum, SumExp, fold, map};
+use crate::shape;
 
 /// Logarithm of the softmax along `axis` (negative counts from the end).
 ///
@@ -73,31 +74,20 @@ pub trait LogSoftmaxKernel: Backend {
 
 impl<T: Scalar> LogSoftmaxKernel for Cpu<T> {
     fn log_softmax_forward(x: &Array<Self>, axis: usize) -> Array<Self> {
-        let (_, len, inner) = shape::split_at_axis(x.shape(), axis);
-        let mut y = x.as_slice().to_vec();
-        par::for_each_chunk(&mut y, len * inner, len * inner * 16, |_, y| {
-            let (mut max, mut sum) = (vec![T::neg_infinity(); inner], vec![T::zero(); inner]);
-            sweep(y.iter(), &mut max, |&v, max| *max = v.max(*max));
-            // The maximum first: it is of the size of v, the logarithm of the sum is not.
-            sweep(y.iter_mut(), &mut max, |v, max| *v -= *max);
-            sweep(y.iter(), &mut sum, |&v, sum| *sum += v.exp());
-            sum.iter_mut().for_each(|sum| *sum = sum.ln());
-            sweep(y.iter_mut(), &mut sum, |v, log_sum| *v -= *log_sum);
-        });
-        Array::host(x.shape(), y)
+        let (shape, one) = (x.shape(), reduced(x.shape(), axis));
+        let max = fold(&Max, x.as_slice(), shape, &one, None);
+        let mut log_sum = fold(&SumExp, x.as_slice(), shape, &one, Some(&max));
+        log_sum.iter_mut().for_each(|sum| *sum = sum.ln());
+        let operands = [(shape, x.as_slice()), (&one[..], &max[..]), (&one[..], &log_sum[..])];
+        // The maximum first: it is of the size of x, the logarithm is not.
+        Array::host(shape, map(shape, operands, |[x, max, log_sum]| x - max - log_sum))
     }
 
     fn log_softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self> {
-        let (_, len, inner) = shape::split_at_axis(y.shape(), axis);
-        let y_data = y.as_slice();
-        let mut grad = grad_output.as_slice().to_vec();
-        par::for_each_chunk(&mut grad, len * inner, len * inner * 16, |o, grad| {
-            let y = &y_data[o * len * inner..][..len * inner];
-            let mut total = vec![T::zero(); inner];
-            sweep(grad.iter(), &mut total, |&g, total| *total += g);
-            sweep(grad.iter_mut().zip(y), &mut total, |(g, y), total| *g -= y.exp() * *total);
-        });
-        Array::host(y.shape(), grad)
+        let (shape, one) = (y.shape(), reduced(y.shape(), axis));
+        let total = fold(&Sum, grad_output.as_slice(), shape, &one, None);
+        let operands = [(shape, y.as_slice()), (shape, grad_output.as_slice()), (&one[..], &total[..])];
+        Array::host(shape, map(shape, operands, |[y, g, total]| g - y.exp() * total))
     }
 }
 

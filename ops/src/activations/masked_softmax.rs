@@ -7,10 +7,9 @@ use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
-use super::slab::sweep;
-use super::softmax::SoftmaxKernel;
-use crate::broadcast::{Layout, assert_broadcasts_to};
-use crate::{par, shape};
+use super::softmax::{SoftmaxKernel, reduced};
+use crate::broadcast::{Max, Sum, assert_broadcasts_to, fold, map};
+use crate::shape;
 
 /// Softmax along `axis` (negative counts from the end) over the entries that `mask` leaves in.
 ///
@@ -25,8 +24,8 @@ use crate::{par, shape};
 /// `dx_i = y_i (dy_i - sum_j dy_j y_j)`, which is 0 at masked entries.
 ///
 /// # Edge cases
-/// A slice that is masked throughout gives zeros, with gradient 0, whatever it holds. A slice whose
-/// entries left in are all `-inf` gives NaN, as in [`softmax`](crate::softmax).
+/// A slice where nothing is left in, every entry being masked or `-inf`, gives zeros with gradient 0.
+/// What is masked is not looked at: it may be NaN.
 ///
 /// # Panics
 /// If `axis` is out of range or `mask` does not broadcast to the shape of `x`.
@@ -78,41 +77,19 @@ pub trait MaskedSoftmaxKernel: SoftmaxKernel {
 
 impl<T: Scalar> MaskedSoftmaxKernel for Cpu<T> {
     fn masked_softmax_forward(x: &Array<Self>, mask: &ArrayD<bool>, axis: usize) -> Array<Self> {
-        let (_, len, inner) = shape::split_at_axis(x.shape(), axis);
-        let slab = len * inner;
-        let layout = Layout::broadcast(x.shape(), [mask.shape()]);
-        let [step] = layout.steps();
-        let mask: Vec<bool> = mask.iter().copied().collect();
-        let mut y = x.as_slice().to_vec();
-        par::for_each_chunk(&mut y, slab, slab * 16, |o, y| {
-            // From here on -inf stands for masked: it takes weight exp(-inf) = 0.
-            let mut left_in = vec![false; inner];
-            layout.for_each_run(o * slab, slab, |position, count, [start]| {
-                for i in 0..count {
-                    let at = position - o * slab + i;
-                    if mask[start + i * step] {
-                        y[at] = T::neg_infinity();
-                    } else {
-                        left_in[at % inner] = true;
-                    }
-                }
-            });
-            let (mut max, mut sum) = (vec![T::neg_infinity(); inner], vec![T::zero(); inner]);
-            sweep(y.iter(), &mut max, |&v, max| *max = v.max(*max));
-            // Where everything is masked, exp(-inf - 0) = 0 is divided by 1.
-            let fully_masked = |stat: &mut [T], number: T| {
-                stat.iter_mut()
-                    .zip(&left_in)
-                    .filter(|(_, left_in)| !**left_in)
-                    .for_each(|(stat, _)| *stat = number);
-            };
-            fully_masked(&mut max, T::zero());
-            sweep(y.iter_mut(), &mut max, |v, max| *v = (*v - *max).exp());
-            sweep(y.iter(), &mut sum, |&v, sum| *sum += v);
-            fully_masked(&mut sum, T::one());
-            sweep(y.iter_mut(), &mut sum, |v, sum| *v /= *sum);
+        let (shape, one) = (x.shape(), reduced(x.shape(), axis));
+        // As numbers, so that the mask is broadcast like an operand; -inf takes weight exp(-inf) = 0.
+        let out: Vec<T> = mask.iter().map(|&out| if out { T::one() } else { T::zero() }).collect();
+        let left_in = map(shape, [(mask.shape(), &out), (shape, x.as_slice())], |[out, x]| {
+            if out == T::zero() { x } else { T::neg_infinity() }
         });
-        Array::host(x.shape(), y)
+        let mut max = fold(&Max, &left_in, shape, &one, None);
+        // Where nothing is left in: exp(-inf - 0) = 0, divided by 1.
+        max.iter_mut().filter(|max| **max == T::neg_infinity()).for_each(|max| *max = T::zero());
+        let exps = map(shape, [(shape, &left_in), (&one, &max)], |[x, max]| (x - max).exp());
+        let mut sums = fold(&Sum, &exps, shape, &one, None);
+        sums.iter_mut().filter(|sum| **sum == T::zero()).for_each(|sum| *sum = T::one());
+        Array::host(shape, map(shape, [(shape, &exps), (&one, &sums)], |[exp, sum]| exp / sum))
     }
 }
 

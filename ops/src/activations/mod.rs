@@ -8,7 +8,6 @@ mod masked_softmax;
 mod relu;
 mod sigmoid;
 mod silu;
-mod slab;
 mod softmax;
 mod tanh;
 

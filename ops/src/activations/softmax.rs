@@ -6,8 +6,8 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::slab::sweep;
-use crate::{par, shape};
+use crate::broadcast::{Max, Sum, fold, map};
+use crate::shape;
 
 /// Softmax along `axis` (negative counts from the end).
 ///
@@ -72,31 +72,27 @@ pub trait SoftmaxKernel: Backend {
     fn softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self>;
 }
 
+/// `shape` with the extent of `axis` reduced to 1.
+pub(super) fn reduced(shape: &[usize], axis: usize) -> Vec<usize> {
+    let mut reduced = shape.to_vec();
+    reduced[axis] = 1;
+    reduced
+}
+
 impl<T: Scalar> SoftmaxKernel for Cpu<T> {
     fn softmax_forward(x: &Array<Self>, axis: usize) -> Array<Self> {
-        let (_, len, inner) = shape::split_at_axis(x.shape(), axis);
-        let mut y = x.as_slice().to_vec();
-        par::for_each_chunk(&mut y, len * inner, len * inner * 16, |_, y| {
-            let (mut max, mut sum) = (vec![T::neg_infinity(); inner], vec![T::zero(); inner]);
-            sweep(y.iter(), &mut max, |&v, max| *max = v.max(*max));
-            sweep(y.iter_mut(), &mut max, |v, max| *v = (*v - *max).exp());
-            sweep(y.iter(), &mut sum, |&v, sum| *sum += v);
-            sweep(y.iter_mut(), &mut sum, |v, sum| *v /= *sum);
-        });
-        Array::host(x.shape(), y)
+        let (shape, one) = (x.shape(), reduced(x.shape(), axis));
+        let max = fold(&Max, x.as_slice(), shape, &one, None);
+        let exps = map(shape, [(shape, x.as_slice()), (&one, &max)], |[x, max]| (x - max).exp());
+        let sums = fold(&Sum, &exps, shape, &one, None);
+        Array::host(shape, map(shape, [(shape, &exps), (&one, &sums)], |[exp, sum]| exp / sum))
     }
 
     fn softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self> {
-        let (_, len, inner) = shape::split_at_axis(y.shape(), axis);
-        let y_data = y.as_slice();
-        let mut grad = grad_output.as_slice().to_vec();
-        par::for_each_chunk(&mut grad, len * inner, len * inner * 4, |o, grad| {
-            let y = &y_data[o * len * inner..][..len * inner];
-            let mut dot = vec![T::zero(); inner];
-            sweep(grad.iter().zip(y), &mut dot, |(&g, &y), dot| *dot += g * y);
-            sweep(grad.iter_mut().zip(y), &mut dot, |(g, &y), dot| *g = y * (*g - *dot));
-        });
-        Array::host(y.shape(), grad)
+        let (shape, one) = (y.shape(), reduced(y.shape(), axis));
+        let (y, g) = ((shape, y.as_slice()), (shape, grad_output.as_slice()));
+        let dot = fold(&Sum, &map(shape, [y, g], |[y, g]| y * g), shape, &one, None);
+        Array::host(shape, map(shape, [y, g, (&one, &dot)], |[y, g, dot]| y * (g - dot)))
     }
 }
 

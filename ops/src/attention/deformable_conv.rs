@@ -13,10 +13,9 @@
 //! Source: Dai et al., "Deformable Convolutional Networks", ICCV 2017; Zhu et al., "Deformable
 //! ConvNets v2", CVPR 2019.
 
-use ndarray::{Array4, Array5};
 use termwise_autograd::{Array, Op, Var, apply};
 
-use crate::conv::{Conv2dKernel, Conv2dOptions, ConvGeometry, Window};
+use crate::conv::{Conv2dKernel, Conv2dOptions, ConvGeometry};
 
 /// Deformable convolution, v1 without a mask and v2 with one.
 ///
@@ -222,26 +221,4 @@ pub trait DeformConvKernel: Conv2dKernel {
         sampled: Sampled<&Array<Self>>,
         grad_output: &Array<Self>,
     ) -> Array<Self>;
-}
-
-/// The dense `A_m(q, k, x_q) = mask G(k, q + p_m + offset_m(q))` of every tap, which plays the head
-/// `m` of Eq. 1. // (N, G, taps, Ho * Wo, H * W)
-///
-/// `offset` (N, 2 G taps, Ho, Wo) and `mask` (N, G taps, Ho, Wo) are laid out as in [`deform_conv2d`];
-/// `W_m` is `weight[:, :, m]` and the channels of offset group `g` use `A[n, g]`. A sequence is an image
-/// of height 1 whose dy are 0.
-pub fn dense_weights(offset: &Array4<f64>, mask: Option<&Array4<f64>>, window: &Window) -> Array5<f64> {
-    let (taps, [height, width]) = (window.taps(), window.image);
-    let (batch, groups) = (offset.dim().0, offset.dim().1 / (2 * taps));
-    let bilinear = |a: usize, b: f64| (1.0 - (a as f64 - b).abs()).max(0.0);
-    let position = |axis: usize, q: usize, tap: usize| {
-        (q * window.stride[axis]) as f64 + window.origin(axis, tap) as f64
-    };
-    Array5::from_shape_fn((batch, groups, taps, window.positions(), height * width), |(n, g, m, q, k)| {
-        let (qy, qx) = (q / window.output[1], q % window.output[1]);
-        let channel = g * taps + m;
-        let y = position(0, qy, m / window.kernel[1]) + offset[[n, 2 * channel, qy, qx]];
-        let x = position(1, qx, m % window.kernel[1]) + offset[[n, 2 * channel + 1, qy, qx]];
-        mask.map_or(1.0, |mask| mask[[n, channel, qy, qx]]) * bilinear(k / width, y) * bilinear(k % width, x)
-    })
 }

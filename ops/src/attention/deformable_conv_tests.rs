@@ -1,10 +1,9 @@
 //! Deformable convolution against the definition, the regular convolution and its own limits.
 
-use ndarray::{Array4, ArrayD, Ix4, s};
+use ndarray::{Array4, Array5, ArrayD, Ix4, s};
 use termwise_autograd::gradcheck::Samples;
 use termwise_autograd::{Array, Cpu, Tape, Var};
 
-use super::deformable_conv::dense_weights;
 use super::{deform_conv1d, deform_conv2d, deform_conv2d_pack, regular_conv};
 use crate::conv::{Conv1dOptions, Conv2dOptions, Window, conv1d};
 
@@ -281,4 +280,26 @@ fn offsets_for_other_outputs_are_refused() {
         None,
         Conv2dOptions::new(),
     );
+}
+
+/// The dense `A_m(q, k, x_q) = mask G(k, q + p_m + offset_m(q))` of every tap, which plays the head
+/// `m` of Eq. 1. // (N, G, taps, Ho * Wo, H * W)
+///
+/// `offset` (N, 2 G taps, Ho, Wo) and `mask` (N, G taps, Ho, Wo) are laid out as in [`deform_conv2d`];
+/// `W_m` is `weight[:, :, m]` and the channels of offset group `g` use `A[n, g]`. A sequence is an image
+/// of height 1 whose dy are 0.
+fn dense_weights(offset: &Array4<f64>, mask: Option<&Array4<f64>>, window: &Window) -> Array5<f64> {
+    let (taps, [height, width]) = (window.taps(), window.image);
+    let (batch, groups) = (offset.dim().0, offset.dim().1 / (2 * taps));
+    let bilinear = |a: usize, b: f64| (1.0 - (a as f64 - b).abs()).max(0.0);
+    let position = |axis: usize, q: usize, tap: usize| {
+        (q * window.stride[axis]) as f64 + window.origin(axis, tap) as f64
+    };
+    Array5::from_shape_fn((batch, groups, taps, window.positions(), height * width), |(n, g, m, q, k)| {
+        let (qy, qx) = (q / window.output[1], q % window.output[1]);
+        let channel = g * taps + m;
+        let y = position(0, qy, m / window.kernel[1]) + offset[[n, 2 * channel, qy, qx]];
+        let x = position(1, qx, m % window.kernel[1]) + offset[[n, 2 * channel + 1, qy, qx]];
+        mask.map_or(1.0, |mask| mask[[n, channel, qy, qx]]) * bilinear(k / width, y) * bilinear(k % width, x)
+    })
 }

@@ -13,7 +13,6 @@
 //!
 //! Source: Wu et al., "Pay Less Attention with Lightweight and Dynamic Convolutions", ICLR 2019.
 
-use ndarray::{Array4, ArrayView4};
 use termwise_autograd::Var;
 
 use super::dynamic_conv_per_step::{PerStepConvKernel, per_step_conv_after};
@@ -221,19 +220,4 @@ pub(super) fn with_bias<B: DynamicConvKernels>(op: &str, y: Var<B>, bias: Option
         y.shape()
     );
     add(&y, bias)
-}
-
-/// The dense `A(q, k)` of a kernel given for every step (after its softmax). // (B, H, T, T)
-///
-/// `weights` (T, B, H, K); the channels of head `h` use `A[b, h]`. Several taps never meet on one key, so
-/// each row holds the kernel's taps within the sequence and zeros.
-pub fn dense_weights(weights: ArrayView4<f64>, padding_l: usize) -> Array4<f64> {
-    let (steps, batch, heads, taps) = weights.dim();
-    Array4::from_shape_fn((batch, heads, steps, steps), |(b, h, q, k)| {
-        // k = q + tap - padding_l
-        match (k + padding_l).checked_sub(q) {
-            Some(tap) if tap < taps => weights[[q, b, h, tap]],
-            _ => 0.0,
-        }
-    })
 }

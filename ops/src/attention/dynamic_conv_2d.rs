@@ -2,9 +2,8 @@
 //!
 //! `A(q, k, x_q)_c = K_{j, g(c)} if k = q + p_j, else 0`, `K_{., g} = softmax_j(d_{j, g}^T x_q)`, `g(c) = c / (C / G)`
 //!
-//! See [`dynamic_conv`](super::dynamic_conv) for sequences.
+//! See [`dynamic_conv`](fn@super::dynamic_conv) for sequences.
 
-use ndarray::{Array4, ArrayView5};
 use termwise_autograd::Var;
 
 use super::dynamic_conv_per_position::{PerPositionConvKernel, per_position_conv2d};
@@ -109,21 +108,4 @@ pub fn dynamic_conv_2d<B: DynamicConv2dKernels>(
 /// The first `len` entries along `axis`.
 fn crop<B: TensorKernels>(x: &Var<B>, axis: isize, len: usize) -> Var<B> {
     if x.shape()[axis as usize] == len { x.clone() } else { narrow(x, axis, 0, len) }
-}
-
-/// The dense `A(q, k)` of kernels given for every position (after their softmax). // (N, G, Ho * Wo, H * W)
-///
-/// `weights` (N, G, taps, Ho, Wo); the channels of group `g` use `A[n, g]`.
-pub fn dense_weights(weights: ArrayView5<f64>, window: &Window) -> Array4<f64> {
-    let (batch, groups, taps, rows, cols) = weights.dim();
-    let mut dense = Array4::zeros((batch, groups, rows * cols, window.pixels()));
-    for ((n, g, tap, y, x), &weight) in weights.indexed_iter() {
-        debug_assert!(tap < taps);
-        let row = window.input(0, tap / window.kernel[1], y);
-        let col = window.input(1, tap % window.kernel[1], x);
-        if let (Some(row), Some(col)) = (row, col) {
-            dense[[n, g, y * cols + x, row * window.image[1] + col]] = weight;
-        }
-    }
-    dense
 }

@@ -11,7 +11,7 @@ use crate::{cat, index_select, narrow};
 /// `padding_l` steps of its input.
 ///
 /// Feed it the sequence in pieces of any length, one step each as a rule: the outputs, taken
-/// together, are those of [`dynamic_conv`](super::dynamic_conv) or
+/// together, are those of [`dynamic_conv`](fn@super::dynamic_conv) or
 /// [`lightweight_conv`](super::lightweight_conv) on the whole sequence, also for kernels longer than what was
 /// fed so far. What is remembered takes no part in differentiation.
 ///
@@ -45,7 +45,7 @@ impl<B: DynamicConvKernels> DynamicConvState<B> {
         DynamicConvState { history: None }
     }
 
-    /// [`dynamic_conv`](super::dynamic_conv) of the next steps.
+    /// [`dynamic_conv`](fn@super::dynamic_conv) of the next steps.
     ///
     /// # Panics
     /// If the convolution is not causal (`padding_l < kernel_size - 1`: it would need steps that are

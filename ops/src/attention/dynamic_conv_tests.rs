@@ -1,6 +1,6 @@
 //! Dynamic and lightweight convolution against the definition, each other and incremental decoding.
 
-use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4, Ix5, s};
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayView5, Axis, Ix3, Ix4, Ix5, s};
 use termwise_autograd::gradcheck::Samples;
 use termwise_autograd::{Array, Cpu, Tape, Var};
 
@@ -64,7 +64,7 @@ fn sequences_equal_the_definition() {
         let weights = softmax(&logits, -1);
         let y = per_step_conv(&x, &weights, padding_l).value().to_f64();
         let weights = weights.value().to_f64().into_dimensionality::<Ix4>().unwrap();
-        let dense = dynamic_conv::dense_weights(weights.view(), padding_l);
+        let dense = dense_steps(weights.view(), padding_l);
         let x = x.value().to_f64();
         let expected = ArrayD::from_shape_fn(shape.to_vec(), |index| {
             let (q, b, c) = (index[0], index[1], index[2]);
@@ -100,8 +100,7 @@ fn images_equal_the_definition() {
             logit(n, g, j, qy, qx) / (0..window.taps()).map(|j| logit(n, g, j, qy, qx)).sum::<f64>()
         });
         assert_close("kernels", &weights, &expected);
-        let dense =
-            dynamic_conv_2d::dense_weights(weights.view().into_dimensionality::<Ix5>().unwrap(), &window);
+        let dense = dense_positions(weights.view().into_dimensionality::<Ix5>().unwrap(), &window);
         let expected = Array4::from_shape_fn(
             (shape[0], shape[1], window.output[0], window.output[1]),
             |(n, c, qy, qx)| {
@@ -305,4 +304,36 @@ fn the_same_bits_for_any_number_of_threads() {
         })
     };
     assert!(bits(1) == bits(4));
+}
+
+/// The dense `A(q, k)` of a kernel given for every step (after its softmax). // (B, H, T, T)
+///
+/// `weights` (T, B, H, K); the channels of head `h` use `A[b, h]`. Several taps never meet on one key, so
+/// each row holds the kernel's taps within the sequence and zeros.
+fn dense_steps(weights: ArrayView4<f64>, padding_l: usize) -> Array4<f64> {
+    let (steps, batch, heads, taps) = weights.dim();
+    Array4::from_shape_fn((batch, heads, steps, steps), |(b, h, q, k)| {
+        // k = q + tap - padding_l
+        match (k + padding_l).checked_sub(q) {
+            Some(tap) if tap < taps => weights[[q, b, h, tap]],
+            _ => 0.0,
+        }
+    })
+}
+
+/// The dense `A(q, k)` of kernels given for every position (after their softmax). // (N, G, Ho * Wo, H * W)
+///
+/// `weights` (N, G, taps, Ho, Wo); the channels of group `g` use `A[n, g]`.
+fn dense_positions(weights: ArrayView5<f64>, window: &Window) -> Array4<f64> {
+    let (batch, groups, taps, rows, cols) = weights.dim();
+    let mut dense = Array4::zeros((batch, groups, rows * cols, window.pixels()));
+    for ((n, g, tap, y, x), &weight) in weights.indexed_iter() {
+        debug_assert!(tap < taps);
+        let row = window.input(0, tap / window.kernel[1], y);
+        let col = window.input(1, tap % window.kernel[1], x);
+        if let (Some(row), Some(col)) = (row, col) {
+            dense[[n, g, y * cols + x, row * window.image[1] + col]] = weight;
+        }
+    }
+    dense
 }

@@ -8,10 +8,9 @@
 //! of the kernel, Eq. 1 reads `y_q = sum_m W_m x_{q + p_m}`: the convolution. A key outside the image
 //! is no key: its tap contributes nothing, which is zero padding.
 
-use ndarray::Array3;
 use termwise_autograd::Var;
 
-use crate::conv::{Conv2dKernel, Conv2dOptions, Window, conv2d};
+use crate::conv::{Conv2dKernel, Conv2dOptions, conv2d};
 
 /// Regular convolution as a spatial attention mechanism.
 ///
@@ -41,18 +40,4 @@ pub fn regular_conv<B: Conv2dKernel>(
     options: Conv2dOptions,
 ) -> Var<B> {
     conv2d(x, weight, bias, options)
-}
-
-/// The dense `A_m(q, k)` of every tap. // (taps, Ho * Wo, H * W)
-pub fn dense_weights(window: &Window) -> Array3<f64> {
-    Array3::from_shape_fn((window.taps(), window.positions(), window.pixels()), |(m, q, k)| {
-        let tap = [m / window.kernel[1], m % window.kernel[1]];
-        let query = [q / window.output[1], q % window.output[1]];
-        let key = [k / window.image[1], k % window.image[1]];
-        let hit = (0..2).all(|axis| {
-            (query[axis] * window.stride[axis] + tap[axis] * window.dilation[axis])
-                == key[axis] + window.padding[axis]
-        });
-        if hit { 1.0 } else { 0.0 }
-    })
 }

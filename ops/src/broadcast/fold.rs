@@ -37,6 +37,41 @@ impl Fold for Sum {
     }
 }
 
+/// The maximum, NaN if there is one.
+pub struct Max;
+
+impl Fold for Max {
+    fn start<T: Scalar>(&self) -> T {
+        T::neg_infinity()
+    }
+
+    fn step<T: Scalar>(&self, so_far: T, x: T, _: T) -> T {
+        self.merge(so_far, x)
+    }
+
+    fn merge<T: Scalar>(&self, a: T, b: T) -> T {
+        // False for NaN on either side: a NaN already found stays, a new one is taken.
+        if a >= b || a.is_nan() { a } else { b }
+    }
+}
+
+/// The sum of exponentials of differences from the pivot.
+pub struct SumExp;
+
+impl Fold for SumExp {
+    fn start<T: Scalar>(&self) -> T {
+        T::zero()
+    }
+
+    fn step<T: Scalar>(&self, so_far: T, x: T, pivot: T) -> T {
+        so_far + (x - pivot).exp()
+    }
+
+    fn merge<T: Scalar>(&self, a: T, b: T) -> T {
+        a + b
+    }
+}
+
 /// Independent partial results along contiguous elements: they fill a vector register, and shorter
 /// chains of additions lose fewer digits.
 const LANES: usize = 8;

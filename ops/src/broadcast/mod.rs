@@ -9,7 +9,7 @@ mod fold;
 mod layout;
 
 pub use binary::{Binary, BinaryKernel, binary};
-pub use fold::{Fold, Sum, fold};
+pub use fold::{Fold, Max, Sum, SumExp, fold};
 pub use layout::{Layout, map};
 
 use termwise_autograd::{Array, Backend, Cpu, Scalar};

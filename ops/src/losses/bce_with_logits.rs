@@ -98,14 +98,16 @@ pub(super) fn sigmoid<T: Scalar>(x: T) -> T {
     if x < T::zero() { e / (T::one() + e) } else { T::one() / (T::one() + e) }
 }
 
-/// `log(1 + exp(x))`, never through an exponential that overflows.
-fn softplus<T: Scalar>(x: T) -> T {
-    x.max(T::zero()) + (-x.abs()).exp().ln_1p()
+/// `log(1 + exp(x))` and `log(1 + exp(-x))`, never through an exponential that overflows.
+fn softplus<T: Scalar>(x: T) -> (T, T) {
+    let tail = (-x.abs()).exp().ln_1p();
+    (x.max(T::zero()) + tail, (-x).max(T::zero()) + tail)
 }
 
 /// Binary cross-entropy of logit `x` against `t`, the positive part weighted by `w`.
 pub(super) fn bce<T: Scalar>(x: T, t: T, w: T) -> T {
-    w * t * softplus(-x) + (T::one() - t) * softplus(x)
+    let (negative, positive) = softplus(x);
+    w * t * positive + (T::one() - t) * negative
 }
 
 /// Kernels of [`bce_with_logits`].
@@ -152,11 +154,15 @@ impl<T: Scalar> BceWithLogitsKernel for Cpu<T> {
         let one = T::one();
         let grad_x = needs[0].then(|| {
             map(x, target, pos_weight, |i, x, t, w| {
+                // 1 - p as the sigmoid of -x: exact where p rounds to 1
                 ((one - t) * sigmoid(x) - w * t * sigmoid(-x)) * upstream.at(i)
             })
         });
         let grad_target = needs[1].then(|| {
-            map(x, target, pos_weight, |i, x, _, w| (w * softplus(-x) - softplus(x)) * upstream.at(i))
+            map(x, target, pos_weight, |i, x, _, w| {
+                let (negative, positive) = softplus(x);
+                (w * positive - negative) * upstream.at(i)
+            })
         });
         [grad_x, grad_target].map(|grad| grad.map(|grad| Array::host(x.shape(), grad)))
     }

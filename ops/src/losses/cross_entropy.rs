@@ -40,7 +40,7 @@ pub struct CrossEntropy {
 ///
 /// # Edge cases
 /// A mean over ignored positions alone (or of weight 0) is 0 with zero gradient. A logit of `-inf`
-/// excludes its class; such a class must not be a label, nor get weight from smoothing.
+/// excludes its class; such a class must not be a label, nor get weight from smoothing. NaN stays NaN.
 ///
 /// # Panics
 /// If the shapes do not fit each other, the smoothing is outside 0 .. 1, or a label is neither a class
@@ -171,9 +171,12 @@ pub fn cases<B: CrossEntropyKernel>() -> Vec<Case<B>> {
         reduction,
     };
     vec![
-        case(false, 1.0, settings(0.1, None, Reduction::Mean), &[1, 1]),
+        case(false, 1.0, settings(0.0, None, Reduction::Mean), &[1, 1]),
+        case(false, 1.0, settings(0.1, None, Reduction::Mean), &[1, 2]),
+        case(false, 1.0, settings(0.1, Some(1), Reduction::Mean), &[2, 2, 66]),
         case(false, 1.0, settings(0.0, None, Reduction::Mean), &[5, 7]),
         case(true, 1.0, settings(0.1, Some(0), Reduction::Mean), &[6, 3]),
+        case(true, 1.0, settings(0.3, None, Reduction::Sum), &[2, 37]),
         case(true, 1.0, settings(0.2, Some(1), Reduction::None), &[2, 3, 5]),
         case(false, 2.0, settings(0.1, Some(2), Reduction::Sum), &[2, 4, 3, 2]),
         case(false, 20.0, settings(0.0, None, Reduction::Sum), &[3, 4]),
@@ -229,6 +232,15 @@ mod tests {
         }
         let gradients = tape.backward_with(&[(&loss, Array::host(&[3], vec![1.0; 3]))]);
         assert!(gradients.of(&logits).unwrap().as_slice().iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn a_nan_is_not_hidden() {
+        let tape = Tape::new(Cpu::<f32>::new());
+        let logits = tape.leaf(Array::host(&[1, 3], vec![f32::NAN, 1.0, 2.0]));
+        assert!(
+            cross_entropy(&logits, &labels(&[1]), None, &CrossEntropy::default()).value().item().is_nan()
+        );
     }
 
     #[test]

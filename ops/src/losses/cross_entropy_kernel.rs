@@ -5,7 +5,7 @@ use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::Reduction;
 use crate::activations::SoftmaxKernel;
-use crate::{par, shape};
+use crate::{par, shape, sums};
 
 /// The labels of all positions, each a class or ignored.
 #[derive(Clone, Debug)]
@@ -94,11 +94,30 @@ impl<'a, T: Scalar> TargetWeights<'a, T> {
         self.class_weight.map_or(T::one(), |weights| weights[class])
     }
 
+    /// Weighted sum of the distances of a row of logits from `max`.
+    fn distances(&self, row: &[T], max: T) -> T {
+        let [sum] = match self.class_weight {
+            Some(weights) => sums::sum_pairs(row, weights, &|x, weight| [weight * (max - x)]),
+            None => sums::sum_pairs(row, row, &|x, _| [max - x]),
+        };
+        sum
+    }
+
     /// What a mean divides by.
     fn count(&self, labels: &Labels) -> T {
         labels.classes.iter().flatten().map(|&class| self.of_class(class)).sum()
     }
 }
+
+/// Raises each maximum to the value beside it, where that is larger.
+fn raise<T: Scalar>(max: &mut [T], values: &[T]) {
+    for (max, &value) in max.iter_mut().zip(values) {
+        *max = if value > *max { value } else { *max };
+    }
+}
+
+/// Positions that are worked on together.
+const TILE: usize = 64;
 
 impl<T: Scalar> CrossEntropyKernel for Cpu<T> {
     fn cross_entropy_forward(
@@ -115,20 +134,43 @@ impl<T: Scalar> CrossEntropyKernel for Cpu<T> {
         let (x, p) = (logits.as_slice(), probabilities.as_slice());
         let mut losses = vec![[T::zero(); 2]; outer * inner];
         par::for_each_chunk(&mut losses, inner, classes * inner * 4, |o, losses| {
-            for (j, out) in losses.iter_mut().enumerate() {
-                let Some(label) = labels.classes[o * inner + j] else { continue };
-                let at = |class: usize| (o * classes + class) * inner + j;
-                let max = (0..classes).fold(T::neg_infinity(), |max, c| max.max(x[at(c)]));
-                // The likeliest class has p = 1 / sum_k exp(x_k - max), which never underflows.
-                let log_sum = -(0..classes).fold(T::zero(), |max, c| max.max(p[at(c)])).ln();
-                // (max - x) + log_sum, not (max + log_sum) - x: large logits keep their digits.
-                let nll = |class: usize| max - x[at(class)] + log_sum;
-                let on_label = weights.of_class(label) * nll(label);
-                let mut everywhere = T::zero();
-                if smoothing != 0.0 {
-                    everywhere = (0..classes).map(|c| weights.of_class(c) * nll(c)).sum();
+            let labels = &labels.classes[o * inner..][..inner];
+            for (tile, (losses, labels)) in losses.chunks_mut(TILE).zip(labels.chunks(TILE)).enumerate() {
+                // The positions of a tile lie side by side in the row of each class.
+                let row = |class: usize| {
+                    let start = (o * classes + class) * inner + tile * TILE;
+                    start..start + labels.len()
+                };
+                let (mut max, mut likeliest) = ([T::neg_infinity(); TILE], [T::zero(); TILE]);
+                // Sum of the target's share of each class times its distance from the maximum.
+                let mut smooth = [T::zero(); TILE];
+                if inner == 1 {
+                    let all = row(0).start..row(0).start + classes;
+                    (max[0], likeliest[0]) = (sums::max(&x[all.clone()]), sums::max(&p[all.clone()]));
+                    if smoothing != 0.0 {
+                        smooth[0] = weights.everywhere * weights.distances(&x[all], max[0]);
+                    }
+                } else {
+                    for class in 0..classes {
+                        raise(&mut max, &x[row(class)]);
+                        raise(&mut likeliest, &p[row(class)]);
+                    }
+                    for class in (0..classes).filter(|_| smoothing != 0.0) {
+                        let weight = weights.everywhere * weights.of_class(class);
+                        for ((sum, &x), &max) in smooth.iter_mut().zip(&x[row(class)]).zip(&max) {
+                            *sum += weight * (max - x);
+                        }
+                    }
                 }
-                *out = [weights.on_label * on_label + weights.everywhere * everywhere, on_label];
+                for (j, (out, label)) in losses.iter_mut().zip(labels).enumerate() {
+                    let Some(label) = *label else { continue };
+                    // The likeliest class has p = 1 / sum_k exp(x_k - max), at least 1 / C unless it is NaN.
+                    let log_sum = if likeliest[j] > T::zero() { -likeliest[j].ln() } else { T::nan() };
+                    // (max - x) + log_sum, not (max + log_sum) - x: large logits keep their digits.
+                    let plain = weights.of_class(label) * (max[j] - x[row(label).start + j] + log_sum);
+                    let smooth = smooth[j] + weights.everywhere * weights.total * log_sum;
+                    *out = [weights.on_label * plain + smooth, plain];
+                }
             }
         });
         let count = weights.count(labels);

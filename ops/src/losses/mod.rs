@@ -53,3 +53,26 @@ pub fn cases<B: LossKernels>() -> Vec<Case<B>> {
     .flatten()
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use termwise_autograd::gradcheck::Samples;
+
+    use super::*;
+    use crate::same_bits::assert_same_bits;
+
+    #[test]
+    fn the_same_bits_for_any_number_of_threads() {
+        let pair: &[&[usize]] = &[&[300, 310], &[300, 310]];
+        assert_same_bits("mse_loss", pair, |v| mse_loss(&v[0], &v[1], Reduction::Mean));
+        assert_same_bits("bce_with_logits", pair, |v| bce_with_logits(&v[0], &v[1], None, Reduction::Sum));
+        let boxes: &[&[usize]] = &[&[5000, 4], &[5000, 4]];
+        assert_same_bits("giou_loss", boxes, |v| giou_loss(&v[0], &v[1], 1e-7, Reduction::Mean));
+        let mut samples = Samples::new(1);
+        let target = samples.integers(&[5, 70, 80], 0, 7);
+        let settings = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+        assert_same_bits("cross_entropy", &[&[5, 7, 70, 80]], |v| {
+            cross_entropy(&v[0], &target, None, &settings)
+        });
+    }
+}

@@ -181,13 +181,16 @@ impl<T: Scalar> GroupNormKernel for Cpu<T> {
         }
 
         // xhat = (x - mean) / sqrt(var + eps): the means over a group of dy weight, and of that times xhat
-        let groups: Vec<(T, T)> = (0..n * num_groups)
-            .map(|group| {
+        let groups: Vec<(T, T)> = planes
+            .chunks(per_group.max(1))
+            .enumerate()
+            .map(|(group, planes)| {
                 let (mut mean_g, mut mean_gx) = (T::zero(), T::zero());
-                for plane in group * per_group..(group + 1) * per_group {
-                    let weight: T = factor(weight, plane % channels);
-                    mean_g += weight * planes[plane].1;
-                    mean_gx += weight * planes[plane].0;
+                let first_channel = group * per_group % channels;
+                for (i, &(sum_gx, sum_g)) in planes.iter().enumerate() {
+                    let weight: T = factor(weight, first_channel + i);
+                    mean_g += weight * sum_g;
+                    mean_gx += weight * sum_gx;
                 }
                 (mean_g / count, mean_gx / count)
             })

@@ -39,3 +39,20 @@ fn check_affine(op: &str, x: &[usize], name: &str, found: Option<&[usize]>, expe
 fn factor<T: Scalar>(weight: Option<&Array<Cpu<T>>>, i: usize) -> T {
     weight.map_or(T::one(), |weight| weight.as_slice()[i])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::same_bits::assert_same_bits;
+
+    #[test]
+    fn the_same_bits_for_any_number_of_threads() {
+        let image: &[&[usize]] = &[&[4, 10, 60, 61], &[10], &[10]];
+        assert_same_bits("batch_norm_train", image, |v| {
+            batch_norm_train(&v[0], Some(&v[1]), Some(&v[2]), 1e-5).0
+        });
+        assert_same_bits("group_norm", image, |v| group_norm(&v[0], 5, Some(&v[1]), Some(&v[2]), 1e-5));
+        let rows: &[&[usize]] = &[&[700, 130], &[130], &[130]];
+        assert_same_bits("layer_norm", rows, |v| layer_norm(&v[0], &[130], Some(&v[1]), Some(&v[2]), 1e-5));
+    }
+}

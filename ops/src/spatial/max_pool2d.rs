@@ -60,7 +60,7 @@ pub fn max_pool2d_with_indices<B: MaxPool2dKernel>(x: &Var<B>, window: &Window) 
 fn checked_axes(shape: &[usize], window: &Window) -> [WindowAxis; 2] {
     let axes = window.axes("max_pool2d", shape);
     for axis in axes {
-        if let Some(o) = (0..axis.output).find(|&o| axis.taps(o).next().is_none()) {
+        if let Some(o) = (0..axis.output).find(|&o| axis.taps(o).is_empty()) {
             panic!("max_pool2d: window {o} has no tap inside the image, x is {shape:?}, {window:?}");
         }
     }
@@ -119,21 +119,31 @@ impl<T: Scalar> MaxPool2dKernel for Cpu<T> {
     fn max_pool2d_forward(x: &Array<Self>, [rows, cols]: [WindowAxis; 2]) -> (Array<Self>, Vec<usize>) {
         let x_plane = rows.input * cols.input;
         let y_plane = rows.output * cols.output;
-        let data = x.as_slice();
+        let (data, width) = (x.as_slice(), cols.input);
+        let col_taps: Vec<_> = (0..cols.output).map(|j| cols.taps(j)).collect();
         let mut indices = vec![0; x.len() / x_plane * y_plane];
         par::for_each_chunk(&mut indices, y_plane, y_plane * rows.kernel * cols.kernel, |plane, indices| {
             let x = &data[plane * x_plane..][..x_plane];
             for (i, indices) in indices.chunks_exact_mut(cols.output).enumerate() {
-                for (j, index) in indices.iter_mut().enumerate() {
-                    let mut best: Option<(usize, T)> = None;
-                    for row in rows.taps(i) {
-                        for at in cols.taps(j).map(|col| row * cols.input + col) {
-                            if best.is_none_or(|(_, max)| x[at] > max || x[at].is_nan()) {
-                                best = Some((at, x[at]));
-                            }
+                let lines = rows.taps(i);
+                for (index, taps) in indices.iter_mut().zip(&col_taps) {
+                    // Start from the first tap, so that a window of -inf has an index too.
+                    let mut at = lines.start * width + taps.start;
+                    let mut max = x[at];
+                    let mut line = lines.start;
+                    while line < lines.end {
+                        let mut col = taps.start;
+                        while col < taps.end {
+                            let candidate = x[line * width + col];
+                            // Selects, not a branch: which tap wins cannot be predicted.
+                            let better = candidate > max || candidate.is_nan();
+                            at = if better { line * width + col } else { at };
+                            max = if better { candidate } else { max };
+                            col += cols.dilation;
                         }
+                        line += rows.dilation;
                     }
-                    (*index, _) = best.expect("checked to have a tap inside");
+                    *index = at;
                 }
             }
         });

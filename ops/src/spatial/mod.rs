@@ -40,3 +40,26 @@ pub fn cases<B: SpatialKernels>() -> Vec<Case<B>> {
     .flatten()
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::same_bits::assert_same_bits;
+
+    #[test]
+    fn the_same_bits_for_any_number_of_threads() {
+        let image: &[&[usize]] = &[&[3, 8, 60, 70]];
+        let window = Window::new(3).stride(2).padding(1);
+        assert_same_bits("max_pool2d", image, |v| max_pool2d(&v[0], &window));
+        assert_same_bits("avg_pool2d", image, |v| avg_pool2d(&v[0], &AvgPool2d::new(window)));
+        let mode = Interpolation::Bilinear { align_corners: false };
+        assert_same_bits("interpolate", image, |v| interpolate(&v[0], Resize::Size([95, 40]), mode));
+        let boxes = ndarray::Array2::from_shape_fn((40, 5), |(k, i)| match i {
+            0 => (k % 3) as f64,
+            1 | 2 => k as f64 * 0.7,
+            _ => k as f64 * 1.3 + 11.0,
+        });
+        let settings = RoiAlign { output_size: [7, 7], spatial_scale: 1.0, sampling_ratio: 2, aligned: true };
+        assert_same_bits("roi_align", image, |v| roi_align(&v[0], &boxes.clone().into_dyn(), &settings));
+    }
+}

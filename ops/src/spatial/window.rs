@@ -1,5 +1,7 @@
 //! Geometry of sliding windows, one axis at a time.
 
+use std::ops::Range;
+
 /// Settings of a sliding window over (H, W); each is given as `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
@@ -90,11 +92,15 @@ pub struct WindowAxis {
 }
 
 impl WindowAxis {
-    /// The input positions under window `o`, in order; taps outside the input are left out.
-    pub fn taps(self, o: usize) -> impl Iterator<Item = usize> + Clone {
-        (0..self.kernel).filter_map(move |k| {
-            (o * self.stride + k * self.dilation).checked_sub(self.padding).filter(|&i| i < self.input)
-        })
+    /// The first and the end of the input positions under window `o`, which are `dilation` apart; taps
+    /// outside the input are left out.
+    pub fn taps(self, o: usize) -> Range<usize> {
+        let start = o * self.stride;
+        // The first taps may lie in the padding; skip as many as it takes to get out of it.
+        let skipped = self.padding.saturating_sub(start).div_ceil(self.dilation);
+        let first = start + skipped * self.dilation - self.padding;
+        let end = (start + (self.kernel - 1) * self.dilation + 1).saturating_sub(self.padding);
+        first..end.min(self.input)
     }
 }
 
@@ -134,9 +140,11 @@ mod tests {
         let window = Window { dilation: [2; 2], ..Window::new(3).stride(1).padding(2) };
         let [axis, _] = window.axes("pool", &[6, 6]);
         assert_eq!(axis.output, 6);
-        assert_eq!(axis.taps(0).collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(axis.taps(2).collect::<Vec<_>>(), [0, 2, 4]);
-        assert_eq!(axis.taps(5).collect::<Vec<_>>(), [3, 5]);
+        assert_eq!([0, 1, 2, 5].map(|o| axis.taps(o)), [0..3, 1..4, 0..5, 3..6]);
+        // Taps -1, 1, 3: the first one inside is 1.
+        let window = Window { dilation: [2; 2], ..Window::new(3).stride(1).padding(1) };
+        let [axis, _] = window.axes("pool", &[6, 6]);
+        assert_eq!([0, 1, 3].map(|o| axis.taps(o)), [1..4, 0..5, 2..6]);
     }
 
     #[test]

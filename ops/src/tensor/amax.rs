@@ -4,7 +4,7 @@ use termwise_autograd::gradcheck::{Case, Samples};
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use super::reduction::{self, Reduction};
-use crate::broadcast::{BroadcastKernel, Fold, fold, map};
+use crate::broadcast::{BroadcastKernel, Fold, Max, fold, map};
 
 /// Maximum over `axes` (`None`: all; negative ones count from the end), which stay as extents of 1
 /// where `keepdim` is set.
@@ -72,24 +72,6 @@ pub trait AmaxKernel: BroadcastKernel {
 
     /// Gradient in `x`; `y` and `grad_output` have the shape that forward made.
     fn amax_backward(x: &Array<Self>, y: &Array<Self>, grad_output: &Array<Self>) -> Array<Self>;
-}
-
-/// The maximum, NaN if there is one.
-pub(super) struct Max;
-
-impl Fold for Max {
-    fn start<T: Scalar>(&self) -> T {
-        T::neg_infinity()
-    }
-
-    fn step<T: Scalar>(&self, so_far: T, x: T, _: T) -> T {
-        self.merge(so_far, x)
-    }
-
-    fn merge<T: Scalar>(&self, a: T, b: T) -> T {
-        // False for NaN on either side: a NaN already found stays, a new one is taken.
-        if a >= b || a.is_nan() { a } else { b }
-    }
 }
 
 /// Counts the elements equal to the pivot.

@@ -6,9 +6,8 @@
 use termwise_autograd::gradcheck::{Case, Samples};
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
-use super::amax::Max;
 use super::reduction::{self, Reduction};
-use crate::broadcast::{BroadcastKernel, Fold, fold, map};
+use crate::broadcast::{BroadcastKernel, Max, SumExp, fold, map};
 
 /// Logarithm of the sum of exponentials over `axes` (`None`: all; negative ones count from the
 /// end), which stay as extents of 1 where `keepdim` is set.
@@ -75,29 +74,12 @@ pub trait LogsumexpKernel: BroadcastKernel {
     fn logsumexp_backward(x: &Array<Self>, y: &Array<Self>, grad_output: &Array<Self>) -> Array<Self>;
 }
 
-/// The sum of exponentials of differences from the pivot.
-struct Exponentials;
-
-impl Fold for Exponentials {
-    fn start<T: Scalar>(&self) -> T {
-        T::zero()
-    }
-
-    fn step<T: Scalar>(&self, so_far: T, x: T, max: T) -> T {
-        so_far + (x - max).exp()
-    }
-
-    fn merge<T: Scalar>(&self, a: T, b: T) -> T {
-        a + b
-    }
-}
-
 impl<T: Scalar> LogsumexpKernel for Cpu<T> {
     fn logsumexp_forward(x: &Array<Self>, kept: &[usize]) -> Array<Self> {
         let mut max = fold(&Max, x.as_slice(), x.shape(), kept, None);
         // An infinite maximum would make inf - inf; exp(x) itself is right then (0 or infinite).
         max.iter_mut().filter(|max| max.is_infinite()).for_each(|max| *max = T::zero());
-        let sums = fold(&Exponentials, x.as_slice(), x.shape(), kept, Some(&max));
+        let sums = fold(&SumExp, x.as_slice(), x.shape(), kept, Some(&max));
         Array::host(kept, max.iter().zip(sums).map(|(&max, sum)| max + sum.ln()).collect())
     }
 

@@ -47,7 +47,7 @@ pub fn slice<B: StridedKernel>(x: &Var<B>, ranges: &[[isize; 3]]) -> Var<B> {
     apply(Slice { window, input: shape.to_vec() }, [x])
 }
 
-/// The elements `start .. start + len` of `x` along `axis`; see [`slice`].
+/// The elements `start .. start + len` of `x` along `axis`; see [`slice()`].
 ///
 /// # Panics
 /// If the axis or the range is outside the shape.
@@ -95,7 +95,7 @@ impl<B: StridedKernel> Op<B, 1> for Slice {
     }
 }
 
-/// Test cases of [`slice`].
+/// Test cases of [`slice()`].
 pub fn cases<B: StridedKernel>() -> Vec<Case<B>> {
     let case = |ranges: &'static [[isize; 3]], shape: &[usize]| {
         Case::new("slice", format!("{ranges:?}"), shape, move |shape, samples| {
