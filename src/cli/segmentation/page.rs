@@ -92,11 +92,8 @@ fn describe_maps(page: &mut Page, runs: &[Run], data: &Data) {
         let drawn = map_panels(&maps);
         let shown = (700 / (drawn.len() + 1)).saturating_sub(18).clamp(60, 150); // all of them in one row
         let picture = Panel::Png { png: &marked, width: shown, label: "the query".into() };
-        let maps_panels = drawn.iter().map(|(label, map)| Panel::Png {
-            png: &map.png,
-            width: map.size.0,
-            label: label.clone(),
-        });
+        let maps_panels =
+            drawn.iter().map(|(label, map)| Panel::Png { png: &map.png, width: shown, label: label.clone() });
         let panels: Vec<Panel<'_>> = std::iter::once(picture).chain(maps_panels).collect();
         let ((height, width), (row, column)) = (maps.size, maps.query);
         let caption = format!(
