@@ -28,8 +28,6 @@ const NOT_A_NUMBER: Rgb = [128, 128, 128];
 pub struct Heatmap {
     /// The PNG file.
     pub png: Vec<u8>,
-    /// (width, height) in pixels.
-    pub size: (usize, usize),
     /// The number that has the first colour.
     pub min: f64,
     /// The number that has the last colour.
@@ -75,8 +73,7 @@ pub fn heatmap(map: &ArrayView2<f64>, range: Option<(f64, f64)>, pixels: usize) 
             rgb.extend_from_slice(&line);
         }
     }
-    let size = (columns * pixels, rows * pixels);
-    Heatmap { png: png_bytes(size.0, size.1, &rgb), size, min, max }
+    Heatmap { png: png_bytes(columns * pixels, rows * pixels, &rgb), min, max }
 }
 
 #[cfg(test)]
@@ -96,7 +93,7 @@ mod tests {
     #[test]
     fn each_number_is_a_square_of_its_colour() {
         let drawn = heatmap(&array![[0.0, 4.0, 8.0]].view(), None, 2);
-        assert_eq!((drawn.size, drawn.min, drawn.max), ((6, 2), 0.0, 8.0));
+        assert_eq!((drawn.min, drawn.max), (0.0, 8.0));
         let (low, middle, high) = (ANCHORS[0], ANCHORS[4], ANCHORS[8]);
         let row = [low, low, middle, middle, high, high];
         assert_eq!(pixels(&drawn), [row, row].concat());

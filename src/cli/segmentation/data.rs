@@ -36,8 +36,12 @@ impl Data {
     }
 
     /// Built-in scenes, so many of them to learn from and to measure on.
-    pub fn of_scenes(size: Option<(usize, usize)>, seed: u64, [train, validation]: [u64; 2]) -> Self {
-        let scenes = scenes(size, seed);
+    pub fn of_scenes(size: Option<(usize, usize)>, seed: u64, counts: [u64; 2]) -> Self {
+        Self::of_generator(&scenes(size, seed), counts)
+    }
+
+    /// Scenes of a generator, so many of them to learn from and to measure on.
+    pub fn of_generator(scenes: &Scenes, [train, validation]: [u64; 2]) -> Self {
         Data {
             name: "built-in scenes".into(),
             classes: scenes.classes().clone(),

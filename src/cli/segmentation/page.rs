@@ -9,7 +9,7 @@ use crate::report::{Page, Panel, Table};
 
 /// The figures of every training at its end.
 pub fn table(runs: &[Run]) -> Table {
-    let head = ["mechanism", "mean IoU", "pixel acc.", "loss", "parameters", "steps", "s per step", "s"];
+    let head = ["mechanism", "mean IoU", "pixel acc.", "loss", "parameters", "steps", "s per step"];
     let row = |run: &Run| {
         let (last, steps) = (run.last(), run.steps.len());
         vec![
@@ -20,7 +20,6 @@ pub fn table(runs: &[Run]) -> Table {
             run.num_parameters().to_string(),
             steps.to_string(),
             format!("{:.3}", step_seconds(run)),
-            format!("{:.1}", run.trained.seconds),
         ]
     };
     Table { head: head.map(str::to_owned).to_vec(), rows: runs.iter().map(row).collect() }
@@ -91,12 +90,10 @@ fn describe_maps(page: &mut Page, runs: &[Run], data: &Data) {
     let marked = png(&marked(sample, point));
     for (run, maps) in mapped {
         let drawn = map_panels(&maps);
-        let picture = Panel::Png { png: &marked, width: 160, label: "the query".into() };
-        let maps_panels = drawn.iter().map(|(label, map)| Panel::Png {
-            png: &map.png,
-            width: map.size.0,
-            label: label.clone(),
-        });
+        let shown = (700 / (drawn.len() + 1)).saturating_sub(18).clamp(60, 150); // all of them in one row
+        let picture = Panel::Png { png: &marked, width: shown, label: "the query".into() };
+        let maps_panels =
+            drawn.iter().map(|(label, map)| Panel::Png { png: &map.png, width: shown, label: label.clone() });
         let panels: Vec<Panel<'_>> = std::iter::once(picture).chain(maps_panels).collect();
         let ((height, width), (row, column)) = (maps.size, maps.query);
         let caption = format!(

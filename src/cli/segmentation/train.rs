@@ -27,7 +27,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// End after so many seconds; the schedule follows the clock where that is ahead of the epochs
-    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    #[arg(long, value_name = "SECONDS", value_parser = positive, allow_negative_numbers = true)]
     time_limit: Option<f64>,
     /// Height and width of the pictures [default: those of the files; 64x64 for built-in scenes]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
@@ -39,7 +39,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = OptimizerKind::Adam)]
     optimizer: OptimizerKind,
     /// Peak learning rate [default: 0.003 for adam, 0.1 for sgd]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[arg(long, value_name = "RATE", value_parser = positive, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// How the rate falls after the warm-up: cosine, poly or constant
     #[arg(long, default_value_t = ScheduleKind::Cosine)]
