@@ -104,19 +104,36 @@ impl ProbeMechanism {
         } else {
             "looks where the query points (E2)"
         };
+        let either = |what: &str, [(a, on_a), (b, on_b)]: [(&str, bool); 2]| match (on_a, on_b) {
+            (true, true) => format!("{what} ({a} or {b})"),
+            (true, false) => format!("{what} ({a})"),
+            _ => format!("{what} ({b})"),
+        };
+        let stands_out = either("finds what stands out", [("E1", terms.query_key), ("E3", terms.key)]);
+        let offset =
+            either("looks at a fixed offset", [("E2", terms.query_position), ("E4", terms.position)]);
         let abilities = [
             (terms.query_key, "finds the content that the query asks for (E1)", "match a query with a key"),
-            (terms.query_key || terms.key, "finds what stands out (E1 or E3)", "find what stands out"),
+            (terms.query_key || terms.key, &stands_out, "find what stands out"),
             (terms.query_position || imitates, pointing, "look where the query points"),
-            (terms.uses_position(), "looks at a fixed offset (E2 or E4)", "look at a fixed offset"),
+            (terms.uses_position(), &offset, "look at a fixed offset"),
         ];
         let can: Vec<&str> = abilities.iter().filter(|a| a.0).map(|a| a.1).collect();
         let cannot: Vec<&str> = abilities.iter().filter(|a| !a.0).map(|a| a.2).collect();
-        let mut sentence = format!("It {}", can.join(", "));
+        let mut sentence = format!("It {}", listed(&can, "and"));
         if !cannot.is_empty() {
-            sentence += &format!("; it cannot {}", cannot.join(" or "));
+            sentence += &format!("; it cannot {}", listed(&cannot, "or"));
         }
         sentence + "."
+    }
+}
+
+/// "a, b and c".
+fn listed(parts: &[&str], conjunction: &str) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} {conjunction} {last}", most.join(", ")),
     }
 }
 
@@ -138,5 +155,64 @@ impl FromStr for ProbeMechanism {
         ProbeMechanism::all().into_iter().find(|mechanism| mechanism.to_string() == text).ok_or_else(|| {
             format!("unknown probe mechanism '{text}': expected 0000 to 1111, regular, deformable or dynamic")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_explained_by_the_terms_that_are_on() {
+        let explain = |code: &str| code.parse::<ProbeMechanism>().unwrap().explanation();
+        assert_eq!(
+            explain("0010"),
+            "It finds what stands out (E3); it cannot match a query with a key, look where the query points or look \
+             at a fixed offset."
+        );
+        assert_eq!(
+            explain("0101"),
+            "It looks where the query points (E2) and looks at a fixed offset (E2 or E4); it cannot match a query with \
+             a key or find what stands out."
+        );
+    }
+
+    /// The expectations, cell by cell: c can, - cannot, p partly.
+    #[test]
+    fn abilities_follow_the_terms() {
+        let row = |code: &str| -> String {
+            let mechanism: ProbeMechanism = code.parse().unwrap();
+            let cell = |task: &ProbeTask| match mechanism.ability(*task) {
+                Ability::Can => 'c',
+                Ability::Cannot => '-',
+                Ability::Partly => 'p',
+            };
+            ProbeTask::ALL.iter().map(cell).collect()
+        };
+        let expected = [
+            ("0000", "------"),
+            ("0001", "----cc"),
+            ("0010", "---c--"),
+            ("0011", "---ccc"),
+            ("0100", "-cc-cc"),
+            ("0101", "-cc-cc"),
+            ("0110", "-ccccc"),
+            ("0111", "-ccccc"),
+            ("1000", "c--c--"),
+            ("1001", "cppccc"),
+            ("1010", "c--c--"),
+            ("1011", "cppccc"),
+            ("1100", "cccccc"),
+            ("1101", "cccccc"),
+            ("1110", "cccccc"),
+            ("1111", "cccccc"),
+            ("regular", "----c-"),
+            ("deformable", "-c--c-"),
+            ("dynamic", "-c--c-"),
+        ];
+        assert_eq!(expected.len(), ProbeMechanism::all().len());
+        for (code, abilities) in expected {
+            assert_eq!(row(code), abilities, "{code}");
+        }
     }
 }
