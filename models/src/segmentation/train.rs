@@ -195,6 +195,7 @@ pub struct Trained {
 
 /// Trains a segmenter on `train`, evaluating on `validation` after each epoch.
 ///
+/// A loss that is not finite ends training at once; its step is the last event.
 /// All samples have one size. With no time limit the result is a function of the arguments alone,
 /// for any number of threads.
 ///
@@ -256,15 +257,17 @@ pub fn train(
             let scores = segmenter.forward(&images, Mode::Train);
             let loss = cross_entropy(&scores, &batch.labels.into_dyn(), Some(&class_weight), &settings);
             let value = f64::from(loss.value().item());
+            let (steps, seconds) = (batches.len(), start.elapsed().as_secs_f64());
+            on_event(&Event::Step(StepRecord { epoch, step, steps, loss: value, lr, seconds }));
+            if !value.is_finite() {
+                return Trained { segmenter, epochs, seconds };
+            }
             let gradients = tape.backward(&loss);
             let parameters = segmenter.parameters();
             let clipped = clip_grad_norm(&parameters, &gradients, config.clip_norm);
             optimizer.step(&parameters, &clipped, lr);
             loss_sum += value;
             done += 1;
-            let seconds = start.elapsed().as_secs_f64();
-            let steps = batches.len();
-            on_event(&Event::Step(StepRecord { epoch, step, steps, loss: value, lr, seconds }));
         }
         let Evaluation { metrics, .. } = evaluate(&segmenter, validation, config.batch);
         let record = EpochRecord {
