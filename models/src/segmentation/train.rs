@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use termwise_autograd::{Array, Cpu, Module, Tape};
 use termwise_datasets::augment::{AugmentOptions, Padding};
-use termwise_datasets::batch::{Batch, EpochShuffler, Normalisation};
+use termwise_datasets::batch::{Batch, EpochShuffler, Normalisation, class_pixels};
 use termwise_datasets::{ClassList, Sample};
 use termwise_ops::attention::AttentionCode;
 use termwise_ops::losses::{CrossEntropy, cross_entropy};
@@ -102,6 +102,9 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Largest norm of the gradient; a longer one is scaled down.
     pub clip_norm: f64,
+    /// How far rare classes count for more in the loss: each pixel weighs `(median / frequency)^balance` of
+    /// its class. 0: all the same; 1: median-frequency balancing (Eigen and Fergus, ICCV 2015).
+    pub balance: f64,
     /// Whether training images are flipped, rescaled, cropped and recoloured at random.
     pub augment: bool,
     /// Channels of the first convolution.
@@ -126,6 +129,7 @@ impl TrainConfig {
             schedule: ScheduleKind::Cosine,
             weight_decay: 1e-3,
             clip_norm: 5.0,
+            balance: 0.5,
             augment: true,
             width: 32,
             num_heads: 4,
@@ -224,6 +228,8 @@ pub fn train(
     let augment = AugmentOptions::new(Padding::grey(classes));
     let settings =
         CrossEntropy { ignore_index: Some(i64::from(classes.ignore())), ..CrossEntropy::default() };
+    let class_weight =
+        Array::from_vec(&backend, &[classes.num_classes()], class_weights(config, classes, train));
     let limit = config.time_limit.map(Duration::from_secs_f64);
     let mut epochs = Vec::new();
     for epoch in 0..config.epochs {
@@ -248,7 +254,7 @@ pub fn train(
             let tape = Tape::new(backend);
             let images = tape.constant(Array::from_ndarray(&backend, batch.images));
             let scores = segmenter.forward(&images, Mode::Train);
-            let loss = cross_entropy(&scores, &batch.labels.into_dyn(), None, &settings);
+            let loss = cross_entropy(&scores, &batch.labels.into_dyn(), Some(&class_weight), &settings);
             let value = f64::from(loss.value().item());
             let gradients = tape.backward(&loss);
             let parameters = segmenter.parameters();
@@ -277,6 +283,20 @@ pub fn train(
         }
     }
     Trained { segmenter, epochs, seconds: start.elapsed().as_secs_f64() }
+}
+
+/// Weight of each class in the loss; classes that never occur get 0.
+fn class_weights(config: &TrainConfig, classes: &ClassList, samples: &[Sample]) -> Vec<f32> {
+    let pixels = class_pixels(samples);
+    let pixels = &pixels[..classes.num_classes()];
+    let mut present: Vec<u64> = pixels.iter().copied().filter(|&count| count > 0).collect();
+    present.sort_unstable();
+    let median = present.get(present.len() / 2).copied().unwrap_or(1) as f64;
+    let weight = |&count: &u64| match count {
+        0 => 0.0,
+        count => (median / count as f64).powf(config.balance) as f32,
+    };
+    pixels.iter().map(weight).collect()
 }
 
 /// Factor on the peak rate at the share `progress` of training.
