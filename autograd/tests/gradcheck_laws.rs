@@ -98,6 +98,16 @@ fn a_sum_split_by_the_number_of_threads_breaks_the_law() {
     Check::new().threads(false).run("square", &[("x", values(&[3]))], |v| square(&v[0])).assert_pass();
 }
 
+#[test]
+fn the_law_of_threads_is_checked_from_a_rayon_worker_too() {
+    let laws = |_| -> Vec<Law> {
+        let report = check("square", &[("x", values(&[3]))], |v| square(&v[0]));
+        report.laws.iter().map(|law| law.law).collect()
+    };
+    let checked: Vec<Vec<Law>> = (0..8).into_par_iter().map(laws).collect();
+    assert!(checked.iter().all(|laws| laws.contains(&Law::Threads)));
+}
+
 /// `y = x + offset - offset`: exact but for rounding.
 struct Cancelling {
     offset: f64,

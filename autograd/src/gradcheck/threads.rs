@@ -1,5 +1,6 @@
 //! The law that a second run, and a run on 1, 2 or 3 threads, gives the same bits.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -42,10 +43,11 @@ pub(super) fn repeatable(problem: &Problem<'_>, cotangent: &[f64]) -> LawReport 
     }
 }
 
-/// `None` when called from a rayon worker: see the safety comment below.
+/// `None` inside a function that is itself being checked for this.
 pub(super) fn same_bits(problem: &Problem<'_>, cotangent: &[f64]) -> Option<LawReport> {
     static POOLS: OnceLock<[ThreadPool; 3]> = OnceLock::new();
-    if rayon::current_thread_index().is_some() {
+    // The thread that runs it belongs to one of the pools and must not wait for that pool.
+    if LENT.get() {
         return None;
     }
     let pools = POOLS.get_or_init(|| {
@@ -56,10 +58,7 @@ pub(super) fn same_bits(problem: &Problem<'_>, cotangent: &[f64]) -> Option<LawR
                 .expect("a pool of a few threads can be made")
         })
     });
-    let runs = pools.each_ref().map(|pool| {
-        let lent = Lent(problem);
-        pool.install(move || run(lent.problem(), cotangent))
-    });
+    let runs = pools.each_ref().map(|pool| run_in(pool, problem, cotangent));
     let broken = [1, 2].into_iter().find_map(|i| Some((i + 1, difference(problem, &runs[0], &runs[i])?)));
     Some(LawReport {
         law: Law::Threads,
@@ -69,6 +68,31 @@ pub(super) fn same_bits(problem: &Problem<'_>, cotangent: &[f64]) -> Option<LawR
             None => "1, 2 and 3 threads give the same bits".into(),
         },
     })
+}
+
+fn run_in(pool: &ThreadPool, problem: &Problem<'_>, cotangent: &[f64]) -> Run {
+    let lent = Lent(problem);
+    let install = move || {
+        pool.install(move || {
+            LENT.set(true);
+            let run = run(lent.problem(), cotangent);
+            LENT.set(false);
+            run
+        })
+    };
+    if rayon::current_thread_index().is_none() {
+        return install();
+    }
+    // A rayon worker would pick up other jobs while it waits for another pool; a join just waits.
+    std::thread::scope(|scope| match scope.spawn(install).join() {
+        Ok(run) => run,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+thread_local! {
+    /// Whether this thread runs a problem that was lent to it.
+    static LENT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A problem lent to a thread while its own thread waits.
@@ -82,10 +106,9 @@ impl<'a> Lent<'a> {
 }
 
 // SAFETY: What keeps a `Problem` from being sent is the caller's closure, which may share `Rc`s and
-// cells with others, all of them on the calling thread. That thread blocks inside
-// `ThreadPool::install` for as long as the closure runs elsewhere: it is no rayon worker (checked by
-// the only user of this type), so it does not pick up other jobs meanwhile. Hence nothing is touched
-// by two threads at once, and `install` orders all accesses before and after. Only a reference is
-// lent, so nothing of the caller's is dropped on the other thread, and the tape made there is dropped
-// there.
+// cells with others, all of them on the calling thread. `run_in`, the only user of this type, blocks
+// that thread for as long as the closure runs elsewhere, and sees to it that it does not work on
+// anything else meanwhile. Hence nothing is touched by two threads at once, and the hand-over to and
+// from the pool orders all accesses. Only a reference is lent, so nothing of the caller's is dropped
+// on the other thread, and the tape made there is dropped there.
 unsafe impl Send for Lent<'_> {}
