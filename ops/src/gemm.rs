@@ -1,6 +1,7 @@
 //! Matrix products: the one place that every operation's GEMM goes through.
 //!
-//! Operands are ndarray views, so transposes and the columns of one head are strides, not copies.
+//! The arithmetic is that of `matrixmultiply`, through ndarray. Operands are views, so transposes and
+//! the columns of one head are strides, not copies.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
