@@ -31,7 +31,7 @@ pub struct ProbeConfig {
 
 impl Default for ProbeConfig {
     fn default() -> Self {
-        ProbeConfig { steps: 400, batch: 16, lr: 1e-2, evaluation: 64 }
+        ProbeConfig { steps: 800, batch: 16, lr: 1e-2, evaluation: 64 }
     }
 }
 
