@@ -1,6 +1,7 @@
 //! Normalisations, one file each.
 
 mod batch_norm;
+mod batch_norm_cases;
 #[cfg(test)]
 mod batch_norm_tests;
 mod group_norm;
@@ -21,7 +22,7 @@ impl<B> NormKernels for B where B: BatchNormKernel + GroupNormKernel + LayerNorm
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: NormKernels>() -> Vec<Case<B>> {
-    [batch_norm::cases::<B>(), layer_norm::cases::<B>(), group_norm::cases::<B>()]
+    [batch_norm_cases::cases::<B>(), layer_norm::cases::<B>(), group_norm::cases::<B>()]
         .into_iter()
         .flatten()
         .collect()
