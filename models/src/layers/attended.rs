@@ -141,20 +141,24 @@ impl<B: Kernels> Bottleneck<B> {
     /// Applies the block: (N, C, H, W) to (N, O, H / stride, W / stride).
     #[track_caller]
     pub fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
-        let o = self.before_attention(x, mode);
-        let o = self.attention.forward(&o);
-        let o = self.expand.1.forward(&self.expand.0.forward(&o), mode);
-        let shortcut = match &self.shortcut {
-            Some((conv, norm)) => norm.forward(&conv.forward(x), mode),
-            None => x.clone(),
-        };
-        relu(&add(&o, &shortcut))
+        let o = self.attention.forward(&self.before_attention(x, mode));
+        self.after_attention(x, &o, mode)
     }
 
     /// What the attention module gets to see.
     pub fn before_attention(&self, x: &Var<B>, mode: Mode) -> Var<B> {
         let o = relu(&self.reduce.1.forward(&self.reduce.0.forward(x), mode));
         relu(&self.spatial.1.forward(&self.spatial.0.forward(&o), mode))
+    }
+
+    /// The block's output from its input `x` and the output `o` of its attention module.
+    pub fn after_attention(&self, x: &Var<B>, o: &Var<B>, mode: Mode) -> Var<B> {
+        let o = self.expand.1.forward(&self.expand.0.forward(o), mode);
+        let shortcut = match &self.shortcut {
+            Some((conv, norm)) => norm.forward(&conv.forward(x), mode),
+            None => x.clone(),
+        };
+        relu(&add(&o, &shortcut))
     }
 }
 

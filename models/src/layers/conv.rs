@@ -1,4 +1,4 @@
-use termwise_autograd::{Module, Param, Parameters, Var};
+use termwise_autograd::{Module, Param, Parameters, Tape, Var};
 use termwise_ops::Kernels;
 use termwise_ops::conv::{Conv2dOptions, conv2d};
 
@@ -38,8 +38,13 @@ impl<B: Kernels> Conv2d<B> {
     /// Applies the layer: (N, C, H, W) to (N, O, H', W').
     #[track_caller]
     pub fn forward(&self, x: &Var<B>) -> Var<B> {
-        let bias = self.bias.as_ref().map(|bias| bias.var(x.tape()));
-        conv2d(x, &self.weight.var(x.tape()), bias.as_ref(), self.options)
+        let (weight, bias) = self.vars(x.tape());
+        conv2d(x, &weight, bias.as_ref(), self.options)
+    }
+
+    /// Weight and bias as leaves on `tape`, for operations that convolve themselves.
+    pub(super) fn vars(&self, tape: &Tape<B>) -> (Var<B>, Option<Var<B>>) {
+        (self.weight.var(tape), self.bias.as_ref().map(|bias| bias.var(tape)))
     }
 }
 

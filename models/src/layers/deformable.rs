@@ -1,7 +1,7 @@
 use termwise_autograd::{Module, Param, Parameters, Var};
-use termwise_ops::attention::deform_conv2d;
+use termwise_ops::Kernels;
+use termwise_ops::attention::deform_conv2d_pack;
 use termwise_ops::conv::Conv2dOptions;
-use termwise_ops::{Kernels, narrow, sigmoid};
 
 use super::Conv2d;
 use crate::Init;
@@ -54,15 +54,10 @@ impl<B: Kernels> DeformConv2d<B> {
     /// Applies the layer: (N, C, H, W) to (N, O, H', W').
     #[track_caller]
     pub fn forward(&self, x: &Var<B>) -> Var<B> {
+        let (offset_weight, offset_bias) = self.predictor.vars(x.tape());
         let weight = self.weight.var(x.tape());
-        let predicted = self.predictor.forward(x);
-        if !self.modulated {
-            return deform_conv2d(x, &predicted, None, &weight, None, self.options);
-        }
-        let taps = predicted.shape()[1] / 3;
-        let offset = narrow(&predicted, 1, 0, 2 * taps);
-        let mask = sigmoid(&narrow(&predicted, 1, 2 * taps, taps));
-        deform_conv2d(x, &offset, Some(&mask), &weight, None, self.options)
+        let (bias, modulated) = (offset_bias.as_ref(), self.modulated);
+        deform_conv2d_pack(x, &weight, None, &offset_weight, bias, modulated, self.options)
     }
 }
 

@@ -6,7 +6,7 @@ use termwise_datasets::Sample;
 use termwise_datasets::batch::{Batch, Normalisation};
 use termwise_ops::metrics::{ConfusionMatrix, SegmentationMetrics};
 
-use super::Segmenter;
+use super::{ModuleMaps, Segmenter};
 use crate::layers::Mode;
 
 /// Scores and predictions of a segmenter on some samples.
@@ -85,16 +85,9 @@ pub struct QueryMaps {
 pub fn query_maps(segmenter: &Segmenter<Cpu<f32>>, sample: &Sample, point: (f64, f64)) -> Vec<QueryMaps> {
     let tape = Tape::inference(Cpu::new());
     let images = tape.constant(images(segmenter, std::slice::from_ref(sample)));
-    let maps = segmenter.attention_maps(&images);
-    let (height, width) = sample.size();
-    maps.into_iter()
-        .map(|(module, maps)| {
-            let keys = maps.weights.shape()[3];
-            // Stages halve the image, rounding up, until the map has as many cells as there are keys.
-            let (mut h, mut w) = (height, width);
-            while h * w > keys {
-                (h, w) = (h.div_ceil(2), w.div_ceil(2));
-            }
+    let all = segmenter.attention_maps(&images);
+    all.into_iter()
+        .map(|ModuleMaps { name, size: (h, w), maps }| {
             let query = ((point.0 * h as f64) as usize, (point.1 * w as f64) as usize);
             let query = (query.0.min(h - 1), query.1.min(w - 1));
             let map = |array: &Array<Cpu<f32>>| {
@@ -106,7 +99,7 @@ pub fn query_maps(segmenter: &Segmenter<Cpu<f32>>, sample: &Sample, point: (f64,
                 mean.into_shape_with_order((h, w)).expect("one weight for each key")
             };
             QueryMaps {
-                module,
+                module: name,
                 size: (h, w),
                 query,
                 energies: maps.energies.each_ref().map(|e| e.as_ref().map(map)),

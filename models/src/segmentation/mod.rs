@@ -5,5 +5,5 @@ mod model;
 mod train;
 
 pub use evaluate::{Evaluation, QueryMaps, evaluate, predict, query_maps};
-pub use model::{SegmentationTask, Segmenter, SegmenterConfig};
+pub use model::{ModuleMaps, SegmentationTask, Segmenter, SegmenterConfig};
 pub use train::{EpochRecord, Event, OptimizerKind, ScheduleKind, StepRecord, TrainConfig, Trained, train};

@@ -137,22 +137,39 @@ impl<B: Kernels> Segmenter<B> {
         resize(&scores, images)
     }
 
-    /// The energies and weights of every Transformer attention module on the way of `images`, named
-    /// by stage and block, in evaluation mode.
-    pub fn attention_maps(&self, images: &Var<B>) -> Vec<(String, AttentionMaps<B>)> {
+    /// The energies and weights of every Transformer attention module on the way of `images`, in
+    /// evaluation mode.
+    pub fn attention_maps(&self, images: &Var<B>) -> Vec<ModuleMaps<B>> {
         let mut x = self.stem.forward(images, Mode::Eval);
-        let mut maps = Vec::new();
+        let mut all = Vec::new();
         for (s, stage) in self.stages.iter().enumerate() {
             for (b, block) in stage.iter().enumerate() {
-                if let AttentionLayer::Transformer(module) = block.attention() {
-                    let (_, map) = module.forward_with_maps(&block.before_attention(&x, Mode::Eval));
-                    maps.push((format!("stage {} block {}", s + 1, b + 1), map));
-                }
-                x = block.forward(&x, Mode::Eval);
+                let o = block.before_attention(&x, Mode::Eval);
+                let attended = match block.attention() {
+                    AttentionLayer::Transformer(module) => {
+                        let (attended, maps) = module.forward_with_maps(&o);
+                        let (name, size) =
+                            (format!("stage {} block {}", s + 1, b + 1), (o.shape()[2], o.shape()[3]));
+                        all.push(ModuleMaps { name, size, maps });
+                        attended
+                    }
+                    module => module.forward(&o),
+                };
+                x = block.after_attention(&x, &attended, Mode::Eval);
             }
         }
-        maps
+        all
     }
+}
+
+/// What one attention module did on the way of some images.
+pub struct ModuleMaps<B: Kernels> {
+    /// Stage and block.
+    pub name: String,
+    /// Height and width of the module's map, which queries and keys fill row by row.
+    pub size: (usize, usize),
+    /// Energies, weights and output per head.
+    pub maps: AttentionMaps<B>,
 }
 
 /// Bilinear resizing of `x` to the height and width of `like`.

@@ -12,6 +12,7 @@ use termwise_datasets::{ClassList, Sample};
 use termwise_ops::attention::AttentionCode;
 use termwise_ops::losses::{CrossEntropy, cross_entropy};
 use termwise_ops::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, clip_grad_norm};
+use termwise_ops::schedule::Schedule;
 
 use super::{Evaluation, SegmentationTask, Segmenter, SegmenterConfig, evaluate};
 use crate::Init;
@@ -42,11 +43,11 @@ pub enum ScheduleKind {
 impl ScheduleKind {
     /// Factor on the peak learning rate at the share `t` of training, in [0, 1].
     pub fn factor(self, t: f64) -> f64 {
-        let t = t.clamp(0.0, 1.0);
+        let (base_lr, t) = (1.0, t.clamp(0.0, 1.0));
         match self {
-            ScheduleKind::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * t).cos()),
-            ScheduleKind::Poly => (1.0 - t).powf(0.9),
-            ScheduleKind::Constant => 1.0,
+            ScheduleKind::Cosine => Schedule::Cosine { base_lr, eta_min: 0.0, t_max: 1.0 }.lr(t),
+            ScheduleKind::Poly => Schedule::Poly { base_lr, total_iters: 1.0, power: 0.9 }.lr(t),
+            ScheduleKind::Constant => base_lr,
         }
     }
 }
