@@ -1,20 +1,25 @@
 //! Checkpoints: the parameters of a module as a safetensors file that PyTorch and NumPy open too.
 //!
-//! The file's metadata carries `architecture`, a JSON object that says how to build the module again,
-//! so that a checkpoint can be loaded without being told what it is.
+//! The file's metadata holds one entry, `termwise`: a JSON object with `format`, and `architecture`, which
+//! says how to build the module again, so that a checkpoint can be loaded without being told what it is.
+//! The same module gives the same bytes.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use termwise_autograd::{Array, Backend, Module, Param, Scalar};
+use termwise_datasets::{DataError, write_atomically};
 
-/// What the metadata's `format` says.
+/// What `format` says.
 const FORMAT: &str = "termwise-1";
+/// The one entry of the metadata. Several would be written in no fixed order, and the same model would
+/// give other bytes each time.
+const METADATA: &str = "termwise";
 
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -74,30 +79,14 @@ pub fn save<B: Backend>(
             (name.as_str(), view)
         })
         .collect();
-    let architecture = serde_json::to_string(architecture).expect("an architecture is plain data");
-    let metadata =
-        HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("architecture".to_owned(), architecture)]);
+    let header = serde_json::json!({ "format": FORMAT, "architecture": architecture });
+    let metadata = HashMap::from([(METADATA.to_owned(), header.to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).expect("names are unique and views are whole");
-    write_atomically(path, &bytes)
-}
-
-/// Writes a file under a temporary name beside `path`, syncs it and renames it over `path`.
-///
-/// # Errors
-/// If any step fails; nothing is left behind then.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    };
-    write().map_err(|source| {
-        // The write failed; that the partial file may not be removable either changes nothing.
-        let _ = fs::remove_file(&partial);
+    write_atomically(path, &bytes).map_err(|error| {
+        let source = match error {
+            DataError::Unwritable { source, .. } => source,
+            other => std::io::Error::other(other),
+        };
         CheckpointError::Io { path: path.to_owned(), action: "cannot write", source }
     })
 }
@@ -123,16 +112,13 @@ impl Checkpoint {
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .and_then(|header| SafeTensors::deserialize(&bytes).map(|_| header))
             .map_err(|e| CheckpointError::field(path, "header", "a whole safetensors file", e))?;
-        let field = |name: &str| metadata.metadata().as_ref().and_then(|m| m.get(name)).cloned();
-        match field("format") {
-            Some(format) if format == FORMAT => {}
-            found => {
-                let found = found.unwrap_or_else(|| "nothing".to_owned());
-                return Err(CheckpointError::field(path, "format", FORMAT, found));
-            }
+        let header = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+        let header: Value = header.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        match header["format"].as_str() {
+            Some(FORMAT) => {}
+            found => return Err(CheckpointError::field(path, "format", FORMAT, found.unwrap_or("nothing"))),
         }
-        let architecture = field("architecture")
-            .ok_or_else(|| CheckpointError::field(path, "architecture", "a JSON object", "nothing"))?;
+        let architecture = header["architecture"].to_string();
         Ok(Checkpoint { path: path.to_owned(), bytes, architecture })
     }
 
@@ -237,6 +223,18 @@ mod tests {
         assert_eq!(loaded.0.value().as_slice(), saved.0.value().as_slice());
         assert_eq!(loaded.1.value().as_slice(), [1.0, 1.0]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file is left");
+    }
+
+    #[test]
+    fn the_same_module_gives_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let bytes = || {
+            save(&path, &["pair", "of", "parameters"], &pair(1, &[2, 3])).unwrap();
+            fs::read(&path).unwrap()
+        };
+        let first = bytes();
+        assert!((0..20).all(|_| bytes() == first));
     }
 
     #[test]
