@@ -20,6 +20,7 @@ pub mod gradcheck;
 mod op;
 mod param;
 mod scalar;
+pub mod simd;
 mod tamper;
 mod tape;
 mod var;

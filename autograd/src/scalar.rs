@@ -6,6 +6,8 @@ use std::iter::Sum;
 use ndarray::{LinalgScalar, ScalarOperand};
 use num_traits::{Float, NumAssign};
 
+use crate::simd::{self, Vector};
+
 /// A floating-point number that every array, operation and kernel works on: [`f32`] or [`f64`].
 ///
 /// All code is written once over this trait, so that a gradient check in `f64` covers the very
@@ -13,6 +15,13 @@ use num_traits::{Float, NumAssign};
 pub trait Scalar:
     Float + NumAssign + LinalgScalar + ScalarOperand + Sum + Default + Debug + Display + Send + Sync + 'static
 {
+    /// Vector of this type on any machine.
+    type Portable: Vector<Element = Self>;
+    /// Vector of this type in AVX2 registers.
+    type Avx2: Vector<Element = Self>;
+    /// Vector of this type in AVX-512 registers.
+    type Avx512: Vector<Element = Self>;
+
     /// The type's name as it is written in messages and files: `"f32"` or `"f64"`.
     const NAME: &'static str;
 
@@ -24,6 +33,10 @@ pub trait Scalar:
 }
 
 impl Scalar for f32 {
+    type Portable = wide::f32x8;
+    type Avx2 = simd::types::F32x8;
+    type Avx512 = simd::types::F32x16;
+
     const NAME: &'static str = "f32";
 
     #[inline(always)]
@@ -38,6 +51,10 @@ impl Scalar for f32 {
 }
 
 impl Scalar for f64 {
+    type Portable = wide::f64x4;
+    type Avx2 = simd::types::F64x4;
+    type Avx512 = simd::types::F64x8;
+
     const NAME: &'static str = "f64";
 
     #[inline(always)]
