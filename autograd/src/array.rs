@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 
+use crate::pool::Buffer;
 use crate::{Backend, Cpu, Scalar};
 
 /// An n-dimensional array: a shape and the elements in row-major order on a [`Backend`].
@@ -189,19 +190,29 @@ impl<T: Scalar> Array<Cpu<T>> {
     /// The elements in row-major order, to change in place. Copies them first where a clone shares
     /// the buffer, so that no other array changes.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
-        let values: &mut Vec<T> = Arc::make_mut(&mut self.buffer);
-        values
+        let buffer: &mut Buffer<T> = Arc::make_mut(&mut self.buffer);
+        buffer
     }
 
     /// The elements as an ndarray view.
     pub fn view(&self) -> ArrayViewD<'_, T> {
-        ArrayViewD::from_shape(IxDyn(&self.shape), &self.buffer).expect("a buffer holds what its shape says")
+        ArrayViewD::from_shape(IxDyn(&self.shape), self.as_slice())
+            .expect("a buffer holds what its shape says")
     }
 
     /// A host array from row-major values; shorthand for [`Array::from_vec`] on [`Cpu`].
     #[track_caller]
     pub fn host(shape: &[usize], values: Vec<T>) -> Self {
         Array::from_vec(&Cpu::new(), shape, values)
+    }
+
+    /// A host array from a buffer, as kernels make them.
+    ///
+    /// # Panics
+    /// If the number of elements differs from the product of `shape`.
+    #[track_caller]
+    pub fn from_buffer(shape: &[usize], buffer: Buffer<T>) -> Self {
+        Array::new(Cpu::new(), shape, buffer)
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::pool::Buffer;
+use crate::simd::{self, Kernel, Vector};
 use crate::{Array, Scalar};
 
 /// A device that holds arrays and can do the little that the tape itself needs: move numbers in
@@ -63,34 +65,49 @@ impl<T: Scalar> Cpu<T> {
 
 impl<T: Scalar> Backend for Cpu<T> {
     type Scalar = T;
-    type Buffer = Vec<T>;
+    type Buffer = Buffer<T>;
 
-    fn upload(&self, values: Vec<T>) -> Vec<T> {
-        values
+    fn upload(&self, values: Vec<T>) -> Buffer<T> {
+        Buffer::from(values)
     }
 
-    fn download(&self, buffer: &Vec<T>) -> Vec<T> {
-        buffer.clone()
+    fn download(&self, buffer: &Buffer<T>) -> Vec<T> {
+        buffer.to_vec()
     }
 
-    fn len(&self, buffer: &Vec<T>) -> usize {
+    fn len(&self, buffer: &Buffer<T>) -> usize {
         buffer.len()
     }
 
-    fn fill(&self, len: usize, value: T) -> Vec<T> {
-        vec![value; len]
+    fn fill(&self, len: usize, value: T) -> Buffer<T> {
+        Buffer::filled(len, value)
     }
 
     fn accumulate(&self, mut sum: Array<Self>, term: &Array<Self>) -> Array<Self> {
         // An Arc that is shared (an op handed the same array to two inputs) is copied first.
         let into = Arc::make_mut(sum.buffer_arc_mut());
-        for (s, &t) in into.iter_mut().zip(term.as_slice()) {
-            *s += t;
-        }
+        simd::run(AddAssign { sum: into, term: term.as_slice() });
         sum
     }
 
     fn first_non_finite(&self, array: &Array<Self>) -> Option<(usize, T)> {
         array.as_slice().iter().copied().enumerate().find(|(_, value)| !value.is_finite())
+    }
+}
+
+/// `sum += term`
+struct AddAssign<'a, T> {
+    sum: &'a mut [T],
+    term: &'a [T],
+}
+
+impl<T: Scalar> Kernel<T> for AddAssign<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        for (sum, term) in self.sum.chunks_mut(V::LANES).zip(self.term.chunks(V::LANES)) {
+            (V::from_slice(sum) + V::from_slice(term)).write_to(sum);
+        }
     }
 }

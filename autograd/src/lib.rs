@@ -19,6 +19,7 @@ mod backend;
 pub mod gradcheck;
 mod op;
 mod param;
+pub mod pool;
 mod scalar;
 pub mod simd;
 mod tamper;

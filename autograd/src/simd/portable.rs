@@ -1,6 +1,6 @@
 //! Vectors for any machine, through `wide`, which takes whatever the build's baseline offers.
 
-use wide::{CmpLt, f32x8, f64x4};
+use wide::{f32x8, f64x4};
 
 use super::vector::Vector;
 
