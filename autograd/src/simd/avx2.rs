@@ -25,13 +25,18 @@ macro_rules! avx2 {
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blendv:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
     ) => {
-        // SAFETY (here and throughout): the machine has AVX2 and FMA, see the module documentation.
+        // SAFETY (of every block below): the machine has AVX2 and FMA, see the module documentation.
         operators!(
             $vector,
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $add(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $sub(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $mul(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $div(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector| $vector(unsafe { $xor(a.0, $set1(-0.0)) })
         );
 

@@ -25,13 +25,18 @@ macro_rules! avx512 {
         $cmp:ident $blend:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
         $sum:ident $max_lane:ident
     ) => {
-        // SAFETY (here and throughout): the machine has AVX-512, see the module documentation.
+        // SAFETY (of every block below): the machine has AVX-512, see the module documentation.
         operators!(
             $vector,
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $add(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $sub(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $mul(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector, b: $vector| $vector(unsafe { $div(a.0, b.0) }),
+            // SAFETY: see above.
             |a: $vector| $vector(unsafe { $xor(a.0, $set1(-0.0)) })
         );
 

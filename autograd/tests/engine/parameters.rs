@@ -54,7 +54,7 @@ fn an_update_gets_the_only_handle_and_a_tape_keeps_the_old_numbers() {
     w.update(|value| {
         let mut values = value.into_buffer().expect("nobody else holds the numbers");
         values[0] = 10.0;
-        Array::host(&[2], values)
+        Array::from_buffer(&[2], values)
     });
     let tape = tape();
     let var = w.var(&tape);
