@@ -1,10 +1,11 @@
 //! Affine map of the last axis: `y = x W^T + b`, the fully connected layer.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use crate::broadcast::BroadcastKernel;
-use crate::gemm::{gemm, matrix, matrix_mut};
+use crate::gemm::{gemm, gemm_bias, matrix, matrix_mut};
 
 /// Affine map of the last axis.
 ///
@@ -108,33 +109,33 @@ fn with_last<B: Backend>(x: &Array<B>, last: usize) -> Vec<usize> {
 impl<T: Scalar> LinearKernel for Cpu<T> {
     fn linear_forward(x: &Array<Self>, weight: &Array<Self>, bias: Option<&Array<Self>>) -> Array<Self> {
         let ((count, inputs), outputs) = (rows(x), weight.shape()[0]);
-        let mut y = match bias {
-            // The product is added to rows that hold the bias already.
-            Some(bias) => bias.as_slice().repeat(count),
-            None => vec![T::zero(); count * outputs],
-        };
+        let mut y = Buffer::arbitrary(count * outputs);
         let (x_rows, weight) =
-            (matrix(x.as_slice(), count, inputs), matrix(weight.as_slice(), outputs, inputs));
-        gemm(T::one(), x_rows, weight.t(), T::one(), &mut matrix_mut(&mut y, count, outputs));
-        Array::host(&with_last(x, outputs), y)
+            (matrix(x.as_slice(), count, inputs), matrix(weight.as_slice(), outputs, inputs).reversed_axes());
+        let mut out = matrix_mut(&mut y, count, outputs);
+        match bias {
+            Some(bias) => gemm_bias(x_rows, weight, bias.as_slice(), &mut out),
+            None => gemm(T::one(), x_rows, weight, T::zero(), &mut out),
+        }
+        Array::from_buffer(&with_last(x, outputs), y)
     }
 
     fn linear_backward_x(grad_output: &Array<Self>, weight: &Array<Self>) -> Array<Self> {
         let ((count, outputs), inputs) = (rows(grad_output), weight.shape()[1]);
-        let mut grad = vec![T::zero(); count * inputs];
+        let mut grad = Buffer::arbitrary(count * inputs);
         let (g, weight) =
             (matrix(grad_output.as_slice(), count, outputs), matrix(weight.as_slice(), outputs, inputs));
         gemm(T::one(), g, weight, T::zero(), &mut matrix_mut(&mut grad, count, inputs));
-        Array::host(&with_last(grad_output, inputs), grad)
+        Array::from_buffer(&with_last(grad_output, inputs), grad)
     }
 
     fn linear_backward_weight(grad_output: &Array<Self>, x: &Array<Self>) -> Array<Self> {
         let ((count, outputs), (_, inputs)) = (rows(grad_output), rows(x));
-        let mut grad = vec![T::zero(); outputs * inputs];
+        let mut grad = Buffer::arbitrary(outputs * inputs);
         let (g, x_rows) =
             (matrix(grad_output.as_slice(), count, outputs), matrix(x.as_slice(), count, inputs));
         gemm(T::one(), g.reversed_axes(), x_rows, T::zero(), &mut matrix_mut(&mut grad, outputs, inputs));
-        Array::host(&[outputs, inputs], grad)
+        Array::from_buffer(&[outputs, inputs], grad)
     }
 }
 

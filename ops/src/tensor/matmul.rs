@@ -4,6 +4,7 @@
 //! rank 1 is a row (on the left) or a column (on the right) whose extra axis is dropped afterwards.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use crate::broadcast::Layout;
@@ -176,14 +177,14 @@ impl<T: Scalar> MatmulKernel for Cpu<T> {
     fn matmul_forward(a: &Array<Self>, b: &Array<Self>, plan: &MatmulPlan) -> Array<Self> {
         let &MatmulPlan { m, k, n, .. } = plan;
         let operands = plan.operands();
-        let mut y = vec![T::zero(); plan.batches() * m * n];
+        let mut y = Buffer::arbitrary(plan.batches() * m * n);
         par::for_each_chunk(&mut y, m * n, 2 * m * k * n, |batch, y| {
             let [ia, ib] = operands[batch];
             let a = matrix(&a.as_slice()[ia * m * k..][..m * k], m, k);
             let b = matrix(&b.as_slice()[ib * k * n..][..k * n], k, n);
             gemm(T::one(), a, b, T::zero(), &mut matrix_mut(y, m, n));
         });
-        Array::host(&plan.output, y)
+        Array::from_buffer(&plan.output, y)
     }
 
     fn matmul_backward_a(
@@ -194,17 +195,21 @@ impl<T: Scalar> MatmulKernel for Cpu<T> {
     ) -> Array<Self> {
         let &MatmulPlan { m, k, n, .. } = plan;
         let operands = plan.operands();
-        let mut grad = vec![T::zero(); shape_a.iter().product()];
+        let mut grad = Buffer::arbitrary(shape_a.iter().product());
         let users = users(operands.iter().map(|o| o[0]), plan.batch_a.iter().product());
         let work = 2 * m * k * n * (operands.len() / users.len().max(1));
         par::for_each_chunk(&mut grad, m * k, work, |ia, grad| {
-            for &batch in &users[ia] {
+            if users[ia].is_empty() {
+                grad.fill(T::zero());
+            }
+            for (i, &batch) in users[ia].iter().enumerate() {
+                let beta = if i == 0 { T::zero() } else { T::one() };
                 let g = matrix(&grad_output.as_slice()[batch * m * n..][..m * n], m, n);
                 let b = matrix(&b.as_slice()[operands[batch][1] * k * n..][..k * n], k, n);
-                gemm(T::one(), g, b.t(), T::one(), &mut matrix_mut(grad, m, k));
+                gemm(T::one(), g, b.t(), beta, &mut matrix_mut(grad, m, k));
             }
         });
-        Array::host(shape_a, grad)
+        Array::from_buffer(shape_a, grad)
     }
 
     fn matmul_backward_b(
@@ -215,17 +220,21 @@ impl<T: Scalar> MatmulKernel for Cpu<T> {
     ) -> Array<Self> {
         let &MatmulPlan { m, k, n, .. } = plan;
         let operands = plan.operands();
-        let mut grad = vec![T::zero(); shape_b.iter().product()];
+        let mut grad = Buffer::arbitrary(shape_b.iter().product());
         let users = users(operands.iter().map(|o| o[1]), plan.batch_b.iter().product());
         let work = 2 * m * k * n * (operands.len() / users.len().max(1));
         par::for_each_chunk(&mut grad, k * n, work, |ib, grad| {
-            for &batch in &users[ib] {
+            if users[ib].is_empty() {
+                grad.fill(T::zero());
+            }
+            for (i, &batch) in users[ib].iter().enumerate() {
+                let beta = if i == 0 { T::zero() } else { T::one() };
                 let a = matrix(&a.as_slice()[operands[batch][0] * m * k..][..m * k], m, k);
                 let g = matrix(&grad_output.as_slice()[batch * m * n..][..m * n], m, n);
-                gemm(T::one(), a.t(), g, T::one(), &mut matrix_mut(grad, k, n));
+                gemm(T::one(), a.t(), g, beta, &mut matrix_mut(grad, k, n));
             }
         });
-        Array::host(shape_b, grad)
+        Array::from_buffer(shape_b, grad)
     }
 }
 
