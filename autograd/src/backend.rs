@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::pool::Buffer;
 use crate::simd::{self, Kernel, Vector};
 use crate::{Array, Scalar};
@@ -44,6 +46,9 @@ pub trait Backend: Clone + Debug + 'static {
             .find(|(_, value)| !num_traits::Float::is_finite(*value))
     }
 }
+
+/// Elements that are added at a time.
+const ADD_CHUNK: usize = 1 << 14;
 
 /// The host: arrays live in ordinary memory and kernels see them as ndarray views.
 ///
@@ -86,7 +91,8 @@ impl<T: Scalar> Backend for Cpu<T> {
     fn accumulate(&self, mut sum: Array<Self>, term: &Array<Self>) -> Array<Self> {
         // An Arc that is shared (an op handed the same array to two inputs) is copied first.
         let into = Arc::make_mut(sum.buffer_arc_mut());
-        simd::run(AddAssign { sum: into, term: term.as_slice() });
+        let tasks = into.par_chunks_mut(ADD_CHUNK).zip(term.as_slice().par_chunks(ADD_CHUNK));
+        tasks.with_min_len(4).for_each(|(sum, term)| simd::run(AddAssign { sum, term }));
         sum
     }
 

@@ -1,11 +1,12 @@
 //! The product in blocks that fit the caches.
 //!
 //! ```text
-//! pack B into panels of a tile's columns, A into panels of a tile's rows where it pays
+//! pack B into panels of a tile's columns
 //! for each cell of C (at most MC x NC), in parallel
 //!     for each block of KC steps of k
+//!         copy the rows of A, where they lie far apart (they stay in L2)
 //!         for each panel of B (it stays in L1)
-//!             for each tile of rows: multiply (A's rows come from L2)
+//!             for each tile of rows: multiply
 //! ```
 //!
 //! Each element of C is summed over `k` in the same order whatever the cells, so the bits do not depend
@@ -25,7 +26,7 @@ const KC: usize = 128;
 const MC: usize = 192;
 /// Most columns of a cell.
 const NC: usize = 512;
-/// Rows of A or columns of B that are packed in one go.
+/// Columns of B that are packed in one go.
 const GROUP: usize = 96;
 /// Rows of C below which B is read in place, where its columns are contiguous.
 const MIN_ROWS_TO_PACK: usize = 13;
@@ -67,12 +68,12 @@ fn tile_shape_of<T: Scalar>(isa: Isa) -> (usize, usize) {
     }
 }
 
-/// Panels of an operand: those of one block of `k` after those of another.
+/// Panels of B: those of one block of `k` after those of another.
 struct Panels<T: Scalar> {
     data: Buffer<T>,
-    /// Rows of A or columns of B in a panel.
+    /// Columns of a panel.
     width: usize,
-    /// Rows of A or columns of B in all, padded to whole panels.
+    /// Columns in all, padded to whole panels.
     extent: usize,
 }
 
@@ -106,7 +107,7 @@ impl<T: Scalar> Panels<T> {
         Panels { data, width, extent }
     }
 
-    /// The panel from row or column `first` on, of the block of `k` that starts at `start`.
+    /// The panel from column `first` on, of the block of `k` that starts at `start`.
     fn panel(&self, start: usize, steps: usize, first: usize) -> *const T {
         self.data[self.extent * start + first * steps..].as_ptr()
     }
@@ -130,15 +131,10 @@ impl<T: Scalar> Product<T> {
     /// # Safety
     /// The operands must be readable and `c` writable in their extents, and `c` overlap with neither.
     pub(super) unsafe fn compute(&self, isa: Isa) {
-        let &Product { m, k, n, a, b, .. } = self;
+        let &Product { m, k, n, b, .. } = self;
         let (tile_rows, tile_columns) = tile_shape_of::<T>(isa);
         let b_panels =
             (m >= MIN_ROWS_TO_PACK || b.cols != 1).then(|| Panels::pack(isa, b, k, n, tile_columns));
-        // Rows of A that run along k are read in place.
-        let a_panels = (a.cols != 1 && m > 1).then(|| {
-            let transposed = Strided { rows: a.cols, cols: a.rows, ..a };
-            Panels::pack(isa, transposed, k, m, tile_rows)
-        });
         let (rows, columns) = self.cell(tile_rows, tile_columns);
         let across = n.div_ceil(columns);
         let cells = m.div_ceil(rows) * across;
@@ -148,7 +144,6 @@ impl<T: Scalar> Product<T> {
                 isa,
                 Cell {
                     product: self,
-                    a_panels: a_panels.as_ref(),
                     b_panels: b_panels.as_ref(),
                     rows: (i, rows.min(m - i)),
                     columns: (j, columns.min(n - j)),
@@ -187,7 +182,6 @@ impl<T: Scalar> Product<T> {
 /// A rectangle of C.
 struct Cell<'a, T: Scalar> {
     product: &'a Product<T>,
-    a_panels: Option<&'a Panels<T>>,
     b_panels: Option<&'a Panels<T>>,
     /// First and number.
     rows: (usize, usize),
@@ -202,8 +196,24 @@ impl<T: Scalar> Kernel<T> for Cell<'_, T> {
         let &Product { k, alpha, a, b, add_to, c, .. } = self.product;
         let (tile_rows, tile_columns) = tile_shape::<V>();
         let ((first_row, rows), (first_column, columns)) = (self.rows, self.columns);
+        // Rows of A that run along k are read in place, and so are its columns where they lie close. The
+        // columns of a large A would each take a page: then the block is copied, to a step of an odd
+        // number of cache lines, which spreads over all sets of the cache.
+        let line = 64 / size_of::<T>();
+        let in_place = a.cols == 1 || a.rows == 1 && (0..=32 * line as isize).contains(&a.cols) || rows == 1;
+        let step = rows.next_multiple_of(2 * line) + line;
+        let mut block = Buffer::arbitrary(if in_place { 0 } else { step * KC.min(k) });
         for start in (0..k).step_by(KC) {
             let steps = KC.min(k - start);
+            // SAFETY: the position lies in a.
+            let mut a = unsafe { a.at(first_row, start) };
+            if !in_place {
+                for (p, to) in block.chunks_exact_mut(step).take(steps).enumerate() {
+                    // SAFETY: column p of the block has `rows` elements.
+                    unsafe { copy_column(a.at(0, p), &mut to[..rows]) };
+                }
+                a = Strided { data: block.as_ptr(), rows: 1, cols: step as isize };
+            }
             let add_to = if start == 0 { add_to } else { AddTo::Output(T::one()) };
             for j in (first_column..first_column + columns).step_by(tile_columns) {
                 let width = tile_columns.min(first_column + columns - j);
@@ -216,15 +226,8 @@ impl<T: Scalar> Kernel<T> for Cell<'_, T> {
                 };
                 for i in (first_row..first_row + rows).step_by(tile_rows) {
                     let height = tile_rows.min(first_row + rows - i);
-                    let a_panel = match self.a_panels {
-                        Some(panels) => Strided {
-                            data: panels.panel(start, steps, i),
-                            rows: 1,
-                            cols: panels.width as isize,
-                        },
-                        // SAFETY: the position lies in a.
-                        None => unsafe { a.at(i, start) },
-                    };
+                    // SAFETY: the position lies in a or its copy.
+                    let a_rows = unsafe { a.at(i - first_row, 0) };
                     let size = (steps, height, width);
                     // SAFETY: `height x width` from (i, j) lie in c. Panels hold as many rows and columns
                     // for the steps of this block, those of B padded to full vectors; what is not packed
@@ -232,13 +235,30 @@ impl<T: Scalar> Kernel<T> for Cell<'_, T> {
                     unsafe {
                         let (c, add_to) = (c.at(i, j), add_to.at(j));
                         if self.b_panels.is_some() {
-                            tiles::<V, false>(size, alpha, a_panel, b_panel, add_to, c);
+                            tiles::<V, false>(size, alpha, a_rows, b_panel, add_to, c);
                         } else {
-                            tiles::<V, true>(size, alpha, a_panel, b_panel, add_to, c);
+                            tiles::<V, true>(size, alpha, a_rows, b_panel, add_to, c);
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// The first elements of the first column of `from`.
+///
+/// # Safety
+/// It must have as many as `to`.
+#[inline(always)]
+unsafe fn copy_column<T: Scalar>(from: Strided<T>, to: &mut [T]) {
+    if from.rows == 1 {
+        // SAFETY: the caller vouches for the elements, which are contiguous.
+        to.copy_from_slice(unsafe { std::slice::from_raw_parts(from.data, to.len()) });
+    } else {
+        for (i, to) in to.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for the elements.
+            *to = unsafe { *from.at(i, 0).data };
         }
     }
 }

@@ -35,8 +35,6 @@ impl<T: Scalar> Kernel<T> for Pack<'_, T> {
         }
         if from.cols != 1 {
             transpose(from, steps, count, width, panels);
-        } else if width == 6 {
-            copy::<T, 6>(from, steps, count, panels);
         } else {
             for p in 0..steps {
                 for x in (0..count).step_by(width) {
@@ -45,24 +43,6 @@ impl<T: Scalar> Kernel<T> for Pack<'_, T> {
                     let row = unsafe { std::slice::from_raw_parts(from.at(p, x).data, columns) };
                     panels[x * steps + p * width..][..columns].copy_from_slice(row);
                 }
-            }
-        }
-    }
-}
-
-/// Panels of a width known beforehand, for which a copy is a few instructions.
-#[inline(always)]
-fn copy<T: Scalar, const WIDTH: usize>(from: Strided<T>, steps: usize, count: usize, panels: &mut [T]) {
-    let whole = count / WIDTH * WIDTH;
-    for p in 0..steps {
-        // SAFETY: the operand holds `count` contiguous elements of step p.
-        let row = unsafe { std::slice::from_raw_parts(from.at(p, 0).data, count) };
-        for (x, group) in row.chunks(WIDTH).enumerate() {
-            let to = &mut panels[(x * steps + p) * WIDTH..][..WIDTH];
-            if x * WIDTH < whole {
-                to.copy_from_slice(&group[..WIDTH]);
-            } else {
-                to[..group.len()].copy_from_slice(group);
             }
         }
     }
