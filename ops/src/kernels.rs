@@ -1,5 +1,6 @@
 //! The one bound that models use, and the list of every operation's test cases.
 
+use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::Case;
 
 use crate::{activations, attention, conv, losses, norms, optim, spatial, tensor};
@@ -43,4 +44,17 @@ pub fn all_cases<B: Kernels>() -> Vec<Case<B>> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The test cases of every operation in `f32` on the host.
+///
+/// Compiling this here compiles every kernel once; crates that depend on this one then link to them instead
+/// of compiling them anew.
+pub fn cases_f32() -> Vec<Case<Cpu<f32>>> {
+    all_cases()
+}
+
+/// The test cases of every operation in `f64` on the host; see [`cases_f32`].
+pub fn cases_f64() -> Vec<Case<Cpu<f64>>> {
+    all_cases()
 }

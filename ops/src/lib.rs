@@ -27,7 +27,7 @@ pub mod elementwise;
 pub mod gemm;
 
 pub mod kernels;
-pub use kernels::{Kernels, all_cases};
+pub use kernels::{Kernels, all_cases, cases_f32, cases_f64};
 
 pub mod losses;
 pub use losses::{

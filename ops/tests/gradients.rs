@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::{Case, Check, Verdict, check_case_and_f32, kill_rate};
-use termwise_ops::all_cases;
+use termwise_ops::{cases_f32, cases_f64};
 
 /// Indices of the cases of each op: cases hold closures that stay on one thread, numbers travel.
 fn by_op() -> BTreeMap<&'static str, Vec<usize>> {
     let mut ops = BTreeMap::<_, Vec<usize>>::new();
-    for (i, case) in all_cases::<Cpu<f64>>().iter().enumerate() {
+    for (i, case) in cases_f64().iter().enumerate() {
         ops.entry(case.op()).or_default().push(i);
     }
     ops
 }
 
 fn pick(indices: &[usize]) -> Vec<Case<Cpu<f64>>> {
-    let cases = all_cases();
+    let cases = cases_f64();
     indices.iter().map(|&i| Case::clone(&cases[i])).collect()
 }
 
@@ -27,7 +27,7 @@ fn every_case_of_every_op_passes() {
     let failures: Vec<String> = ops
         .par_iter()
         .flat_map_iter(|(_, indices)| {
-            let singles = all_cases::<Cpu<f32>>();
+            let singles = cases_f32();
             let check = |case: Case<Cpu<f64>>, i: usize| {
                 let report = check_case_and_f32(&case, &singles[i], &Check::new());
                 (report.verdict() != Verdict::Pass).then(|| format!("{case:?}\n{report}"))

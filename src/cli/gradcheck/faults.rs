@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::{FaultOutcome, KillRate, Verdict, kill_rate};
-use termwise_ops::all_cases;
+use termwise_ops::cases_f64;
 
 use super::selection::Chosen;
 use super::side_by_side;
@@ -29,7 +28,7 @@ struct Line<'a> {
 pub fn run(chosen: &[Chosen], json: bool, threads: usize) -> Result<(), Fault> {
     let start = Instant::now();
     let progress = Progress::start("planting faults", chosen.len() as u64);
-    let names: Vec<&str> = all_cases::<Cpu<f64>>().iter().map(|case| case.op()).collect();
+    let names: Vec<&str> = cases_f64().iter().map(|case| case.op()).collect();
     let rates = side_by_side(chosen.len(), threads, |cases, index| {
         let rate = kill_rate(std::slice::from_ref(&cases.double[chosen[index].case]));
         progress.advance(1);

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::{Case, Check, Report, Verdict, check_case_and_f32};
-use termwise_ops::all_cases;
+use termwise_ops::{cases_f32, cases_f64};
 
 use super::fault::Fault;
 use super::output::{columns, say};
@@ -81,7 +81,7 @@ struct Cases {
 
 impl Cases {
     fn new() -> Self {
-        Cases { double: all_cases(), single: all_cases() }
+        Cases { double: cases_f64(), single: cases_f32() }
     }
 
     fn check(&self, case: usize, shape: Option<&[usize]>, options: &Check) -> Report {

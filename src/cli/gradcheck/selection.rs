@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::Case;
-use termwise_ops::all_cases;
+use termwise_ops::cases_f64;
 
 use crate::cli::fault::Fault;
 
@@ -41,7 +41,7 @@ pub struct Chosen {
 
 /// The cases of an operation, or all.
 pub fn choose(op: Option<&str>, shape: Option<&Shape>) -> Result<Vec<Chosen>, Fault> {
-    let cases = all_cases::<Cpu<f64>>();
+    let cases = cases_f64();
     let Some(op) = op else {
         return Ok((0..cases.len()).map(|case| Chosen { case, shape: None }).collect());
     };
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_shape_that_fits_selects_each_label_once() {
-        let cases = all_cases::<Cpu<f64>>();
+        let cases = cases_f64();
         let chosen = choose(Some("softmax"), Some(&Shape(vec![2, 3]))).unwrap();
         let mut labels: Vec<&str> = chosen.iter().map(|chosen| cases[chosen.case].label()).collect();
         assert!(!labels.is_empty() && chosen.iter().all(|chosen| chosen.shape == Some(vec![2, 3])));
