@@ -1,5 +1,6 @@
 //! The `termwise` command.
 
+mod bench;
 mod cli;
 mod report;
 

@@ -66,10 +66,11 @@ fn data_folder(root: &Path) {
 fn help_names_the_commands_and_goes_to_standard_output() {
     let output = termwise(&["--help"]);
     assert!(output.status.success());
-    contains(&stdout(&output), &["study", "gradcheck", "probe", "train", "eval", "--threads"]);
+    contains(&stdout(&output), &["study", "gradcheck", "probe", "bench", "train", "eval", "--threads"]);
     for command in [
         vec!["probe"],
         vec!["gradcheck"],
+        vec!["bench"],
         vec!["study"],
         vec!["train", "segmentation"],
         vec!["eval", "segmentation"],

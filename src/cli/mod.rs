@@ -5,11 +5,13 @@
 //! | `study` | no command: the whole tour in one report |
 //! | `probe`, `probe_report` | `termwise probe` |
 //! | `gradcheck` | `termwise gradcheck` |
+//! | `bench` | `termwise bench` |
 //! | `segmentation` | `termwise train segmentation`, `termwise eval segmentation` |
 //!
 //! `fault` says how commands fail, `output` where their files go, `progress` how they show that they
 //! are alive.
 
+mod bench;
 mod fault;
 mod gradcheck;
 mod output;
@@ -45,6 +47,8 @@ enum Command {
     Gradcheck(gradcheck::Args),
     /// Train every mechanism alone on six tasks that each need one factor of attention
     Probe(probe::Args),
+    /// Time workloads, beside other programs that run the same ones
+    Bench(bench::Args),
     /// Train a model
     #[command(subcommand)]
     Train(Train),
@@ -103,6 +107,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Command::Study(args) => study::run(&args, threads),
         Command::Gradcheck(args) => gradcheck::run(&args, threads),
         Command::Probe(args) => probe::run(&args, threads),
+        Command::Bench(args) => bench::run(&args, threads),
         Command::Train(Train::Segmentation(args)) => segmentation::train(&args),
         Command::Eval(Eval::Segmentation(args)) => segmentation::eval(&args),
     }
