@@ -25,6 +25,7 @@ mod geometry;
 mod lightweight_conv;
 pub mod regular_conv;
 mod settings;
+mod tiles;
 mod transformer;
 mod transformer_cases;
 mod transformer_cpu;

@@ -1,9 +1,10 @@
 //! [`transformer_attention`](super::transformer_attention) on the CPU: which of its forms a call takes.
 
+use termwise_autograd::simd;
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::transformer::{AttentionSpec, TransformerAttentionKernel};
-use super::transformer_simple as simple;
+use super::{tiles, transformer_simple as simple};
 
 /// The forms of the computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) enum Path {
     Factorised,
     /// Tiles of queries by keys.
     Tiles,
+    /// Energies in full: tables of positions that are not those of the lattice.
+    Simple,
 }
 
 /// The form that a call takes; it depends on its description alone.
@@ -25,8 +28,10 @@ pub(super) fn path(spec: &AttentionSpec) -> Path {
         Path::SharedRow
     } else if !spec.terms.query_key && separable && !spec.visibility.by_position() {
         Path::Factorised
-    } else {
+    } else if tiles::covers(spec) {
         Path::Tiles
+    } else {
+        Path::Simple
     }
 }
 
@@ -36,21 +41,25 @@ impl<T: Scalar> TransformerAttentionKernel for Cpu<T> {
         inputs: [&Array<Self>; 7],
     ) -> (Array<Self>, Array<Self>) {
         match path(spec) {
-            Path::SharedRow | Path::Factorised | Path::Tiles => simple::forward(spec, inputs),
+            Path::Factorised | Path::Tiles if tiles::covers(spec) => {
+                tiles::forward(simd::isa(), spec, inputs)
+            }
+            _ => simple::forward(spec, inputs),
         }
     }
 
     fn transformer_attention_backward(
         spec: &AttentionSpec,
         inputs: [&Array<Self>; 7],
-        _: (&Array<Self>, &Array<Self>),
+        forward: (&Array<Self>, &Array<Self>),
         grad_output: &Array<Self>,
         needs: [bool; 7],
     ) -> [Option<Array<Self>>; 7] {
         match path(spec) {
-            Path::SharedRow | Path::Factorised | Path::Tiles => {
-                simple::backward(spec, inputs, grad_output, needs)
+            Path::Factorised | Path::Tiles if tiles::covers(spec) => {
+                tiles::backward(simd::isa(), spec, inputs, forward, grad_output, needs)
             }
+            _ => simple::backward(spec, inputs, grad_output, needs),
         }
     }
 

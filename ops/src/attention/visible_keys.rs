@@ -45,7 +45,18 @@ impl VisibleKeys {
 
     /// The numbers of the visible keys, one interval for each row of the lattice that has any.
     pub fn intervals(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        self.intervals_between(0, self.end)
+    }
+
+    /// Those of [`VisibleKeys::intervals`] that lie in rows of the lattice with keys in `first..last`.
+    pub(super) fn intervals_between(
+        &self,
+        first: usize,
+        last: usize,
+    ) -> impl Iterator<Item = Range<usize>> + use<> {
         let VisibleKeys { rows, columns, end, width } = self.clone();
+        let (first, last) = (first / width.max(1), last.div_ceil(width.max(1)));
+        let rows = rows.start.max(first)..rows.end.min(last);
         rows.map(move |y| y * width + columns.start..(y * width + columns.end).min(end))
             .filter(|interval| interval.start < interval.end)
     }
