@@ -45,18 +45,14 @@ impl VisibleKeys {
 
     /// The numbers of the visible keys, one interval for each row of the lattice that has any.
     pub fn intervals(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        self.intervals_between(0, self.end)
+        self.intervals_in(self.rows.clone())
     }
 
-    /// Those of [`VisibleKeys::intervals`] that lie in rows of the lattice with keys in `first..last`.
-    pub(super) fn intervals_between(
-        &self,
-        first: usize,
-        last: usize,
-    ) -> impl Iterator<Item = Range<usize>> + use<> {
-        let VisibleKeys { rows, columns, end, width } = self.clone();
-        let (first, last) = (first / width.max(1), last.div_ceil(width.max(1)));
-        let rows = rows.start.max(first)..rows.end.min(last);
+    /// Those of [`VisibleKeys::intervals`] that lie in some rows of the lattice.
+    #[inline]
+    pub(super) fn intervals_in(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (columns, end, width) = (self.columns.clone(), self.end, self.width);
+        let rows = rows.start.max(self.rows.start)..rows.end.min(self.rows.end);
         rows.map(move |y| y * width + columns.start..(y * width + columns.end).min(end))
             .filter(|interval| interval.start < interval.end)
     }

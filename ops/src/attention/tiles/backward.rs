@@ -7,7 +7,7 @@ use termwise_autograd::simd::{self, Kernel, Vector, math};
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::Shared;
-use super::bias::{Bias, Start, seen};
+use super::bias::{Bias, Origin, Start, seen};
 use super::bias_gradient::{RelativeGradients, Slopes, collapse, margin};
 use super::pack::{self, Head, Packed, head_row, scratch};
 use super::plan::{Plan, Relative, use_dots};
@@ -110,24 +110,34 @@ pub(super) struct Backward<'a, T: Scalar> {
 }
 
 /// `P = 2^(S - normaliser)`, written.
-struct Weights<V: Vector> {
-    start: Start<V::Element>,
+struct Weights<V: Vector, O> {
+    origin: O,
     normalisers: *const V::Element,
     into: *mut V::Element,
     row: usize,
 }
 
-impl<V: Vector> Sweep<V> for Weights<V> {
+impl<V: Vector, O: Origin<V>> Sweep<V> for Weights<V, O> {
+    type Column = O::Column;
+
     #[inline(always)]
-    unsafe fn start(&self, i: usize, j: usize) -> V {
-        // SAFETY: the starting values cover the tile; there is a normaliser a row.
-        unsafe { V::load(self.start.data.add(i * self.start.row + j)) - V::splat(*self.normalisers.add(i)) }
+    unsafe fn column(&self, j: usize) -> O::Column {
+        // SAFETY: the starting values cover the tile.
+        unsafe { self.origin.column(j) }
     }
 
     #[inline(always)]
-    unsafe fn finish(&mut self, i: usize, j: usize, value: V) {
-        // SAFETY: so do the weights.
-        unsafe { math::exp2(value).store(self.into.add(i * self.row + j)) }
+    unsafe fn start(&self, i: usize, column: O::Column) -> V {
+        // SAFETY: as above; there is a normaliser a row.
+        unsafe { self.origin.at(i, column) - V::splat(*self.normalisers.add(i)) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const N: usize>(&mut self, i: usize, j: usize, values: [V; N]) {
+        for (v, value) in values.into_iter().enumerate() {
+            // SAFETY: the weights cover the tile.
+            unsafe { math::exp2(value).store(self.into.add(i * self.row + j + v * V::LANES)) }
+        }
     }
 }
 
@@ -142,18 +152,26 @@ struct SlopesOf<V: Vector> {
 }
 
 impl<V: Vector> Sweep<V> for SlopesOf<V> {
+    type Column = ();
+
     #[inline(always)]
-    unsafe fn start(&self, i: usize, _: usize) -> V {
+    unsafe fn column(&self, _: usize) {}
+
+    #[inline(always)]
+    unsafe fn start(&self, i: usize, (): ()) -> V {
         // SAFETY: there is a number a row.
         unsafe { V::splat(*self.start.add(i)) }
     }
 
     #[inline(always)]
-    unsafe fn finish(&mut self, i: usize, j: usize, value: V) {
-        // SAFETY: weights and slopes cover the tile, and nothing else holds the slopes meanwhile.
-        unsafe {
-            let slope = V::load(self.weights.add(i * self.row + j)) * value;
-            slope.store(self.into.add(i * self.into_row + j));
+    unsafe fn finish<const N: usize>(&mut self, i: usize, j: usize, values: [V; N]) {
+        for (v, value) in values.into_iter().enumerate() {
+            let j = j + v * V::LANES;
+            // SAFETY: weights and slopes cover the tile.
+            unsafe {
+                let slope = V::load(self.weights.add(i * self.row + j)) * value;
+                slope.store(self.into.add(i * self.into_row + j));
+            }
         }
     }
 }
@@ -250,18 +268,27 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
             unsafe {
                 bias.begin::<V>(block, &operands.position);
                 for chunk in head.chunks.clone() {
-                    let Some(seen) = seen(plan.chunks[chunk], visible.as_deref(), V::LANES) else { continue };
-                    let start = bias.start::<V>(block, chunk, &seen, &operands.position, visible.as_deref());
+                    let Some(seen) = seen(&plan.chunks[chunk], visible, V::LANES) else { continue };
+                    let start = bias.start::<V>(block, chunk, &seen, &operands.position, visible);
                     let tile = Tile { rows, queries: queries.len(), columns: seen.columns.clone(), width };
                     // (1) P = 2^(S - normaliser)
                     let normalisers = operands.normalisers.as_ptr();
                     let into = weights.as_mut_ptr();
-                    let mut sink = Weights::<V> { start, normalisers, into, row: width };
+                    let a = &operands.content;
                     let (depth, b) = match &keys {
                         Some(keys) => (d, keys.chunk(chunk).as_ptr()),
-                        None => (0, weights.as_ptr()),
+                        None => (0, a.as_ptr()),
                     };
-                    tile.product::<V, _>(depth, &operands.content, channels, b, &mut sink);
+                    match start {
+                        Start::Rows(origin) => {
+                            let mut sink = Weights { origin, normalisers, into, row: width };
+                            tile.product::<V, _>(depth, a, channels, b, &mut sink);
+                        }
+                        Start::Crossed(origin) => {
+                            let mut sink = Weights { origin, normalisers, into, row: width };
+                            tile.product::<V, _>(depth, a, channels, b, &mut sink);
+                        }
+                    }
                     // (2) o = P V  =>  dV = P^T do
                     if let Some(grad) = &mut grad_values {
                         let of = (weights.as_ptr(), width);
@@ -502,7 +529,7 @@ impl<T: Scalar> Plan<'_, T> {
         let (spec, d) = (self.spec, self.spec.head_dim);
         let mut grad_keys = grad_keys;
         for (sums, i) in sums.chunks_exact(self.width).zip(head.chunks.clone()) {
-            let chunk = self.chunks[i];
+            let chunk = &self.chunks[i];
             for (j, &sum) in sums[..chunk.len].iter().enumerate() {
                 let at = [head.n, spec.keys, chunk.start + j];
                 let row = head_row(key, at, [spec.num_heads, head.m], d);

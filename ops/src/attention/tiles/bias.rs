@@ -15,11 +15,76 @@ use super::tables::{Axis, Tables};
 /// Rows of a strip that are computed together.
 pub(super) const STRIP: usize = 8;
 
-/// Where the starting values of a tile lie: of row `i` at `data + i * row`.
+/// Starting values of the energies of a tile, without the factor of a query.
+pub(super) trait Origin<V: Vector>: Copy {
+    /// What the rows of a column of vectors have in common.
+    type Column: Copy;
+
+    /// The column of vectors at column `j`.
+    ///
+    /// # Safety
+    /// It must lie within the tile.
+    unsafe fn column(&self, j: usize) -> Self::Column;
+
+    /// The vector of row `i`.
+    ///
+    /// # Safety
+    /// The row must lie within the tile.
+    unsafe fn at(&self, i: usize, column: Self::Column) -> V;
+}
+
+/// Starting values that lie in memory: those of row `i` from `rows[i]` on.
 #[derive(Clone, Copy)]
-pub(super) struct Start<T> {
-    pub data: *const T,
-    pub row: usize,
+pub(super) struct Rows<T>(*const *const T);
+
+impl<V: Vector> Origin<V> for Rows<V::Element> {
+    type Column = usize;
+
+    #[inline(always)]
+    unsafe fn column(&self, j: usize) -> usize {
+        j
+    }
+
+    #[inline(always)]
+    unsafe fn at(&self, i: usize, j: usize) -> V {
+        // SAFETY: each row reaches as far as the tile; it may start before its allocation.
+        unsafe { V::load((*self.0.add(i)).wrapping_add(j)) }
+    }
+}
+
+/// Relative terms of an image whose rows of keys are whole vectors: `x(q, column) + y(q, row)`.
+#[derive(Clone, Copy)]
+pub(super) struct Crossed<T> {
+    x: *const T,
+    y: *const T,
+    line: [usize; 2],
+    /// Column and row of each vector of the chunk.
+    places: *const [u32; 2],
+}
+
+impl<V: Vector> Origin<V> for Crossed<V::Element> {
+    type Column = [*const V::Element; 2];
+
+    #[inline(always)]
+    unsafe fn column(&self, j: usize) -> Self::Column {
+        // SAFETY: there is a place for each vector, and columns and rows lie within the lines.
+        unsafe {
+            let [x, y] = *self.places.add(j / V::LANES);
+            [self.x.add(x as usize), self.y.add(y as usize)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn at(&self, i: usize, [x, y]: Self::Column) -> V {
+        // SAFETY: as above.
+        unsafe { V::load(x.add(i * self.line[0])) + V::splat(*y.add(i * self.line[1])) }
+    }
+}
+
+/// Where the starting values of a tile come from.
+pub(super) enum Start<T> {
+    Rows(Rows<T>),
+    Crossed(Crossed<T>),
 }
 
 /// The part of a chunk that a block of queries sees.
@@ -31,48 +96,30 @@ pub(super) struct Seen {
     pub partly: bool,
 }
 
-/// The part of a chunk that lies in one row of the lattice of keys.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
-    /// Row of keys.
-    pub y: usize,
-    /// First column of keys.
-    pub x: usize,
-    /// Its place in the chunk.
-    pub at: usize,
-    pub len: usize,
-}
-
-/// The segments of a chunk.
-pub(super) fn segments(chunk: Chunk, width: usize) -> impl Iterator<Item = Segment> {
-    let end = chunk.start + chunk.len;
-    (chunk.start / width..end.div_ceil(width)).map(move |y| {
-        let (first, last) = (chunk.start.max(y * width), end.min((y + 1) * width));
-        Segment { y, x: first - y * width, at: first - chunk.start, len: last - first }
-    })
-}
-
 /// The part of a chunk that some of the queries see; `None` where none sees any.
-pub(super) fn seen(chunk: Chunk, visible: Option<&[VisibleKeys]>, lanes: usize) -> Option<Seen> {
+pub(super) fn seen(chunk: &Chunk, visible: Option<&[VisibleKeys]>, lanes: usize) -> Option<Seen> {
     let Some(visible) = visible else {
         return Some(Seen { columns: 0..chunk.len.next_multiple_of(lanes), partly: false });
     };
-    let within = |keys: &VisibleKeys| {
-        let end = chunk.start + chunk.len;
-        let clip = move |i: Range<usize>| i.start.max(chunk.start)..i.end.min(end);
-        keys.intervals_between(chunk.start, end).map(clip).filter(|i| !i.is_empty())
-    };
-    let (mut first, mut last) = (usize::MAX, 0);
-    for interval in visible.iter().flat_map(within) {
-        first = first.min(interval.start - chunk.start);
-        last = last.max(interval.end - chunk.start);
+    // First and last key that any query sees, and how many the query sees that sees fewest.
+    let (mut first, mut last, mut fewest) = (usize::MAX, 0, usize::MAX);
+    for keys in visible {
+        let mut count = 0;
+        for interval in keys.intervals_in(chunk.rows.clone()) {
+            let (start, end) = (interval.start.max(chunk.start), interval.end.min(chunk.start + chunk.len));
+            if start < end {
+                first = first.min(start - chunk.start);
+                last = last.max(end - chunk.start);
+                count += end - start;
+            }
+        }
+        fewest = fewest.min(count);
     }
     if first >= last {
         return None;
     }
     let columns = first / lanes * lanes..last.next_multiple_of(lanes);
-    let all = columns.end.min(chunk.len) - columns.start;
-    let partly = visible.iter().any(|keys| within(keys).map(|i| i.len()).sum::<usize>() != all);
+    let partly = fewest < columns.end.min(chunk.len) - columns.start;
     Some(Seen { columns, partly })
 }
 
@@ -84,6 +131,10 @@ pub(super) struct Bias<'a, T: Scalar> {
     pub keys: KeyBiases<T>,
     /// (block, width)
     tile: Buffer<T>,
+    /// Where the starting values of each row lie. (block)
+    rows: Vec<*const T>,
+    /// Column and row of the keys that each vector starts at, where rows of keys are whole vectors.
+    places: Vec<[u32; 2]>,
     /// Relative terms of a block: of each query and column of keys, and of each query and row. (block, line)
     along: [Buffer<T>; 2],
     pub line: [usize; 2],
@@ -99,15 +150,22 @@ impl<'a, T: Scalar> Bias<'a, T> {
             _ => [0, 0],
         };
         let strip = if plan.relative == Relative::Line { plan.width + STRIP + 2 * pad } else { 0 };
+        let whole = plan.relative == Relative::Separable && columns.is_multiple_of(plan.lanes);
+        let vectors =
+            |i: usize| (0..plan.width / plan.lanes).map(move |v| plan.chunks[i].start + v * plan.lanes);
+        let place = |k: usize| [(k % columns) as u32, (k / columns) as u32];
+        let chunks = head.chunks.clone().filter(|_| whole);
         Bias {
             plan,
             tables,
             head: head.clone(),
             keys: plan.key_biases(head),
             tile: scratch(plan.block, plan.width),
+            rows: vec![std::ptr::null(); plan.block],
+            places: chunks.flat_map(vectors).map(place).collect(),
             along: line.map(|line| scratch(plan.block, line)),
             line,
-            strip: scratch(STRIP, strip),
+            strip: scratch(plan.block, strip),
         }
     }
 
@@ -171,8 +229,15 @@ impl<'a, T: Scalar> Bias<'a, T> {
         visible: Option<&[VisibleKeys]>,
     ) -> Start<T> {
         let keys = self.keys.biases.chunk(chunk).as_ptr();
+        let plain = !seen.partly && !self.keys.used(chunk);
         if self.plan.relative == Relative::Absent && !seen.partly {
-            return Start { data: keys, row: 0 };
+            self.rows.fill(keys);
+            return Start::Rows(Rows(self.rows.as_ptr()));
+        }
+        if plain && !self.places.is_empty() {
+            let at = (chunk - self.head.chunks.start) * (self.plan.width / V::LANES);
+            let [x, y] = self.along.each_ref().map(|along| along.as_ptr());
+            return Start::Crossed(Crossed { x, y, line: self.line, places: self.places[at..].as_ptr() });
         }
         let queries = self.plan.queries(block);
         let width = self.plan.width;
@@ -182,7 +247,13 @@ impl<'a, T: Scalar> Bias<'a, T> {
                 Relative::Absent => self.tile[..queries.len() * width].fill(T::zero()),
                 Relative::Separable => self.separable::<V>(queries.clone(), chunk),
                 Relative::Joint => self.joint::<V>(queries.clone(), chunk, position),
-                Relative::Line => self.strips::<V>(queries.clone(), chunk, seen, position),
+                Relative::Line => {
+                    self.strips::<V>(queries.clone(), chunk, seen, position);
+                    if plain {
+                        return Start::Rows(Rows(self.rows.as_ptr()));
+                    }
+                    self.copy_rows::<V>(queries.len(), seen);
+                }
             }
             if self.keys.used(chunk) {
                 for row in self.tile.chunks_exact_mut(width).take(queries.len()) {
@@ -194,12 +265,16 @@ impl<'a, T: Scalar> Bias<'a, T> {
             }
         }
         if seen.partly {
-            let piece = self.plan.chunks[chunk];
+            let piece = &self.plan.chunks[chunk];
+            let end = seen.columns.end.min(piece.len);
             for (row, keys) in self.tile.chunks_exact_mut(width).zip(visible.into_iter().flatten()) {
-                hide(&mut row[..seen.columns.end.min(piece.len)], piece.start, keys);
+                hide(&mut row[..end], piece, keys);
             }
         }
-        Start { data: self.tile.as_ptr(), row: width }
+        for (row, tile) in self.rows.iter_mut().zip(self.tile.chunks_exact(width)) {
+            *row = tile.as_ptr();
+        }
+        Start::Rows(Rows(self.rows.as_ptr()))
     }
 
     /// `x(q, column) + y(q, row)`.
@@ -210,7 +285,7 @@ impl<'a, T: Scalar> Bias<'a, T> {
     unsafe fn separable<V: Vector<Element = T>>(&mut self, queries: Range<usize>, chunk: usize) {
         let columns = self.plan.spec.lattice.key_grid().1;
         for i in 0..queries.len() {
-            for segment in segments(self.plan.chunks[chunk], columns) {
+            for segment in self.plan.chunks[chunk].segments(columns) {
                 // SAFETY: past a segment's end the lines of `along` and the tile have a cache line to spare, and
                 // what is written there is written again with the next segment or row.
                 unsafe {
@@ -236,7 +311,7 @@ impl<'a, T: Scalar> Bias<'a, T> {
         let tables = self.tables.head(self.head.m);
         for (i, q) in queries.enumerate() {
             let query = &position[i * channels..][..d];
-            for segment in segments(self.plan.chunks[chunk], columns) {
+            for segment in self.plan.chunks[chunk].segments(columns) {
                 let at = self.joint_start(q, segment.y) + segment.x;
                 // SAFETY: as for `separable`.
                 unsafe {
@@ -248,7 +323,7 @@ impl<'a, T: Scalar> Bias<'a, T> {
     }
 
     /// The relative terms of a sequence: for a few queries at a time the products with all rows of the table
-    /// that they read, then each query's own part of them.
+    /// that they read, of which each query has its own part.
     ///
     /// # Safety
     /// As for `start`.
@@ -274,7 +349,7 @@ impl<'a, T: Scalar> Bias<'a, T> {
             // SAFETY: the columns lie in the packed table, which has zeros before and after its rows; there are
             // at most `row` of them.
             unsafe {
-                let into = self.strip.as_mut_ptr();
+                let into = self.strip.as_mut_ptr().add(first * row);
                 let mut strip = Accumulate { into, row, overwrite: true };
                 let queries_of =
                     Left { data: position.as_ptr().add(first * channels), row: channels as isize, step: 1 };
@@ -282,22 +357,33 @@ impl<'a, T: Scalar> Bias<'a, T> {
                 sweep::<V, _>(STRIP, 0..columns.len(), d, queries_of, rows, &mut strip);
                 for i in 0..STRIP {
                     let at = (i * row + key) as isize - (queries.start + first + i + columns.start) as isize;
-                    let from = into.wrapping_offset(at);
-                    let into = self.tile.as_mut_ptr().add((first + i) * width);
-                    for j in seen.columns.clone().step_by(V::LANES) {
-                        V::load(from.wrapping_add(j)).store(into.add(j));
-                    }
+                    self.rows[first + i] = into.wrapping_offset(at).cast_const();
                 }
+            }
+        }
+    }
+
+    /// Copies the rows that lie elsewhere to the tile.
+    ///
+    /// # Safety
+    /// As for `start`.
+    #[inline(always)]
+    unsafe fn copy_rows<V: Vector<Element = T>>(&mut self, count: usize, seen: &Seen) {
+        for (row, into) in self.rows.iter().zip(self.tile.chunks_exact_mut(self.plan.width)).take(count) {
+            for j in seen.columns.clone().step_by(V::LANES) {
+                // SAFETY: the caller's.
+                unsafe { V::load(row.wrapping_add(j)).store(into.as_mut_ptr().add(j)) };
             }
         }
     }
 }
 
-/// Writes `-inf` over the keys `first ..` of a row that a query does not see.
-fn hide<T: Scalar>(row: &mut [T], first: usize, keys: &VisibleKeys) {
+/// Writes `-inf` over the keys of a chunk that a query does not see; `row` may end before the chunk.
+fn hide<T: Scalar>(row: &mut [T], chunk: &Chunk, keys: &VisibleKeys) {
     let mut from = 0;
-    for interval in keys.intervals_between(first, first + row.len()) {
-        let [start, end] = [interval.start, interval.end].map(|k| k.clamp(first, first + row.len()) - first);
+    for interval in keys.intervals_in(chunk.rows.clone()) {
+        let ends = [interval.start, interval.end];
+        let [start, end] = ends.map(|k| k.clamp(chunk.start, chunk.start + row.len()) - chunk.start);
         row[from..start].fill(T::neg_infinity());
         from = end;
     }

@@ -6,7 +6,7 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::Vector;
 
-use super::bias::{Bias, STRIP, segments};
+use super::bias::{Bias, STRIP};
 use super::pack::{Head, scratch};
 use super::plan::{Plan, Relative, padding};
 use super::product::{Accumulate, Left, Right, accumulate_lanes, sweep};
@@ -113,8 +113,22 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         slopes: Slopes<T>,
     ) {
         let width = self.plan.spec.lattice.key_grid().1;
+        let piece = &self.plan.chunks[chunk];
+        let rows = piece.rows.len();
+        if width.is_multiple_of(V::LANES) && rows * width == piece.len && columns.len() == piece.len {
+            for i in 0..self.plan.queries(block).len() {
+                // SAFETY: the chunk is made of whole rows of whole vectors.
+                unsafe {
+                    let from = slopes.data.add(i * slopes.row);
+                    let x = self.along[0].as_mut_ptr().add(i * bias.line[0]);
+                    let y = self.along[1].as_mut_ptr().add(i * bias.line[1] + piece.rows.start);
+                    add_rows::<V>(from, rows, width, x, y);
+                }
+            }
+            return;
+        }
         for i in 0..self.plan.queries(block).len() {
-            for segment in segments(self.plan.chunks[chunk], width) {
+            for segment in self.plan.chunks[chunk].segments(width) {
                 let first = segment.at.max(columns.start);
                 let end = (segment.at + segment.len).min(columns.end);
                 if first >= end {
@@ -160,7 +174,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
     ) {
         let width = self.plan.spec.lattice.key_grid().1;
         for (i, q) in self.plan.queries(block).enumerate() {
-            for segment in segments(self.plan.chunks[chunk], width) {
+            for segment in self.plan.chunks[chunk].segments(width) {
                 let first = segment.at.max(columns.start);
                 let end = (segment.at + segment.len).min(columns.end);
                 if first >= end {
@@ -313,6 +327,38 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
             for (query, into) in queries.take(self.plan.queries(block).len()) {
                 collapse::<V>(query, self.tables.row == 0, &mut into[..d]);
             }
+        }
+    }
+}
+
+/// For a matrix of `rows` by `width`, a multiple of the lanes: adds the sum of its rows to `x` and the sum of
+/// each row to `y`.
+///
+/// # Safety
+/// All must be readable and the sums writable.
+#[inline(always)]
+unsafe fn add_rows<V: Vector>(
+    from: *const V::Element,
+    rows: usize,
+    width: usize,
+    x: *mut V::Element,
+    y: *mut V::Element,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        for j in (0..width).step_by(V::LANES) {
+            let mut sum = V::load(x.add(j));
+            for r in 0..rows {
+                sum += V::load(from.add(r * width + j));
+            }
+            sum.store(x.add(j));
+        }
+        for r in 0..rows {
+            let mut sum = V::zero();
+            for j in (0..width).step_by(V::LANES) {
+                sum += V::load(from.add(r * width + j));
+            }
+            *y.add(r) += sum.sum();
         }
     }
 }

@@ -7,7 +7,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Kernel, Vector, math};
 
 use super::Shared;
-use super::bias::{Bias, Seen, Start, seen};
+use super::bias::{Bias, Origin, Seen, Start, seen};
 use super::bias_gradient::collapse;
 use super::pack::{self, Head, Packed, scratch};
 use super::plan::{Plan, use_dots};
@@ -15,8 +15,8 @@ use super::product::{Accumulate, Left, Right, Sweep, accumulate_lanes, sweep};
 use super::tables::Tables;
 
 /// How far energies, in base 2, may rise above the maximum that sums are relative to before that is changed:
-/// weights up to `2^8` lose nothing.
-const SLACK: f64 = 8.0;
+/// weights up to `2^32` lose nothing.
+const SLACK: f64 = 32.0;
 
 /// One task: a head of a sample and some blocks of its queries.
 pub(super) struct Forward<'a, T: Scalar> {
@@ -30,27 +30,83 @@ pub(super) struct Forward<'a, T: Scalar> {
 }
 
 /// The energies of a tile: written, and their maxima lane by lane.
-struct Energies<V: Vector> {
-    start: Start<V::Element>,
+struct Energies<V: Vector, O> {
+    origin: O,
     into: *mut V::Element,
     row: usize,
+    /// (block, lanes)
     maxima: *mut V::Element,
 }
 
-impl<V: Vector> Sweep<V> for Energies<V> {
+impl<V: Vector, O: Origin<V>> Sweep<V> for Energies<V, O> {
+    type Column = O::Column;
+
     #[inline(always)]
-    unsafe fn start(&self, i: usize, j: usize) -> V {
+    unsafe fn column(&self, j: usize) -> O::Column {
         // SAFETY: the starting values cover the tile.
-        unsafe { V::load(self.start.data.add(i * self.start.row + j)) }
+        unsafe { self.origin.column(j) }
     }
 
     #[inline(always)]
-    unsafe fn finish(&mut self, i: usize, j: usize, value: V) {
-        // SAFETY: so do the energies; there is one vector of maxima a row.
+    unsafe fn start(&self, i: usize, column: O::Column) -> V {
+        // SAFETY: as above.
+        unsafe { self.origin.at(i, column) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const N: usize>(&mut self, i: usize, j: usize, values: [V; N]) {
+        // SAFETY: the energies cover the tile; there is one vector of maxima a row.
         unsafe {
-            value.store(self.into.add(i * self.row + j));
             let maxima = self.maxima.add(i * V::LANES);
-            V::load(maxima).max(value).store(maxima);
+            let mut highest = V::load(maxima);
+            for (v, value) in values.into_iter().enumerate() {
+                value.store(self.into.add(i * self.row + j + v * V::LANES));
+                highest = highest.max(value);
+            }
+            highest.store(maxima);
+        }
+    }
+}
+
+/// The weights of a tile relative to a maximum known before: written, with their sums and the maxima of the
+/// energies above that maximum lane by lane.
+struct Weights<V: Vector, O> {
+    energies: Energies<V, O>,
+    /// (block)
+    maximum: *const V::Element,
+    /// (block, lanes)
+    sums: *mut V::Element,
+}
+
+impl<V: Vector, O: Origin<V>> Sweep<V> for Weights<V, O> {
+    type Column = O::Column;
+
+    #[inline(always)]
+    unsafe fn column(&self, j: usize) -> O::Column {
+        // SAFETY: as for the energies.
+        unsafe { self.energies.column(j) }
+    }
+
+    #[inline(always)]
+    unsafe fn start(&self, i: usize, column: O::Column) -> V {
+        // SAFETY: as for the energies; there is a maximum a row.
+        unsafe { self.energies.start(i, column) - V::splat(*self.maximum.add(i)) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const N: usize>(&mut self, i: usize, j: usize, values: [V; N]) {
+        // SAFETY: as for the energies; there is one vector of sums a row.
+        unsafe {
+            let (maxima, sums) = (self.energies.maxima.add(i * V::LANES), self.sums.add(i * V::LANES));
+            let (mut highest, mut sum) = (V::load(maxima), V::load(sums));
+            for (v, value) in values.into_iter().enumerate() {
+                highest = highest.max(value);
+                let weight = math::exp2(value);
+                sum += weight;
+                weight.store(self.energies.into.add(i * self.energies.row + j + v * V::LANES));
+            }
+            highest.store(maxima);
+            sum.store(sums);
         }
     }
 }
@@ -65,6 +121,22 @@ struct Softmax<T: Scalar> {
     output: Buffer<T>,
     /// Numbers of `output` a query.
     row: usize,
+    /// Whether the maxima are known well enough to compute weights at once.
+    settled: bool,
+    /// Maxima and sums of a tile. (block, lanes)
+    tile_maxima: Buffer<T>,
+    tile_sums: Buffer<T>,
+}
+
+/// One tile of energies to be computed.
+struct Tile<'a, T> {
+    rows: usize,
+    queries: usize,
+    seen: &'a Seen,
+    width: usize,
+    depth: usize,
+    content: Left<T>,
+    keys: Right<T>,
 }
 
 impl<T: Scalar> Kernel<T> for Forward<'_, T> {
@@ -86,13 +158,16 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         let mut bias = Bias::new(plan, self.tables, &head);
         let channels = plan.channels();
         let [mut content, mut position] = [(); 2].map(|()| scratch::<T>(plan.block, channels));
-        let mut tile = scratch::<T>(plan.block, plan.width);
+        let mut weights = scratch::<T>(plan.block, plan.width);
         let row = if dots { plan.value_channels() * V::LANES } else { values.row };
         let mut softmax = Softmax {
             maximum: vec![T::zero(); plan.block],
             sums: scratch(plan.block, V::LANES),
             output: scratch(plan.block, row),
             row,
+            settled: false,
+            tile_maxima: scratch(plan.block, V::LANES),
+            tile_sums: scratch(plan.block, V::LANES),
         };
         for block in blocks {
             let queries = plan.queries(block);
@@ -104,16 +179,27 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
             unsafe {
                 bias.begin::<V>(block, &position);
                 for chunk in head.chunks.clone() {
-                    let Some(seen) = seen(plan.chunks[chunk], visible.as_deref(), V::LANES) else { continue };
-                    let start = bias.start::<V>(block, chunk, &seen, &position, visible.as_deref());
-                    let (depth, b) = match &keys {
+                    let Some(seen) = seen(&plan.chunks[chunk], visible, V::LANES) else { continue };
+                    let start = bias.start::<V>(block, chunk, &seen, &position, visible);
+                    let (depth, data) = match &keys {
                         Some(keys) => (spec.head_dim, keys.chunk(chunk).as_ptr()),
-                        None => (0, tile.as_ptr()),
+                        None => (0, content.as_ptr()),
                     };
-                    let a = Left { data: content.as_ptr(), row: channels as isize, step: 1 };
-                    softmax.chunk::<V>(plan, &mut tile, rows, &seen, start, (depth, a, b));
+                    let tile = Tile {
+                        rows,
+                        queries: queries.len(),
+                        seen: &seen,
+                        width: plan.width,
+                        depth,
+                        content: Left { data: content.as_ptr(), row: channels as isize, step: 1 },
+                        keys: Right { data, row: plan.width },
+                    };
+                    match start {
+                        Start::Rows(origin) => softmax.weights::<V, _>(&tile, origin, &mut weights),
+                        Start::Crossed(origin) => softmax.weights::<V, _>(&tile, origin, &mut weights),
+                    }
                     let of = (values.chunk(chunk), plan.chunks[chunk].len);
-                    softmax.add_values::<V>(plan, &tile, rows, &seen, &values, of, dots);
+                    softmax.add_values::<V>(plan, &weights, rows, &seen, &values, of, dots);
                 }
                 self.write::<V>(&head, queries, &softmax, dots);
             }
@@ -126,48 +212,92 @@ impl<T: Scalar> Softmax<T> {
         self.maximum.fill(T::neg_infinity());
         self.sums.fill(T::zero());
         self.output.fill(T::zero());
+        self.settled = false;
     }
 
     /// (1) energies of a tile, (2) weights relative to the maximum, their sums.
     ///
+    /// The first tile of a block sets the maximum of each row. From then on weights are computed with the
+    /// energies, unless an energy turns out to lie far above the maximum.
+    ///
     /// # Safety
     /// Everything must have the plan's extents.
     #[inline(always)]
-    unsafe fn chunk<V: Vector<Element = T>>(
+    unsafe fn weights<V: Vector<Element = T>, O: Origin<V>>(
         &mut self,
-        plan: &Plan<T>,
-        tile: &mut [T],
-        rows: usize,
-        seen: &Seen,
-        start: Start<T>,
-        (depth, a, b): (usize, Left<T>, *const T),
+        tile: &Tile<T>,
+        origin: O,
+        weights: &mut [T],
     ) {
-        let mut maxima = [V::splat(T::neg_infinity()); 64];
-        let width = plan.width;
-        let columns = seen.columns.clone();
         // SAFETY: the caller's.
         unsafe {
-            let maxima = maxima.as_mut_ptr().cast::<T>();
-            let mut energies = Energies::<V> { start, into: tile.as_mut_ptr(), row: width, maxima };
-            sweep::<V, _>(rows, columns.clone(), depth, a, Right { data: b, row: width }, &mut energies);
-            for i in 0..rows {
-                let highest = V::load(maxima.add(i * V::LANES)).max_lane();
-                let sums = self.sums.as_mut_ptr().add(i * V::LANES);
+            if self.settled {
+                let energies = self.tile::<V, O>(tile, origin, weights);
+                let (maximum, sums) = (self.maximum.as_ptr(), self.tile_sums.as_mut_ptr());
+                let mut weights = Weights { energies, maximum, sums };
+                let columns = tile.seen.columns.clone();
+                sweep(tile.rows, columns, tile.depth, tile.content, tile.keys, &mut weights);
+                if !self.rises::<V>(tile.queries) {
+                    for (sum, tile) in
+                        self.sums.chunks_exact_mut(V::LANES).zip(self.tile_sums.chunks_exact(V::LANES))
+                    {
+                        (V::from_slice(sum) + V::from_slice(tile)).write_to(sum);
+                    }
+                    return;
+                }
+            }
+            let mut energies = self.tile::<V, O>(tile, origin, weights);
+            let columns = tile.seen.columns.clone();
+            sweep(tile.rows, columns.clone(), tile.depth, tile.content, tile.keys, &mut energies);
+            let rose = self.settled;
+            self.settled = true;
+            for i in 0..tile.rows {
+                let highest = V::from_slice(&self.tile_maxima[i * V::LANES..]).max_lane();
                 if highest > self.maximum[i] + T::of(SLACK) {
                     self.raise::<V>(i, highest);
                 }
                 // A row that has seen nothing yet holds nothing but -inf; relative to 0 its weights are 0.
-                let maximum = self.maximum[i].max(T::min_value());
-                let (maximum, mut sum) = (V::splat(maximum), V::load(sums));
-                let row = tile.as_mut_ptr().add(i * width);
+                let maximum = if self.maximum[i] == T::neg_infinity() { T::zero() } else { self.maximum[i] };
+                self.settled &= self.maximum[i] != T::neg_infinity() || i >= tile.queries;
+                let sums = &mut self.sums[i * V::LANES..];
+                let (maximum, mut sum) = (V::splat(maximum), V::from_slice(sums));
+                let row = weights.as_mut_ptr().add(i * tile.width);
                 for j in columns.clone().step_by(V::LANES) {
                     let weight = math::exp2(V::load(row.add(j)) - maximum);
                     sum += weight;
                     weight.store(row.add(j));
                 }
-                sum.store(sums);
+                sum.write_to(sums);
             }
+            // Where energies keep rising, computing them twice does not pay.
+            self.settled &= !rose;
         }
+    }
+
+    /// Where the energies of a tile go.
+    ///
+    /// # Safety
+    /// As for `weights`.
+    #[inline(always)]
+    unsafe fn tile<V: Vector<Element = T>, O: Origin<V>>(
+        &mut self,
+        tile: &Tile<T>,
+        origin: O,
+        into: &mut [T],
+    ) -> Energies<V, O> {
+        self.tile_maxima.fill(T::neg_infinity());
+        self.tile_sums.fill(T::zero());
+        Energies { origin, into: into.as_mut_ptr(), row: tile.width, maxima: self.tile_maxima.as_mut_ptr() }
+    }
+
+    /// Whether an energy of the tile lies far above the maximum of its row.
+    #[inline(always)]
+    fn rises<V: Vector<Element = T>>(&self, queries: usize) -> bool {
+        let mut highest = V::splat(T::neg_infinity());
+        for row in self.tile_maxima.chunks_exact(V::LANES).take(queries) {
+            highest = highest.max(V::from_slice(row));
+        }
+        highest.max_lane() > T::of(SLACK)
     }
 
     /// Makes the sums of row `i` relative to a new maximum.

@@ -71,7 +71,7 @@ pub(super) fn transposed<T: Scalar>(plan: &Plan<T>, head: &Head, source: &[T], d
     let channels = dim.next_multiple_of(4);
     let mut packed = Packed::zeros(head.chunks.clone(), channels, plan.width);
     for i in head.chunks.clone() {
-        let chunk = plan.chunks[i];
+        let chunk = &plan.chunks[i];
         let into = packed.chunk_mut(i);
         for j in 0..chunk.len {
             let row = plan.row_of(source, head, chunk.start + j, dim);
@@ -88,7 +88,7 @@ pub(super) fn rows<T: Scalar>(plan: &Plan<T>, head: &Head, source: &[T], dim: us
     let row = dim.next_multiple_of(plan.lanes);
     let mut packed = Packed::zeros(head.chunks.clone(), plan.width, row);
     for i in head.chunks.clone() {
-        let chunk = plan.chunks[i];
+        let chunk = &plan.chunks[i];
         for (j, into) in packed.chunk_mut(i).chunks_mut(row).take(chunk.len).enumerate() {
             into[..dim].copy_from_slice(plan.row_of(source, head, chunk.start + j, dim));
         }
@@ -110,7 +110,7 @@ impl<T: Scalar> Plan<'_, T> {
         let mut used = vec![self.has_key_bias(); head.chunks.len()];
         let bias = self.key_bias.filter(|_| self.has_key_bias()).map(|u| &u[head.m * d..][..d]);
         for i in head.chunks.clone() {
-            let chunk = self.chunks[i];
+            let chunk = &self.chunks[i];
             let row = biases.chunk_mut(i);
             row[chunk.len..].fill(T::neg_infinity());
             used[i - head.chunks.start] |= !chunk.len.is_multiple_of(self.lanes);

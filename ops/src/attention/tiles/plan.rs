@@ -12,9 +12,35 @@ use super::super::{Lattice, VisibleKeys};
 const MIN_TASKS: usize = 8;
 
 /// Consecutive keys that are worked on at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Chunk {
     pub start: usize,
+    pub len: usize,
+    /// The rows of the lattice of keys that it has a part in.
+    pub rows: Range<usize>,
+}
+
+impl Chunk {
+    /// The parts that lie in one row each of a lattice `width` keys wide.
+    #[inline(always)]
+    pub fn segments(&self, width: usize) -> impl Iterator<Item = Segment> + use<> {
+        let (start, end) = (self.start, self.start + self.len);
+        self.rows.clone().map(move |y| {
+            let (first, last) = (start.max(y * width), end.min((y + 1) * width));
+            Segment { y, x: first - y * width, at: first - start, len: last - first }
+        })
+    }
+}
+
+/// The part of a chunk that lies in one row of the lattice of keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// Row of keys.
+    pub y: usize,
+    /// First column of keys.
+    pub x: usize,
+    /// Its place in the chunk.
+    pub at: usize,
     pub len: usize,
 }
 
@@ -59,6 +85,8 @@ pub(super) struct Plan<'a, T> {
     pub tables: Vec<&'a [T]>,
     pub key_bias: Option<&'a [T]>,
     pub position_bias: Option<&'a [T]>,
+    /// What each query sees by position, where that limits it.
+    visible: Option<Vec<VisibleKeys>>,
     pub relative: Relative,
     /// Queries in a block.
     pub block: usize,
@@ -83,6 +111,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
         let width = width.min(spec.keys.next_multiple_of(padding::<T>()));
         let chunks = chunks(spec, width);
         let blocks = spec.queries.div_ceil(block);
+        let visible = |q| spec.visibility.visible_keys(&spec.lattice, q);
         Plan {
             spec,
             isa,
@@ -93,6 +122,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
             tables: inputs[3..5].iter().filter_map(|t| t.present()).map(Array::as_slice).collect(),
             key_bias: slice(5),
             position_bias: slice(6),
+            visible: spec.visibility.by_position().then(|| (0..spec.queries).map(visible).collect()),
             relative,
             block,
             width,
@@ -147,26 +177,19 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// The chunks that some query of the blocks sees.
     pub fn chunks_of(&self, blocks: &Range<usize>) -> Range<usize> {
-        let visibility = &self.spec.visibility;
-        if !visibility.by_position() {
-            return 0..self.chunks.len();
-        }
+        let Some(visible) = &self.visible else { return 0..self.chunks.len() };
         let queries = blocks.start * self.block..(blocks.end * self.block).min(self.spec.queries);
-        let spans = queries.map(|q| visibility.visible_keys(&self.spec.lattice, q).span());
-        let (first, end) = spans
-            .filter(|span| !span.is_empty())
-            .fold((usize::MAX, 0), |(first, end), span| (first.min(span.start), end.max(span.end)));
+        let spans = visible[queries].iter().map(VisibleKeys::span).filter(|span| !span.is_empty());
+        let (first, end) =
+            spans.fold((usize::MAX, 0), |(first, end), span| (first.min(span.start), end.max(span.end)));
         let reached = |chunk: &Chunk| chunk.start < end && chunk.start + chunk.len > first;
         let Some(start) = self.chunks.iter().position(reached) else { return 0..0 };
         start..start + self.chunks[start..].iter().take_while(|chunk| reached(chunk)).count()
     }
 
     /// Of each query of a block the keys that it sees by position; `None` where it sees all.
-    pub fn visible(&self, block: usize) -> Option<Vec<VisibleKeys>> {
-        let visibility = &self.spec.visibility;
-        visibility
-            .by_position()
-            .then(|| self.queries(block).map(|q| visibility.visible_keys(&self.spec.lattice, q)).collect())
+    pub fn visible(&self, block: usize) -> Option<&[VisibleKeys]> {
+        self.visible.as_ref().map(|visible| &visible[self.queries(block)])
     }
 }
 
@@ -188,9 +211,10 @@ fn chunks(spec: &AttentionSpec, width: usize) -> Vec<Chunk> {
     let by_row = spec.visibility.range.is_some() && columns >= 32;
     let (count, extent) = if by_row { (rows, columns) } else { (1, spec.keys) };
     let pieces = |row: usize| {
-        (0..extent)
-            .step_by(width)
-            .map(move |start| Chunk { start: row * extent + start, len: width.min(extent - start) })
+        (0..extent).step_by(width).map(move |at| {
+            let (start, len) = (row * extent + at, width.min(extent - at));
+            Chunk { start, len, rows: start / columns..(start + len).div_ceil(columns) }
+        })
     };
     (0..count).flat_map(pieces).collect()
 }

@@ -23,17 +23,26 @@ pub(super) struct Right<T> {
 
 /// What the accumulators of a product start from and where they go.
 pub(super) trait Sweep<V: Vector> {
-    /// The vector that row `i` starts from at column `j`.
-    ///
-    /// # Safety
-    /// Row and column lie within the sweep, which its maker vouched for.
-    unsafe fn start(&self, i: usize, j: usize) -> V;
+    /// What the rows of a column of vectors have in common.
+    type Column: Copy;
 
-    /// Takes the vector of row `i` at column `j`.
+    /// The column of vectors that starts at column `j`.
     ///
     /// # Safety
-    /// As for `start`.
-    unsafe fn finish(&mut self, i: usize, j: usize, value: V);
+    /// The column lies within the sweep, which its maker vouched for.
+    unsafe fn column(&self, j: usize) -> Self::Column;
+
+    /// The vector that row `i` of a column starts from.
+    ///
+    /// # Safety
+    /// The row lies within the sweep.
+    unsafe fn start(&self, i: usize, column: Self::Column) -> V;
+
+    /// Takes the vectors of row `i` from column `j` on.
+    ///
+    /// # Safety
+    /// Row and columns lie within the sweep.
+    unsafe fn finish<const N: usize>(&mut self, i: usize, j: usize, values: [V; N]);
 }
 
 /// `sweep.finish(i, j, sweep.start(i, j) + sum_p A(i, p) B(p, j))` for `rows` rows, a multiple of 4, and the
@@ -90,13 +99,15 @@ unsafe fn panel<V: Vector, S: Sweep<V>, const M: usize, const N: usize>(
     b: Right<V::Element>,
     sweep: &mut S,
 ) {
+    // SAFETY: the caller vouches for the columns j .. j + N * LANES.
+    let columns: [S::Column; N] = std::array::from_fn(|v| unsafe { sweep.column(j + v * V::LANES) });
     for i in (0..rows).step_by(M) {
-        // SAFETY: the caller vouches for rows i .. i + M and columns j .. j + N * LANES.
+        // SAFETY: the caller vouches for rows i .. i + M and those columns.
         unsafe {
             let mut sums = [[V::zero(); N]; M];
             for (r, sums) in sums.iter_mut().enumerate() {
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = sweep.start(i + r, j + v * V::LANES);
+                for (sum, &column) in sums.iter_mut().zip(&columns) {
+                    *sum = sweep.start(i + r, column);
                 }
             }
             let (mut a_data, mut b_data) = (a.data.offset(i as isize * a.row), b.data.add(j));
@@ -114,10 +125,8 @@ unsafe fn panel<V: Vector, S: Sweep<V>, const M: usize, const N: usize>(
                 a_data = a_data.offset(a.step);
                 b_data = b_data.add(b.row);
             }
-            for (r, sums) in sums.iter().enumerate() {
-                for (v, &sum) in sums.iter().enumerate() {
-                    sweep.finish(i + r, j + v * V::LANES, sum);
-                }
+            for (r, &sums) in sums.iter().enumerate() {
+                sweep.finish(i + r, j, sums);
             }
         }
     }
@@ -131,6 +140,13 @@ pub(super) struct Accumulate<T> {
 }
 
 impl<V: Vector> Sweep<V> for Accumulate<V::Element> {
+    type Column = usize;
+
+    #[inline(always)]
+    unsafe fn column(&self, j: usize) -> usize {
+        j
+    }
+
     #[inline(always)]
     unsafe fn start(&self, i: usize, j: usize) -> V {
         if self.overwrite {
@@ -141,9 +157,11 @@ impl<V: Vector> Sweep<V> for Accumulate<V::Element> {
     }
 
     #[inline(always)]
-    unsafe fn finish(&mut self, i: usize, j: usize, value: V) {
-        // SAFETY: as above.
-        unsafe { value.store(self.into.add(i * self.row + j)) }
+    unsafe fn finish<const N: usize>(&mut self, i: usize, j: usize, values: [V; N]) {
+        for (v, value) in values.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { value.store(self.into.add(i * self.row + j + v * V::LANES)) }
+        }
     }
 }
 
