@@ -40,6 +40,28 @@ pub fn exp_nonpositive<V: Vector>(x: V) -> V {
     V::select(x.lt(c(LOWEST)), V::zero(), exp_normal(x))
 }
 
+/// `2^x` for `x < 128`, `-inf` included; unspecified above, NaN for NaN. At -127 and below it is 0.
+///
+/// `x = n + f` with whole `n` and `|f| <= 1/2`; a polynomial gives `2^f`.
+#[inline(always)]
+pub fn exp2<V: Vector>(x: V) -> V {
+    if !single::<V>() {
+        return x.map(Float::exp2);
+    }
+    // At the lower end n = -127 and f = 0, so that 1 * 2^n has no bit set but, at most, a denormal's.
+    let x = c::<V>(-127.0).max(x);
+    let n = x.round();
+    let f = x - n;
+    let p = c::<V>(1.535_336_200_4e-4);
+    let p = p.mul_add(f, c(1.339_887_445_3e-3));
+    let p = p.mul_add(f, c(9.618_437_357_6e-3));
+    let p = p.mul_add(f, c(5.550_332_471e-2));
+    let p = p.mul_add(f, c(2.402_264_791_4e-1));
+    let p = p.mul_add(f, c(6.931_472_028_6e-1));
+    let p = p.mul_add(f, c(1.0));
+    p.ldexp(n)
+}
+
 /// Logarithm of the smallest normal number, rounded up.
 const LOWEST: f64 = -87.336_54;
 /// Logarithm of the largest number, rounded down.

@@ -2,6 +2,8 @@
 
 use ndarray::{Array2, ArrayD};
 
+use super::VisibleKeys;
+
 /// Rows of a table of relative positions: the pair (query `q`, key `k`) reads row
 /// `key[k] + shift - query[q]`.
 ///
@@ -79,12 +81,44 @@ impl Lattice {
         }
     }
 
-    /// Stride from one query to the next, in pixels.
-    fn query_stride(&self) -> usize {
+    /// Stride from one query to the next and from one key to the next, in pixels.
+    pub(super) fn strides(&self) -> (usize, usize) {
         match *self {
-            Lattice::Sequence { .. } => 1,
-            Lattice::Image { query_stride, .. } => query_stride,
+            Lattice::Sequence { .. } => (1, 1),
+            Lattice::Image { query_stride, key_stride, .. } => (query_stride, key_stride),
         }
+    }
+
+    /// Rows and columns of the queries; a sequence is one row.
+    pub fn query_grid(&self) -> (usize, usize) {
+        match *self {
+            Lattice::Sequence { queries, .. } => (1, queries),
+            Lattice::Image { height, width, query_stride, .. } => {
+                (height.div_ceil(query_stride), width.div_ceil(query_stride))
+            }
+        }
+    }
+
+    /// Rows and columns of the keys; a sequence is one row.
+    pub fn key_grid(&self) -> (usize, usize) {
+        match *self {
+            Lattice::Sequence { keys, .. } => (1, keys),
+            Lattice::Image { height, width, key_stride, .. } => {
+                (height.div_ceil(key_stride), width.div_ceil(key_stride))
+            }
+        }
+    }
+
+    /// Position `(y, x)` in pixels of query `q`.
+    pub(super) fn query(&self, q: usize) -> (usize, usize) {
+        let (columns, stride) = (self.query_grid().1, self.strides().0);
+        (q / columns * stride, q % columns * stride)
+    }
+
+    /// Position `(y, x)` in pixels of key `k`.
+    pub(super) fn key(&self, k: usize) -> (usize, usize) {
+        let (columns, stride) = (self.key_grid().1, self.strides().1);
+        (k / columns * stride, k % columns * stride)
     }
 
     /// The index into a table of x-offsets.
@@ -140,33 +174,40 @@ pub struct Visibility {
 }
 
 impl Visibility {
+    /// Whether what a query sees depends on where it is.
+    pub fn by_position(&self) -> bool {
+        self.causal || self.range.is_some()
+    }
+
+    /// Whether key `k` is hidden from query `q` by position.
+    pub fn hides(&self, lattice: &Lattice, q: usize, k: usize) -> bool {
+        let ((qy, qx), (ky, kx)) = (lattice.query(q), lattice.key(k));
+        let out_of_range = match self.range {
+            None => false,
+            Some(Range::Symmetric(r)) => qy.abs_diff(ky) > r || qx.abs_diff(kx) > r,
+            // floor((y - r) / s) <= ky / s <= floor((y + r + 1) / s), with y in units of queries.
+            Some(Range::Mmcv(r)) => {
+                let (stride, step) = lattice.strides();
+                let outside = |q: usize, k: usize| {
+                    let (y, i) = (q / stride, k / step);
+                    i < y.saturating_sub(r) / step || i > (y + r + 1) / step
+                };
+                outside(qy, ky) || outside(qx, kx)
+            }
+        };
+        out_of_range || (self.causal && (ky, kx) > (qy, qx))
+    }
+
     /// `(queries, keys)` mask, true where the key is hidden by position; `None` where none is.
     pub fn hidden(&self, lattice: &Lattice) -> Option<Array2<bool>> {
-        if !self.causal && self.range.is_none() {
-            return None;
-        }
-        let (queries, keys) = (lattice.queries(), lattice.keys());
-        let stride = lattice.query_stride();
-        Some(Array2::from_shape_fn((queries.len(), keys.len()), |(q, k)| {
-            let ((qy, qx), (ky, kx)) = (queries[q], keys[k]);
-            let out_of_range = match self.range {
-                None => false,
-                Some(Range::Symmetric(r)) => qy.abs_diff(ky) > r || qx.abs_diff(kx) > r,
-                // floor((y - r) / s) <= ky / s <= floor((y + r + 1) / s), with y in units of queries.
-                Some(Range::Mmcv(r)) => {
-                    let outside = |q: usize, k: usize, step: usize| {
-                        let (y, i) = (q / stride, k / step);
-                        i < y.saturating_sub(r) / step || i > (y + r + 1) / step
-                    };
-                    let step = match *lattice {
-                        Lattice::Image { key_stride, .. } => key_stride,
-                        Lattice::Sequence { .. } => 1,
-                    };
-                    outside(qy, ky, step) || outside(qx, kx, step)
-                }
-            };
-            out_of_range || (self.causal && (ky, kx) > (qy, qx))
-        }))
+        let count = |(rows, columns): (usize, usize)| rows * columns;
+        let size = (count(lattice.query_grid()), count(lattice.key_grid()));
+        self.by_position().then(|| Array2::from_shape_fn(size, |(q, k)| self.hides(lattice, q, k)))
+    }
+
+    /// The keys that query `q` sees by position, without looking at each of them.
+    pub fn visible_keys(&self, lattice: &Lattice, q: usize) -> VisibleKeys {
+        VisibleKeys::of(self, lattice, q)
     }
 }
 

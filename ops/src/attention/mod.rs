@@ -25,9 +25,12 @@ mod geometry;
 mod lightweight_conv;
 pub mod regular_conv;
 mod settings;
+mod tiles;
 mod transformer;
 mod transformer_cases;
 mod transformer_cpu;
+mod transformer_simple;
+mod visible_keys;
 
 pub use attend::{
     AttendKernels, Projections, attention_1d, attention_1d_with_maps, attention_2d, attention_2d_with_maps,
@@ -51,6 +54,7 @@ pub use transformer::{
     AttentionMaps, AttentionSpec, Operands, TransformerAttentionKernel, transformer_attention,
     transformer_attention_with_maps,
 };
+pub use visible_keys::VisibleKeys;
 
 use termwise_autograd::gradcheck::Case;
 
