@@ -5,11 +5,12 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Vector, transpose};
 
 use super::{BLOCK, Problem};
+use crate::attention::Lattice;
 
 /// Queries and keys along one direction. Query `i` and key `j` read row
 /// `j key_step + shift - i query_step` of the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Axis {
+pub(super) struct Axis {
     /// 0 for x, 1 for y.
     pub which: usize,
     pub queries: usize,
@@ -23,6 +24,18 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
+    /// The x-axis, then the y-axis of an image.
+    pub fn both(lattice: &Lattice) -> [Axis; 2] {
+        let (query_grid, key_grid, (query_step, key_step)) =
+            (lattice.query_grid(), lattice.key_grid(), lattice.strides());
+        let axis = |which: usize, queries: usize, keys: usize, key_stride: usize| {
+            let shift = (queries - 1) * query_step;
+            let rows = (keys - 1) * key_step + shift + 1;
+            Axis { which, queries, keys, query_step, key_step, shift, rows, key_stride }
+        };
+        [axis(0, query_grid.1, key_grid.1, 1), axis(1, query_grid.0, key_grid.0, key_grid.1)]
+    }
+
     /// The row that a query's first key reads.
     #[inline(always)]
     pub fn first_row(&self, query: usize) -> usize {
@@ -50,19 +63,25 @@ impl Grid {
         let [x, y] = p.axes;
         // The axis that fills its vectors better, x where both do alike.
         let (inner, outer) = if padded(x) * y.keys <= padded(y) * x.keys { (x, y) } else { (y, x) };
-        Grid {
-            inner,
-            outer,
-            inner_padded: padded(inner),
-            outer_padded: padded(outer),
-            width: x.queries,
-        }
+        Grid { inner, outer, inner_padded: padded(inner), outer_padded: padded(outer), width: x.queries }
     }
 
     /// Position of a query along an axis.
     #[inline(always)]
     pub fn position(&self, axis: &Axis, query: usize) -> usize {
         if axis.which == 0 { query % self.width } else { query / self.width }
+    }
+
+    /// How far apart neighbours along the inner axis are in the order of all queries.
+    #[inline(always)]
+    pub fn inner_query_stride(&self) -> usize {
+        if self.inner.which == 0 { 1 } else { self.width }
+    }
+
+    /// Place of a query in the order of all queries.
+    #[inline(always)]
+    pub fn query(&self, outer: usize, inner: usize) -> usize {
+        if self.inner.which == 0 { outer * self.width + inner } else { inner * self.width + outer }
     }
 
     /// Place of a key in the order of all keys.

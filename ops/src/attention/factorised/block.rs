@@ -107,7 +107,7 @@ pub(super) fn load_transposed<V: Vector>(
     into: &mut [V::Element],
 ) {
     if count < BLOCK {
-        into[..dim * BLOCK].fill(num_traits::Zero::zero());
+        into[..dim * BLOCK].fill(V::Element::of(0.0));
     }
     let from = &all[row..];
     assert!(from.len() >= (count - 1) * stride + dim && into.len() >= dim * BLOCK && count <= BLOCK);

@@ -1,6 +1,5 @@
 //! One query at a time from its energies: for the few whose normaliser underflows in factorised form.
 
-use num_traits::Float;
 use termwise_autograd::Scalar;
 
 use super::Problem;

@@ -2,14 +2,15 @@
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{Kernel, Vector, transpose};
+use termwise_autograd::simd::{self, Kernel, Vector, transpose};
 
 use super::axis::{Grid, Table};
 use super::keys::Keys;
 use super::{Problem, Shared};
+use crate::par;
 
 /// Which operands need gradients; only operands that are there do.
-pub(crate) struct Needs {
+pub(super) struct Needs {
     pub query: bool,
     pub key: bool,
     pub value: bool,
@@ -31,7 +32,7 @@ impl Needs {
 }
 
 /// The gradients that are needed, in the shapes of their operands.
-pub(crate) struct Gradients<T: Scalar> {
+pub(super) struct Gradients<T: Scalar> {
     pub query: Option<Buffer<T>>,
     pub key: Option<Buffer<T>>,
     pub value: Option<Buffer<T>>,
@@ -120,19 +121,49 @@ impl<T: Scalar> Partial<T> {
     }
 }
 
+/// Adds up what the tasks found, in the order of samples and queries.
+pub(super) fn gather<T: Scalar>(
+    p: &Problem<T>,
+    needs: &Needs,
+    mut partials: Vec<Partial<T>>,
+    per_head: usize,
+    grads: &mut Gradients<T>,
+) {
+    for (task, partial) in partials.iter().enumerate() {
+        grads.add_factors(p, task / per_head % p.heads, partial);
+    }
+    if !needs.keys() {
+        return;
+    }
+    let mut bias = Buffer::zeros(if grads.key_bias.is_some() { p.batch * p.heads * p.head_dim } else { 0 });
+    let grad_key_bias = grads.key_bias.as_ref().map(|_| Shared::of(&mut bias));
+    let grad_value = grads.value.as_mut().map(|grad| Shared::of(grad));
+    let grad_key = grads.key.as_mut().map(|grad| Shared::of(grad));
+    let work = p.keys() * p.columns() * (per_head + 3);
+    par::for_each_chunk(&mut partials, per_head, work, |head, parts| {
+        let at = (head / p.heads, head % p.heads);
+        simd::run(Gather { p, at, parts, grad_value, grad_key, grad_key_bias });
+    });
+    if let Some(grad) = &mut grads.key_bias {
+        for sample in bias.chunks_exact(grad.len().max(1)) {
+            grad.iter_mut().zip(sample).for_each(|(sum, &d)| *sum += d);
+        }
+    }
+}
+
 /// Puts together the gradients of the values and keys of one head of one sample.
-pub(super) struct Gather<'a, T: Scalar> {
-    pub p: &'a Problem<'a, T>,
+struct Gather<'a, T: Scalar> {
+    p: &'a Problem<'a, T>,
     /// Sample and head.
-    pub at: (usize, usize),
+    at: (usize, usize),
     /// Of this head of this sample, in the order of their queries.
-    pub parts: &'a mut [Partial<T>],
+    parts: &'a mut [Partial<T>],
     /// (N, K, M d_v)
-    pub grad_value: Option<Shared<T>>,
+    grad_value: Option<Shared<T>>,
     /// (N, K, M d)
-    pub grad_key: Option<Shared<T>>,
+    grad_key: Option<Shared<T>>,
     /// What this sample adds to the gradient of u: (N, M, d).
-    pub grad_key_bias: Option<Shared<T>>,
+    grad_key_bias: Option<Shared<T>>,
 }
 
 impl<T: Scalar> Kernel<T> for Gather<'_, T> {
@@ -160,7 +191,9 @@ impl<T: Scalar> Kernel<T> for Gather<'_, T> {
                 for i in (0..padded).step_by(V::LANES) {
                     let weight = V::from_slice(&weights[i..]);
                     let mut d = V::zero();
-                    for (d_value, packed) in d_values.chunks_exact_mut(padded).zip(packed.chunks_exact(padded)) {
+                    for (d_value, packed) in
+                        d_values.chunks_exact_mut(padded).zip(packed.chunks_exact(padded))
+                    {
                         let d_packed = V::from_slice(&d_value[i..]);
                         d = d_packed.mul_add(V::from_slice(&packed[i..]), d);
                         (weight * d_packed).write_to(&mut d_value[i..]);

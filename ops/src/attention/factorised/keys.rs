@@ -1,13 +1,13 @@
 //! What the keys of one head bring along: their energies and weights, and their values packed for the
 //! products.
 
-use num_traits::Float;
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{Vector, math, transpose, transpose_lanes};
+use termwise_autograd::simd::{Vector, math, transpose};
 
 use super::Problem;
 use super::axis::Grid;
+use crate::attention::transformer_shared_row::dot_rows;
 
 /// Energies and weights of the keys of one head, where they have some of their own.
 pub(super) struct Keys<T: Scalar> {
@@ -31,8 +31,8 @@ impl<T: Scalar> Keys<T> {
         if let Some((key, bias)) = p.key {
             let (dim, stride) = (p.head_dim, p.heads * p.head_dim);
             let key = &key[n * count * stride..][..count * stride];
-            let scaled = |c: usize| p.scale * bias[m * dim + c];
-            dot_rows::<V>(&key[m * dim..], stride, dim, &scaled, &mut energies);
+            let scaled: Vec<T> = bias[m * dim..][..dim].iter().map(|&u| p.scale * u).collect();
+            dot_rows::<V>(&key[m * dim..], stride, &scaled, &mut energies);
         }
         if let Some(padding) = p.padding {
             let hidden = padding.row(n);
@@ -54,33 +54,6 @@ impl<T: Scalar> Keys<T> {
             }
         }
         Some(Keys { energies, largest, weights })
-    }
-}
-
-/// `out[k] = sum_c factor(c) rows[k stride + c]`.
-#[inline(always)]
-fn dot_rows<V: Vector>(
-    rows: &[V::Element],
-    stride: usize,
-    dim: usize,
-    factor: &impl Fn(usize) -> V::Element,
-    out: &mut [V::Element],
-) {
-    for (block, out) in out.chunks_mut(V::LANES).enumerate() {
-        let mut sum = V::zero();
-        for start in (0..dim).step_by(V::LANES) {
-            let width = V::LANES.min(dim - start);
-            let mut lanes = [V::zero(); 16];
-            for k in 0..out.len() {
-                let at = (block * V::LANES + k) * stride + start;
-                lanes[k] = V::from_slice(&rows[at..at + width]);
-            }
-            transpose_lanes(&mut lanes);
-            for c in 0..width {
-                sum = V::splat(factor(start + c)).mul_add(lanes[c], sum);
-            }
-        }
-        sum.write_to(out);
     }
 }
 

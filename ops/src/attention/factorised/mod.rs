@@ -36,23 +36,24 @@ mod block;
 mod direct;
 mod gradients;
 mod keys;
+mod per_axis;
 mod per_query;
 mod per_query_backward;
 mod per_query_forward;
 mod tile;
 
 use ndarray::Array2;
-use termwise_autograd::Scalar;
-use termwise_autograd::pool::Buffer;
+use termwise_autograd::{Array, Cpu, Scalar};
 
-pub(super) use self::axis::Axis;
-pub(super) use self::gradients::{Gradients, Needs};
+use self::axis::Axis;
+use self::gradients::{Gradients, Needs};
+use super::transformer::AttentionSpec;
 
 /// Queries that are worked on at a time: their factors stay in the first-level cache.
 const BLOCK: usize = 64;
 
 /// Everything that the kernels of this folder read.
-pub(super) struct Problem<'a, T> {
+struct Problem<'a, T> {
     pub batch: usize,
     pub heads: usize,
     /// d, channels per head of query, key and positions.
@@ -77,7 +78,25 @@ pub(super) struct Problem<'a, T> {
     pub padding: Option<&'a Array2<bool>>,
 }
 
-impl<T: Scalar> Problem<'_, T> {
+impl<'a, T: Scalar> Problem<'a, T> {
+    fn of(spec: &'a AttentionSpec, inputs: [&'a Array<Cpu<T>>; 7]) -> Self {
+        let operand = |i: usize| inputs[i].present().map(Array::as_slice);
+        Problem {
+            batch: spec.batch,
+            heads: spec.num_heads,
+            head_dim: spec.head_dim,
+            value_dim: spec.value_dim,
+            axes: Axis::both(&spec.lattice),
+            scale: T::of(spec.scale),
+            query: operand(0),
+            position_bias: operand(6),
+            tables: [operand(3).unwrap_or_default(), operand(4).unwrap_or_default()],
+            key: operand(1).zip(operand(5)),
+            value: inputs[2].as_slice(),
+            padding: spec.visibility.key_padding.as_ref(),
+        }
+    }
+
     pub fn queries(&self) -> usize {
         self.axes[0].queries * self.axes[1].queries
     }
@@ -135,17 +154,41 @@ impl<T> Shared<T> {
 }
 
 /// Output (N, Q, M d_v) and, for each query, the log-sum-exp of its energies (N, M, Q).
-pub(super) fn forward<T: Scalar>(p: &Problem<T>) -> (Buffer<T>, Buffer<T>) {
-    per_query::forward(p)
+pub(super) fn forward<T: Scalar>(
+    spec: &AttentionSpec,
+    inputs: [&Array<Cpu<T>>; 7],
+) -> (Array<Cpu<T>>, Array<Cpu<T>>) {
+    let p = &Problem::of(spec, inputs);
+    let (output, statistics) = if p.query.is_some() { per_query::forward(p) } else { per_axis::forward(p) };
+    (
+        Array::from_buffer(&[p.batch, p.queries(), p.heads * p.value_dim], output),
+        Array::from_buffer(&[p.batch, p.heads, p.queries()], statistics),
+    )
 }
 
-/// Gradients of [`forward`], from what it returned.
+/// The gradient of each input that needs one, from what [`forward`] returned.
 pub(super) fn backward<T: Scalar>(
-    p: &Problem<T>,
-    output: &[T],
-    statistics: &[T],
-    grad_output: &[T],
-    needs: &Needs,
-) -> Gradients<T> {
-    per_query::backward(p, output, statistics, grad_output, needs)
+    spec: &AttentionSpec,
+    inputs: [&Array<Cpu<T>>; 7],
+    (output, statistics): (&Array<Cpu<T>>, &Array<Cpu<T>>),
+    grad_output: &Array<Cpu<T>>,
+    needs: [bool; 7],
+) -> [Option<Array<Cpu<T>>>; 7] {
+    let p = &Problem::of(spec, inputs);
+    let [query, key, value, x, y, key_bias, position_bias] =
+        std::array::from_fn(|i| needs[i] && !inputs[i].is_absent());
+    let needs = &Needs { query, key, value, tables: [x, y], key_bias, position_bias };
+    let (output, statistics, grad) = (output.as_slice(), statistics.as_slice(), grad_output.as_slice());
+    let grads = if p.query.is_some() {
+        per_query::backward(p, output, statistics, grad, needs)
+    } else {
+        per_axis::backward(p, output, statistics, grad, needs)
+    };
+    let [x, y] = grads.tables;
+    let grads = [grads.query, grads.key, grads.value, x, y, grads.key_bias, grads.position_bias];
+    let mut inputs = inputs.into_iter();
+    grads.map(|grad| {
+        let shape = inputs.next().expect("as many inputs as gradients").shape();
+        grad.map(|grad| Array::from_buffer(shape, grad))
+    })
 }

@@ -6,7 +6,7 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd;
 
-use super::gradients::{Gather, Partial};
+use super::gradients::gather;
 use super::per_query_backward::Backward;
 use super::per_query_forward::Forward;
 use super::{BLOCK, Gradients, Needs, Problem, Shared};
@@ -71,34 +71,4 @@ pub(super) fn backward<T: Scalar>(
     });
     gather(p, needs, partials, parts.len(), &mut grads);
     grads
-}
-
-/// Adds up what the tasks found, in the order of samples and queries.
-pub(super) fn gather<T: Scalar>(
-    p: &Problem<T>,
-    needs: &Needs,
-    mut partials: Vec<Partial<T>>,
-    per_head: usize,
-    grads: &mut Gradients<T>,
-) {
-    for (task, partial) in partials.iter().enumerate() {
-        grads.add_factors(p, task / per_head % p.heads, partial);
-    }
-    if !needs.keys() {
-        return;
-    }
-    let mut bias = Buffer::zeros(if grads.key_bias.is_some() { p.batch * p.heads * p.head_dim } else { 0 });
-    let grad_key_bias = grads.key_bias.as_ref().map(|_| Shared::of(&mut bias));
-    let grad_value = grads.value.as_mut().map(|grad| Shared::of(grad));
-    let grad_key = grads.key.as_mut().map(|grad| Shared::of(grad));
-    let work = p.keys() * p.columns() * (per_head + 3);
-    par::for_each_chunk(&mut partials, per_head, work, |head, parts| {
-        let at = (head / p.heads, head % p.heads);
-        simd::run(Gather { p, at, parts, grad_value, grad_key, grad_key_bias });
-    });
-    if let Some(grad) = &mut grads.key_bias {
-        for sample in bias.chunks_exact(grad.len().max(1)) {
-            grad.iter_mut().zip(sample).for_each(|(sum, &d)| *sum += d);
-        }
-    }
 }

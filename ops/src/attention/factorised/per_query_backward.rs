@@ -90,7 +90,8 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                     factor = V::select(smallest.lt(normaliser), factor, V::zero());
                 }
                 let mut mean = V::zero();
-                for (grad, output) in grads.chunks_exact_mut(BLOCK).zip(outputs.chunks_exact(BLOCK)).take(dim) {
+                for (grad, output) in grads.chunks_exact_mut(BLOCK).zip(outputs.chunks_exact(BLOCK)).take(dim)
+                {
                     let g = V::from_slice(&grad[q..]);
                     mean = g.mul_add(V::from_slice(&output[q..]), mean);
                     (factor * g).write_to(&mut grad[q..]);
@@ -111,7 +112,15 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                 }
                 // The outputs are not needed any more.
                 let scaled = &mut outputs;
-                add_value_gradients::<V>(&grid, columns, &inner_by_query, &outer.weights, &grads, scaled, &mut partial.values);
+                add_value_gradients::<V>(
+                    &grid,
+                    columns,
+                    &inner_by_query,
+                    &outer.weights,
+                    &grads,
+                    scaled,
+                    &mut partial.values,
+                );
             }
             if self.need_factors {
                 //                                   =>  P = g' . V',  dex = px sum_ky py P,  dey = py sum_kx px P
@@ -167,10 +176,24 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
             if self.need_factors {
                 d_queries.fill(T::zero());
                 let [d_inner, d_outer] = &mut partial.tables;
-                tables[0].energies_backward::<V>(&inner.first_rows[..count], &queries, &inner_by_query, &mut d_queries, d_inner);
-                tables[1].energies_backward::<V>(&outer.first_rows[..count], &queries, &outer_by_query, &mut d_queries, d_outer);
+                tables[0].energies_backward::<V>(
+                    &inner.first_rows[..count],
+                    &queries,
+                    &inner_by_query,
+                    &mut d_queries,
+                    d_inner,
+                );
+                tables[1].energies_backward::<V>(
+                    &outer.first_rows[..count],
+                    &queries,
+                    &outer_by_query,
+                    &mut d_queries,
+                    d_outer,
+                );
                 for (q, d_query) in d_queries.chunks_exact_mut(dim_padded).take(count).enumerate() {
-                    for (d, sum) in d_query.chunks_exact_mut(V::LANES).zip(partial.query.chunks_exact_mut(V::LANES)) {
+                    for (d, sum) in
+                        d_query.chunks_exact_mut(V::LANES).zip(partial.query.chunks_exact_mut(V::LANES))
+                    {
                         let scaled = V::splat(p.scale) * V::from_slice(d);
                         scaled.write_to(d);
                         (V::from_slice(sum) + scaled).write_to(sum);
@@ -178,7 +201,8 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                     if let Some(grad_query) = self.grad_query {
                         // SAFETY: the row of this query and this head, which no other task writes.
                         let into = unsafe {
-                            grad_query.slice(((n * p.queries() + start + q) * p.heads + m) * p.head_dim, p.head_dim)
+                            grad_query
+                                .slice(((n * p.queries() + start + q) * p.heads + m) * p.head_dim, p.head_dim)
                         };
                         into.copy_from_slice(&d_query[..p.head_dim]);
                     }

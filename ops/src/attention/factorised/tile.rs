@@ -83,8 +83,8 @@ pub(super) use with_rows;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use termwise_autograd::simd::{Kernel, available, run_on};
     use termwise_autograd::Scalar;
+    use termwise_autograd::simd::{Kernel, available, run_on};
 
     struct Check;
 
