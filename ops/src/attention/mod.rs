@@ -23,6 +23,7 @@ mod dynamic_conv_tap_softmax;
 mod dynamic_conv_tests;
 mod factorised;
 mod geometry;
+mod key_rows;
 mod lightweight_conv;
 pub mod regular_conv;
 mod settings;

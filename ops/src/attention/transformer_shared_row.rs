@@ -9,9 +9,10 @@
 //! `dK_k = c dS_k u`, `du = c sum_k dS_k K_k`.
 
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{self, Kernel, Vector, math, transpose_lanes};
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Cpu, Scalar};
 
+use super::key_rows::{dot_rows, exp_minus, largest, sum, sum_rows};
 use super::transformer::AttentionSpec;
 use crate::par;
 
@@ -129,62 +130,6 @@ impl<'a, T: Scalar> Row<'a, T> {
     }
 }
 
-/// `e = exp(e - subtract)`.
-#[inline(always)]
-fn exp_minus<V: Vector>(energies: &mut [V::Element], subtract: V::Element) {
-    for energies in energies.chunks_mut(V::LANES) {
-        math::exp(V::from_slice(energies) - V::splat(subtract)).write_to(energies);
-    }
-}
-
-/// `out[k] = rows[k stride ..] . factors`.
-#[inline(always)]
-pub(super) fn dot_rows<V: Vector>(
-    rows: &[V::Element],
-    stride: usize,
-    factors: &[V::Element],
-    out: &mut [V::Element],
-) {
-    for (block, out) in out.chunks_mut(V::LANES).enumerate() {
-        let mut sum = V::zero();
-        for (c, factors) in factors.chunks(V::LANES).enumerate() {
-            let mut lanes = [V::zero(); 16];
-            for (k, lane) in lanes[..out.len()].iter_mut().enumerate() {
-                let at = (block * V::LANES + k) * stride + c * V::LANES;
-                *lane = V::from_slice(&rows[at..at + factors.len()]);
-            }
-            transpose_lanes(&mut lanes);
-            for (&factor, &lane) in factors.iter().zip(&lanes) {
-                sum = V::splat(factor).mul_add(lane, sum);
-            }
-        }
-        sum.write_to(out);
-    }
-}
-
-/// `out = sum_k factors[k] rows[k stride ..]`, or the sum of `count` rows where there are no factors.
-#[inline(always)]
-fn sum_rows<V: Vector>(
-    rows: &[V::Element],
-    stride: usize,
-    count: usize,
-    factors: Option<&[V::Element]>,
-    out: &mut [V::Element],
-) {
-    for (c, out) in out.chunks_mut(V::LANES).enumerate() {
-        let mut sums = [V::zero(); 4];
-        for k in 0..count {
-            let at = k * stride + c * V::LANES;
-            let row = V::from_slice(&rows[at..at + out.len()]);
-            sums[k % 4] = match factors {
-                Some(factors) => V::splat(factors[k]).mul_add(row, sums[k % 4]),
-                None => sums[k % 4] + row,
-            };
-        }
-        ((sums[0] + sums[1]) + (sums[2] + sums[3])).write_to(out);
-    }
-}
-
 /// The output of one head and the logarithm of its normaliser.
 struct Forward<'a, T>(Row<'a, T>);
 
@@ -199,12 +144,9 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         // (1) S
         let mut weights = row.energies::<V>();
         // (2) a = softmax S
-        let largest = weights.iter().fold(T::neg_infinity(), |a, &b| if a >= b { a } else { b });
-        if largest == T::neg_infinity() {
-            return (output, largest);
-        }
+        let Some(largest) = largest::<V>(&weights) else { return (output, T::neg_infinity()) };
         exp_minus::<V>(&mut weights, largest);
-        let sum: T = weights.chunks(V::LANES).fold(V::zero(), |sum, w| sum + V::from_slice(w)).sum();
+        let sum = sum::<V>(&weights);
         // (3) o = sum_k a_k V_k
         sum_rows::<V>(value, stride, row.keys, Some(&weights), &mut output);
         output.iter_mut().for_each(|o| *o /= sum);

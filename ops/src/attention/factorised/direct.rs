@@ -1,99 +1,132 @@
 //! One query at a time from its energies: for the few whose normaliser underflows in factorised form.
 
 use termwise_autograd::Scalar;
+use termwise_autograd::simd::Vector;
 
 use super::Problem;
+use crate::attention::key_rows::{dot_rows, exp_minus, largest, sum, sum_rows};
 
-/// Where in the image a query is, and the energies of its keys.
+/// Computes queries of one head of one sample.
 pub(super) struct Direct<'a, T> {
     p: &'a Problem<'a, T>,
-    n: usize,
     m: usize,
     /// b. (K)
     key_energies: &'a [T],
+    /// The values of this head; rows are M d_v apart.
+    values: &'a [T],
     /// Energies, then weights. (K)
     weights: Vec<T>,
+    /// Gradients of the weights, then of the energies. (K)
+    d_weights: Vec<T>,
+    /// `ex` and `ey`.
+    along: [Vec<T>; 2],
+}
+
+/// What forward returned for a query, and the gradient of its output.
+#[derive(Clone, Copy)]
+pub(super) struct Saved<'a, T> {
+    pub log_sum: T,
+    /// (d_v)
+    pub output: &'a [T],
+    /// (d_v)
+    pub grad: &'a [T],
 }
 
 impl<'a, T: Scalar> Direct<'a, T> {
-    pub fn new(p: &'a Problem<'a, T>, n: usize, m: usize, key_energies: &'a [T]) -> Self {
-        Direct { p, n, m, key_energies, weights: vec![T::zero(); p.keys()] }
+    /// For sample `n`, head `m`, whose key energies are given.
+    pub fn new(p: &'a Problem<'a, T>, (n, m): (usize, usize), key_energies: &'a [T]) -> Self {
+        Direct {
+            p,
+            m,
+            key_energies,
+            values: &p.value[(n * p.keys() * p.heads + m) * p.value_dim..],
+            weights: vec![T::zero(); p.keys()],
+            d_weights: vec![T::zero(); p.keys()],
+            along: p.axes.map(|axis| vec![T::zero(); axis.keys]),
+        }
     }
 
     /// `S(q, k)` for the query at (x, y) whose scaled content is `query` (d).
-    fn energies(&mut self, [x, y]: [usize; 2], query: &[T]) {
+    #[inline(always)]
+    fn energies<V: Vector<Element = T>>(&mut self, at: [usize; 2], query: &[T]) {
         let p = self.p;
         let (dim, stride) = (p.head_dim, p.heads * p.head_dim);
-        let along = |axis: usize, position: usize| -> Vec<T> {
-            let axis = &p.axes[axis];
-            let rows = (0..axis.keys).map(|k| axis.first_row(position) + k * axis.key_step);
-            let table = &p.tables[axis.which][self.m * dim..];
-            rows.map(|row| query.iter().zip(&table[row * stride..]).map(|(&q, &t)| q * t).sum()).collect()
-        };
-        let (ex, ey) = (along(0, x), along(1, y));
+        for ((axis, position), along) in p.axes.iter().zip(at).zip(&mut self.along) {
+            let table = &p.tables[axis.which][axis.first_row(position) * stride + self.m * dim..];
+            dot_rows::<V>(table, axis.key_step * stride, query, along);
+        }
+        let [ex, ey] = &self.along;
         let rows = self.weights.chunks_exact_mut(ex.len()).zip(self.key_energies.chunks_exact(ex.len()));
-        for ((energies, key), &ey) in rows.zip(&ey) {
-            for ((energy, &key), &ex) in energies.iter_mut().zip(key).zip(&ex) {
-                *energy = ex + ey + key;
+        for ((energies, key), &ey) in rows.zip(ey) {
+            let parts = key.chunks(V::LANES).zip(ex.chunks(V::LANES));
+            for (energies, (key, ex)) in energies.chunks_mut(V::LANES).zip(parts) {
+                (V::from_slice(ex) + V::splat(ey) + V::from_slice(key)).write_to(energies);
             }
         }
     }
 
     /// Output (d_v) and log-sum-exp of the energies of one query. Without a visible key the output is 0.
-    pub fn forward(&mut self, at: [usize; 2], query: &[T], output: &mut [T]) -> T {
+    #[inline(always)]
+    pub fn forward<V: Vector<Element = T>>(&mut self, at: [usize; 2], query: &[T], output: &mut [T]) -> T {
         // (1) S
-        self.energies(at, query);
+        self.energies::<V>(at, query);
         // (2) A = softmax S
-        let max = self.weights.iter().fold(T::neg_infinity(), |a, &b| if a >= b { a } else { b });
-        output.fill(T::zero());
-        if max == T::neg_infinity() {
-            return max;
-        }
-        self.weights.iter_mut().for_each(|w| *w = (*w - max).exp());
-        let sum: T = self.weights.iter().copied().sum();
+        let Some(largest) = largest::<V>(&self.weights) else {
+            output.fill(T::zero());
+            return T::neg_infinity();
+        };
+        exp_minus::<V>(&mut self.weights, largest);
+        let sum = sum::<V>(&self.weights);
         // (3) o = A V
-        let dim = output.len();
-        for (k, &weight) in self.weights.iter().enumerate() {
-            let value = &self.p.value[((self.n * self.p.keys() + k) * self.p.heads + self.m) * dim..][..dim];
-            output.iter_mut().zip(value).for_each(|(o, &v)| *o += weight * v);
-        }
+        let stride = self.p.heads * self.p.value_dim;
+        sum_rows::<V>(self.values, stride, self.p.keys(), Some(&self.weights), output);
         output.iter_mut().for_each(|o| *o /= sum);
-        max + sum.ln()
+        largest + sum.ln()
     }
 
-    /// Gradients of one query: fills `d_ex` and `d_ey`, adds to those of value (K, d_v) and of the
+    /// Gradients of one query: fills those of `ex` and `ey`, adds to those of the values (K, d_v) and of the
     /// key energies (K).
-    pub fn backward(
+    #[inline(always)]
+    pub fn backward<V: Vector<Element = T>>(
         &mut self,
         at: [usize; 2],
         query: &[T],
-        (log_sum, output, grad): (T, &[T], &[T]),
+        saved: Saved<T>,
         [d_ex, d_ey]: [&mut [T]; 2],
         (d_value, d_key): (&mut [T], &mut [T]),
     ) {
         d_ex.fill(T::zero());
         d_ey.fill(T::zero());
-        if log_sum == T::neg_infinity() {
+        if saved.log_sum == T::neg_infinity() {
             return;
         }
         // (1) S
-        self.energies(at, query);
-        let dim = grad.len();
-        let mean: T = grad.iter().zip(output).map(|(&g, &o)| g * o).sum();
+        self.energies::<V>(at, query);
+        // (2) A = softmax S
+        exp_minus::<V>(&mut self.weights, saved.log_sum);
+        // (3) o = A V  =>  dV += A g,  dA = g . V
+        let dim = saved.grad.len();
+        for (d_value, &weight) in d_value.chunks_exact_mut(dim).zip(&self.weights) {
+            for (d, g) in d_value.chunks_mut(V::LANES).zip(saved.grad.chunks(V::LANES)) {
+                V::splat(weight).mul_add(V::from_slice(g), V::from_slice(d)).write_to(d);
+            }
+        }
+        dot_rows::<V>(self.values, self.p.heads * dim, saved.grad, &mut self.d_weights);
+        // (2) A = softmax S  =>  dS = A (dA - g . o)
+        let mean = V::splat(saved.grad.iter().zip(saved.output).map(|(&g, &o)| g * o).sum());
+        for (d, weights) in self.d_weights.chunks_mut(V::LANES).zip(self.weights.chunks(V::LANES)) {
+            (V::from_slice(weights) * (V::from_slice(d) - mean)).write_to(d);
+        }
+        // (1) S = ex + ey + b
         let width = d_ex.len();
-        for (k, &energy) in self.weights.iter().enumerate() {
-            // (2) A = softmax S
-            let weight = (energy - log_sum).exp();
-            // (3) o = A V  =>  dV += A g,  dA = g . V
-            let value = &self.p.value[((self.n * self.p.keys() + k) * self.p.heads + self.m) * dim..][..dim];
-            let dot: T = grad.iter().zip(value).map(|(&g, &v)| g * v).sum();
-            d_value[k * dim..][..dim].iter_mut().zip(grad).for_each(|(d, &g)| *d += weight * g);
-            // (2) A = softmax S  =>  dS = A (dA - g . o)
-            let d = weight * (dot - mean);
-            // (1) S = ex + ey + b
-            d_ex[k % width] += d;
-            d_ey[k / width] += d;
-            d_key[k] += d;
+        let rows = self.d_weights.chunks_exact(width).zip(d_key.chunks_exact_mut(width));
+        for ((d, d_key), d_ey) in rows.zip(d_ey) {
+            *d_ey = sum::<V>(d);
+            let parts = d_key.chunks_mut(V::LANES).zip(d_ex.chunks_mut(V::LANES));
+            for (d, (d_key, d_ex)) in d.chunks(V::LANES).zip(parts) {
+                (V::from_slice(d_key) + V::from_slice(d)).write_to(d_key);
+                (V::from_slice(d_ex) + V::from_slice(d)).write_to(d_ex);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use termwise_autograd::simd::{Vector, math, transpose};
 
 use super::Problem;
 use super::axis::Grid;
-use crate::attention::transformer_shared_row::dot_rows;
+use crate::attention::key_rows::{dot_rows, largest};
 
 /// Energies and weights of the keys of one head, where they have some of their own.
 pub(super) struct Keys<T: Scalar> {
@@ -38,8 +38,7 @@ impl<T: Scalar> Keys<T> {
             let hidden = padding.row(n);
             energies.iter_mut().zip(hidden).filter(|(_, h)| **h).for_each(|(e, _)| *e = T::neg_infinity());
         }
-        // Not Float::max, which passes over NaN: a NaN must show.
-        let largest = energies.iter().fold(T::neg_infinity(), |a, &b| if a >= b { a } else { b });
+        let largest = largest::<V>(&energies).unwrap_or(T::neg_infinity());
         let mut weights = Buffer::zeros(grid.outer.keys * grid.inner_padded);
         for (o, weights) in weights.chunks_exact_mut(grid.inner_padded).enumerate() {
             for (i, weight) in weights[..grid.inner.keys].iter_mut().enumerate() {

@@ -11,7 +11,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Kernel, Vector, math, transpose};
 
 use super::axis::{Axis, Grid, Table};
-use super::direct::Direct;
+use super::direct::{Direct, Saved};
 use super::gradients::{Partial, gather};
 use super::keys::{Keys, values_by_column};
 use super::{Gradients, Needs, Problem, Shared};
@@ -184,6 +184,7 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         let into = &mut matrix_mut(&mut outputs, outer.queries, width);
         gemm(T::one(), head.outer.view(), matrix(&sums, outer.keys, width), T::zero(), into);
         // (3) o = sums / Z
+        let mut direct = None;
         for (o, rows) in outputs.chunks_exact_mut(width).enumerate() {
             let (rows, normalisers) = rows.split_at_mut(dim * inner.queries);
             if head.keys.is_some() {
@@ -214,8 +215,8 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                         let at = (n * p.queries() + query) * stride + m * dim;
                         // SAFETY: as for the output above.
                         let output = unsafe { self.output.slice(at, dim) };
-                        let mut direct = Direct::new(p, n, m, &keys.energies);
-                        log_sum = direct.forward(head.position(o, i), content, output);
+                        let direct = direct.get_or_insert_with(|| Direct::new(p, self.at, &keys.energies));
+                        log_sum = direct.forward::<V>(head.position(o, i), content, output);
                     }
                 }
                 // SAFETY: as above.
@@ -316,6 +317,7 @@ impl<T: Scalar> Backward<'_, T> {
         let width = columns * inner.queries;
         let mut grads = Buffer::arbitrary(outer.queries * width);
         let mut outputs = Buffer::arbitrary(if head.keys.is_some() { dim * inner.queries } else { 0 });
+        let mut direct = None;
         for (o, grads) in grads.chunks_exact_mut(width).enumerate() {
             let first = (n * p.queries() + head.query(o, 0)) * stride + m * dim;
             let apart = head.grid.inner_query_stride() * stride;
@@ -340,13 +342,14 @@ impl<T: Scalar> Backward<'_, T> {
                 // (4) where Z is not to be trusted, the definition
                 last[i] = T::zero();
                 let at = (n * p.queries() + query) * stride + m * dim;
-                let saved = (log_sum, &self.output[at..at + dim], &self.grad_output[at..at + dim]);
+                let (output, grad) = (&self.output[at..at + dim], &self.grad_output[at..at + dim]);
+                let saved = Saved { log_sum, output, grad };
                 let mut rows = [vec![T::zero(); inner.keys], vec![T::zero(); outer.keys]];
                 let [d_i, d_o] = &mut rows;
                 let along = if inner.which == 0 { [&mut d_i[..], d_o] } else { [&mut d_o[..], d_i] };
                 let content = &head.inner.queries[..p.head_dim];
-                let mut direct = Direct::new(p, n, m, &keys.energies);
-                direct.backward(head.position(o, i), content, saved, along, partial.direct(p));
+                let direct = direct.get_or_insert_with(|| Direct::new(p, self.at, &keys.energies));
+                direct.backward::<V>(head.position(o, i), content, saved, along, partial.direct(p));
                 d_inner[i * head.inner.keys_padded..]
                     .iter_mut()
                     .zip(&rows[0])

@@ -6,7 +6,7 @@ use termwise_autograd::simd::{Kernel, Vector, math, transpose};
 
 use super::axis::{Grid, Table};
 use super::block::{Factors, load_queries, load_transposed};
-use super::direct::Direct;
+use super::direct::{Direct, Saved};
 use super::gradients::Partial;
 use super::keys::{Keys, values_by_column};
 use super::tile::{Strided, tile, tile_count, tile_rows, with_rows};
@@ -156,17 +156,21 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                     if normalisers[q] > Problem::<T>::smallest_normaliser() {
                         continue;
                     }
-                    let direct = direct.get_or_insert_with(|| Direct::new(p, n, m, &keys.energies));
+                    let direct = direct.get_or_insert_with(|| Direct::new(p, (n, m), &keys.energies));
                     let at = [0, 1].map(|axis| grid.position(&p.axes[axis], start + q));
                     let row = ((n * p.queries() + start + q) * p.heads + m) * dim;
                     let (inner, outer) = (
                         &mut inner_by_query[q * grid.inner_padded..][..grid.inner.keys],
                         &mut outer_by_query[q * grid.outer_padded..][..grid.outer.keys],
                     );
-                    direct.backward(
+                    direct.backward::<V>(
                         at,
                         &queries[q * dim_padded..][..p.head_dim],
-                        (log_sums[q], &self.output[row..row + dim], &self.grad_output[row..row + dim]),
+                        Saved {
+                            log_sum: log_sums[q],
+                            output: &self.output[row..row + dim],
+                            grad: &self.grad_output[row..row + dim],
+                        },
                         if grid.inner.which == 0 { [inner, outer] } else { [outer, inner] },
                         partial.direct(p),
                     );

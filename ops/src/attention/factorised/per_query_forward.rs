@@ -95,13 +95,13 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                 if normalisers[q] > Problem::<T>::smallest_normaliser() {
                     continue;
                 }
-                let direct = direct.get_or_insert_with(|| Direct::new(p, n, m, &keys.energies));
+                let direct = direct.get_or_insert_with(|| Direct::new(p, (n, m), &keys.energies));
                 let at = [0, 1].map(|axis| grid.position(&p.axes[axis], start + q));
                 let query = &queries[q * tables[0].dim_padded..][..p.head_dim];
                 // SAFETY: as above.
                 let output =
                     unsafe { self.output.slice(((n * p.queries() + start + q) * p.heads + m) * dim, dim) };
-                statistics[q] = direct.forward(at, query, output);
+                statistics[q] = direct.forward::<V>(at, query, output);
             }
         }
     }
