@@ -12,7 +12,9 @@ pub(super) fn largest<V: Vector>(values: &[V::Element]) -> Option<V::Element> {
     let rest = chunks.remainder();
     let lanes = chunks.fold(V::splat(lowest), |max, v| V::from_slice(v).max(max));
     let largest = rest.iter().fold(lanes.max_lane(), |max, &v| if v > max { v } else { max });
-    (largest > lowest || sum::<V>(values).is_nan()).then_some(largest)
+    let sum = sum::<V>(values);
+    let is_nan = sum.partial_cmp(&sum).is_none();
+    (largest > lowest || is_nan).then_some(largest)
 }
 
 /// The sum.
