@@ -61,9 +61,7 @@ impl<T: Scalar> TransformerAttentionKernel for Cpu<T> {
     ) -> [Option<Array<Self>>; 7] {
         match path(spec) {
             Path::SharedRow => shared_row::backward(simd::isa(), spec, inputs, forward.1, grad_output, needs),
-            Path::Factorised => {
-                factorised::backward(simd::isa(), spec, inputs, forward, grad_output, needs)
-            }
+            Path::Factorised => factorised::backward(simd::isa(), spec, inputs, forward, grad_output, needs),
             Path::Tiles => tiles::backward(simd::isa(), spec, inputs, forward, grad_output, needs),
             Path::Simple => simple::backward(spec, inputs, grad_output, needs),
         }

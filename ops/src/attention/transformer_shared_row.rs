@@ -9,7 +9,7 @@
 //! `dK_k = c dS_k u`, `du = c sum_k dS_k K_k`.
 
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{self, Kernel, Vector};
+use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::key_rows::{dot_rows, exp_minus, largest, sum, sum_rows};
@@ -18,12 +18,13 @@ use crate::par;
 
 /// Output (N, Q, M d_v) and logarithm of the normaliser (N, M, 1).
 pub(super) fn forward<T: Scalar>(
+    isa: Isa,
     spec: &AttentionSpec,
     inputs: [&Array<Cpu<T>>; 7],
 ) -> (Array<Cpu<T>>, Array<Cpu<T>>) {
     let (heads, dim, keys) = (spec.num_heads, spec.value_dim, spec.keys);
     let rows = par::map(spec.batch * heads, keys * (dim + spec.head_dim), |head| {
-        simd::run(Forward(Row::of(spec, inputs, head / heads, head % heads)))
+        simd::run_on(isa, Forward(Row::of(spec, inputs, head / heads, head % heads)))
     });
     let mut output = Buffer::arbitrary(spec.batch * spec.queries * heads * dim);
     let mut log_sums = Buffer::arbitrary(spec.batch * heads);
@@ -40,6 +41,7 @@ pub(super) fn forward<T: Scalar>(
 
 /// The gradient of each input that needs one.
 pub(super) fn backward<T: Scalar>(
+    isa: Isa,
     spec: &AttentionSpec,
     inputs: [&Array<Cpu<T>>; 7],
     log_sums: &Array<Cpu<T>>,
@@ -51,7 +53,10 @@ pub(super) fn backward<T: Scalar>(
     let rows = par::map(spec.batch * heads, work, |head| {
         let row = Row::of(spec, inputs, head / heads, head % heads);
         let grad_output = grad_output.as_slice();
-        simd::run(Backward { row, log_sum: log_sums.as_slice()[head], grad_output, queries: spec.queries })
+        simd::run_on(
+            isa,
+            Backward { row, log_sum: log_sums.as_slice()[head], grad_output, queries: spec.queries },
+        )
     });
     // Each head's columns side by side in the rows of a sample.
     let merge = |input: usize, dim: usize, rows_of: fn(&RowGradients<T>) -> &[T]| {

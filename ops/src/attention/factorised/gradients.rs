@@ -2,7 +2,7 @@
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{self, Kernel, Vector, transpose};
+use termwise_autograd::simd::{self, Isa, Kernel, Vector, transpose};
 
 use super::axis::{Grid, Table};
 use super::keys::Keys;
@@ -123,6 +123,7 @@ impl<T: Scalar> Partial<T> {
 
 /// Adds up what the tasks found, in the order of samples and queries.
 pub(super) fn gather<T: Scalar>(
+    isa: Isa,
     p: &Problem<T>,
     needs: &Needs,
     mut partials: Vec<Partial<T>>,
@@ -142,7 +143,7 @@ pub(super) fn gather<T: Scalar>(
     let work = p.keys() * p.columns() * (per_head + 3);
     par::for_each_chunk(&mut partials, per_head, work, |head, parts| {
         let at = (head / p.heads, head % p.heads);
-        simd::run(Gather { p, at, parts, grad_value, grad_key, grad_key_bias });
+        simd::run_on(isa, Gather { p, at, parts, grad_value, grad_key, grad_key_bias });
     });
     if let Some(grad) = &mut grads.key_bias {
         for sample in bias.chunks_exact(grad.len().max(1)) {

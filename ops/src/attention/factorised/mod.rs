@@ -43,6 +43,7 @@ mod per_query_forward;
 mod tile;
 
 use ndarray::Array2;
+use termwise_autograd::simd::Isa;
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use self::axis::Axis;
@@ -155,11 +156,13 @@ impl<T> Shared<T> {
 
 /// Output (N, Q, M d_v) and, for each query, the log-sum-exp of its energies (N, M, Q).
 pub(super) fn forward<T: Scalar>(
+    isa: Isa,
     spec: &AttentionSpec,
     inputs: [&Array<Cpu<T>>; 7],
 ) -> (Array<Cpu<T>>, Array<Cpu<T>>) {
     let p = &Problem::of(spec, inputs);
-    let (output, statistics) = if p.query.is_some() { per_query::forward(p) } else { per_axis::forward(p) };
+    let (output, statistics) =
+        if p.query.is_some() { per_query::forward(isa, p) } else { per_axis::forward(isa, p) };
     (
         Array::from_buffer(&[p.batch, p.queries(), p.heads * p.value_dim], output),
         Array::from_buffer(&[p.batch, p.heads, p.queries()], statistics),
@@ -168,6 +171,7 @@ pub(super) fn forward<T: Scalar>(
 
 /// The gradient of each input that needs one, from what [`forward`] returned.
 pub(super) fn backward<T: Scalar>(
+    isa: Isa,
     spec: &AttentionSpec,
     inputs: [&Array<Cpu<T>>; 7],
     (output, statistics): (&Array<Cpu<T>>, &Array<Cpu<T>>),
@@ -180,9 +184,9 @@ pub(super) fn backward<T: Scalar>(
     let needs = &Needs { query, key, value, tables: [x, y], key_bias, position_bias };
     let (output, statistics, grad) = (output.as_slice(), statistics.as_slice(), grad_output.as_slice());
     let grads = if p.query.is_some() {
-        per_query::backward(p, output, statistics, grad, needs)
+        per_query::backward(isa, p, output, statistics, grad, needs)
     } else {
-        per_axis::backward(p, output, statistics, grad, needs)
+        per_axis::backward(isa, p, output, statistics, grad, needs)
     };
     let [x, y] = grads.tables;
     let grads = [grads.query, grads.key, grads.value, x, y, grads.key_bias, grads.position_bias];

@@ -8,7 +8,7 @@
 use ndarray::{ArrayView2, s};
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{self, Kernel, Vector, math, transpose};
+use termwise_autograd::simd::{self, Isa, Kernel, Vector, math, transpose};
 
 use super::axis::{Axis, Grid, Table};
 use super::direct::{Direct, Saved};
@@ -19,19 +19,20 @@ use crate::gemm::{gemm, matrix, matrix_mut};
 use crate::par;
 
 /// Output (N, Q, M d_v) and log-sum-exp of the energies (N, M, Q).
-pub(super) fn forward<T: Scalar>(p: &Problem<T>) -> (Buffer<T>, Buffer<T>) {
+pub(super) fn forward<T: Scalar>(isa: Isa, p: &Problem<T>) -> (Buffer<T>, Buffer<T>) {
     let mut output = Buffer::arbitrary(p.batch * p.queries() * p.heads * p.value_dim);
     let mut statistics = Buffer::arbitrary(p.batch * p.heads * p.queries());
     let (output_of, statistics_of) = (Shared::of(&mut output), Shared::of(&mut statistics));
     par::map(p.batch * p.heads, work(p), |head| {
         let at = (head / p.heads, head % p.heads);
-        simd::run(Forward { p, at, output: output_of, statistics: statistics_of });
+        simd::run_on(isa, Forward { p, at, output: output_of, statistics: statistics_of });
     });
     (output, statistics)
 }
 
 /// The gradients of what `needs` them.
 pub(super) fn backward<T: Scalar>(
+    isa: Isa,
     p: &Problem<T>,
     output: &[T],
     statistics: &[T],
@@ -41,9 +42,9 @@ pub(super) fn backward<T: Scalar>(
     let mut grads = Gradients::new(p, needs);
     let partials = par::map(p.batch * p.heads, 3 * work(p), |head| {
         let at = (head / p.heads, head % p.heads);
-        simd::run(Backward { p, at, output, statistics, grad_output, needs })
+        simd::run_on(isa, Backward { p, at, output, statistics, grad_output, needs })
     });
-    gather(p, needs, partials, 1, &mut grads);
+    gather(isa, p, needs, partials, 1, &mut grads);
     grads
 }
 

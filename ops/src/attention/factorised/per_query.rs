@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd;
+use termwise_autograd::simd::{self, Isa};
 
 use super::gradients::gather;
 use super::per_query_backward::Backward;
@@ -24,7 +24,7 @@ fn parts<T: Scalar>(p: &Problem<T>) -> Vec<Range<usize>> {
 }
 
 /// Output (N, Q, M d_v) and log-sum-exp of the energies (N, M, Q).
-pub(super) fn forward<T: Scalar>(p: &Problem<T>) -> (Buffer<T>, Buffer<T>) {
+pub(super) fn forward<T: Scalar>(isa: Isa, p: &Problem<T>) -> (Buffer<T>, Buffer<T>) {
     let mut output = Buffer::arbitrary(p.batch * p.queries() * p.heads * p.value_dim);
     let mut statistics = Buffer::arbitrary(p.batch * p.heads * p.queries());
     let (shared_output, shared_statistics) = (Shared::of(&mut output), Shared::of(&mut statistics));
@@ -32,19 +32,23 @@ pub(super) fn forward<T: Scalar>(p: &Problem<T>) -> (Buffer<T>, Buffer<T>) {
     let work = parts[0].len() * p.keys() * p.columns();
     par::map(p.batch * p.heads * parts.len(), work, |task| {
         let (head, part) = (task / parts.len(), &parts[task % parts.len()]);
-        simd::run(Forward {
-            p,
-            at: (head / p.heads, head % p.heads),
-            queries: (part.start, part.len()),
-            output: shared_output,
-            statistics: shared_statistics,
-        });
+        simd::run_on(
+            isa,
+            Forward {
+                p,
+                at: (head / p.heads, head % p.heads),
+                queries: (part.start, part.len()),
+                output: shared_output,
+                statistics: shared_statistics,
+            },
+        );
     });
     (output, statistics)
 }
 
 /// The gradients of what `needs` them.
 pub(super) fn backward<T: Scalar>(
+    isa: Isa,
     p: &Problem<T>,
     output: &[T],
     statistics: &[T],
@@ -57,18 +61,21 @@ pub(super) fn backward<T: Scalar>(
     let grad_query = grads.query.as_mut().map(|grad| Shared::of(grad));
     let partials = par::map(p.batch * p.heads * parts.len(), work, |task| {
         let (head, part) = (task / parts.len(), &parts[task % parts.len()]);
-        simd::run(Backward {
-            p,
-            at: (head / p.heads, head % p.heads),
-            queries: (part.start, part.len()),
-            output,
-            statistics,
-            grad_output,
-            need_factors: needs.factors(),
-            need_keys: needs.keys(),
-            grad_query,
-        })
+        simd::run_on(
+            isa,
+            Backward {
+                p,
+                at: (head / p.heads, head % p.heads),
+                queries: (part.start, part.len()),
+                output,
+                statistics,
+                grad_output,
+                need_factors: needs.factors(),
+                need_keys: needs.keys(),
+                grad_query,
+            },
+        )
     });
-    gather(p, needs, partials, parts.len(), &mut grads);
+    gather(isa, p, needs, partials, parts.len(), &mut grads);
     grads
 }
