@@ -21,7 +21,9 @@ mod dynamic_conv_state;
 mod dynamic_conv_tap_softmax;
 #[cfg(test)]
 mod dynamic_conv_tests;
+mod factorised;
 mod geometry;
+mod key_rows;
 mod lightweight_conv;
 pub mod regular_conv;
 mod settings;
@@ -29,6 +31,7 @@ mod tiles;
 mod transformer;
 mod transformer_cases;
 mod transformer_cpu;
+mod transformer_shared_row;
 mod transformer_simple;
 mod visible_keys;
 

@@ -4,7 +4,7 @@ use termwise_autograd::simd;
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::transformer::{AttentionSpec, TransformerAttentionKernel};
-use super::{tiles, transformer_simple as simple};
+use super::{factorised, tiles, transformer_shared_row as shared_row, transformer_simple as simple};
 
 /// The forms of the computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,18 +15,22 @@ pub(super) enum Path {
     Factorised,
     /// Tiles of queries by keys.
     Tiles,
-    /// Energies in full: tables of positions that are not those of the lattice.
+    /// Energies in full: tables of positions that are not those of the lattice, or nothing to compute.
     Simple,
 }
 
 /// The form that a call takes; it depends on its description alone.
 pub(super) fn path(spec: &AttentionSpec) -> Path {
-    let separable = spec.relative.len() == 2
-        && spec.relative[0] == spec.lattice.x_index()
-        && spec.relative[1] == spec.lattice.y_index();
-    if spec.shares_row() {
+    let separable = || {
+        let (x, y) = (spec.lattice.x_index(), spec.lattice.y_index());
+        spec.relative.len() == 2 && spec.relative[0] == x && spec.relative[1] == y
+    };
+    let sizes = [spec.batch, spec.queries, spec.keys, spec.value_dim];
+    if sizes.contains(&0) || spec.head_dim == 0 && spec.terms.flags().contains(&true) {
+        Path::Simple
+    } else if spec.shares_row() {
         Path::SharedRow
-    } else if !spec.terms.query_key && separable && !spec.visibility.by_position() {
+    } else if !spec.terms.query_key && !spec.visibility.by_position() && separable() {
         Path::Factorised
     } else if tiles::covers(spec) {
         Path::Tiles
@@ -41,10 +45,10 @@ impl<T: Scalar> TransformerAttentionKernel for Cpu<T> {
         inputs: [&Array<Self>; 7],
     ) -> (Array<Self>, Array<Self>) {
         match path(spec) {
-            Path::Factorised | Path::Tiles if tiles::covers(spec) => {
-                tiles::forward(simd::isa(), spec, inputs)
-            }
-            _ => simple::forward(spec, inputs),
+            Path::SharedRow => shared_row::forward(simd::isa(), spec, inputs),
+            Path::Factorised => factorised::forward(simd::isa(), spec, inputs),
+            Path::Tiles => tiles::forward(simd::isa(), spec, inputs),
+            Path::Simple => simple::forward(spec, inputs),
         }
     }
 
@@ -56,10 +60,10 @@ impl<T: Scalar> TransformerAttentionKernel for Cpu<T> {
         needs: [bool; 7],
     ) -> [Option<Array<Self>>; 7] {
         match path(spec) {
-            Path::Factorised | Path::Tiles if tiles::covers(spec) => {
-                tiles::backward(simd::isa(), spec, inputs, forward, grad_output, needs)
-            }
-            _ => simple::backward(spec, inputs, grad_output, needs),
+            Path::SharedRow => shared_row::backward(simd::isa(), spec, inputs, forward.1, grad_output, needs),
+            Path::Factorised => factorised::backward(simd::isa(), spec, inputs, forward, grad_output, needs),
+            Path::Tiles => tiles::backward(simd::isa(), spec, inputs, forward, grad_output, needs),
+            Path::Simple => simple::backward(spec, inputs, grad_output, needs),
         }
     }
 
