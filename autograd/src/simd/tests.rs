@@ -49,6 +49,10 @@ impl<T: Scalar> Kernel<T> for Operations {
         for (i, &lane) in found.enumerate() {
             assert_eq!(lane, if i % 2 == 0 { a[i / 2] } else { b[i / 2] }, "interleave, lane {i} of {n}");
         }
+        let (even, odd) = va.interleave(vb);
+        let (even, odd) = even.deinterleave(odd);
+        check("deinterleave, first", even, &|a, _| a);
+        check("deinterleave, second", odd, &|_, b| b);
         assert_eq!(va.sum(), a.iter().copied().sum::<T>(), "sum of {n}");
         assert_eq!(va.max_lane(), a[n - 1], "max_lane of {n}");
         assert_eq!((-va).max_lane(), -a[0], "max_lane of {n}");
@@ -61,6 +65,14 @@ impl<T: Scalar> Kernel<T> for Operations {
             va.write_to(&mut out[..count]);
             assert_eq!(out[..count], a[..count], "store of {count} of {n}");
             assert!(out[count..].iter().all(|&x| x == T::of(7.0)), "store of {count} of {n} wrote further");
+            for start in 0..=n - count {
+                let mut out = vec![T::of(7.0); n + 2];
+                // SAFETY: the lanes are there, and room for all of them.
+                unsafe { va.store_range(out[1..].as_mut_ptr(), start, count) };
+                assert_eq!(out[1..=count], a[start..start + count], "lanes {start}.. of {n}");
+                let around = out[..1].iter().chain(&out[count + 1..]);
+                assert!(around.copied().all(|x| x == T::of(7.0)), "lanes {start}.. of {n} wrote further");
+            }
         }
     }
 }

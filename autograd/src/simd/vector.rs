@@ -59,6 +59,17 @@ pub trait Vector:
     /// `count` elements must be writable.
     unsafe fn store_part(self, into: *mut Self::Element, count: usize);
 
+    /// Writes the `count` lanes from lane `start` on to `into`, `into + 1` and so forth.
+    ///
+    /// # Safety
+    /// `start + count` must be at most `LANES`, and `count` elements must be writable.
+    #[inline(always)]
+    unsafe fn store_range(self, into: *mut Self::Element, start: usize, count: usize) {
+        let lanes = Lanes::of(self);
+        // SAFETY: the caller vouches for the range of lanes and for the elements.
+        unsafe { std::ptr::copy_nonoverlapping(lanes.0.as_ptr().add(start), into, count) };
+    }
+
     /// `self * factor + term`, rounded once where the machine can.
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// The larger of each lane.
@@ -87,6 +98,20 @@ pub trait Vector:
 
     /// The lanes of both in turn, `a0 b0 a1 b1 ..`: the first half of that, then the second.
     fn interleave(self, other: Self) -> (Self, Self);
+
+    /// The reverse of [`interleave`](Vector::interleave): the even lanes of both, then the odd ones.
+    #[inline(always)]
+    fn deinterleave(self, other: Self) -> (Self, Self) {
+        // Interleaving rotates the bits of a lane's number to the left; the last rotation but one of all
+        // is one to the right.
+        let (mut low, mut high) = (self, other);
+        let mut rounds = Self::LANES.trailing_zeros();
+        while rounds > 0 {
+            (low, high) = low.interleave(high);
+            rounds -= 1;
+        }
+        (low, high)
+    }
 
     /// The sum of all lanes, added pairwise.
     fn sum(self) -> Self::Element;

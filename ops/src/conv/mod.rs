@@ -6,11 +6,16 @@ mod conv2d;
 mod conv_transpose2d;
 mod depthwise;
 mod geometry;
+mod grid;
+mod implicit;
 pub(crate) mod lowering;
 mod patches;
 #[cfg(test)]
 mod tests;
+mod tile;
 pub(crate) mod vector;
+mod weight_by_positions;
+mod weight_gradient;
 
 pub use cases::cases;
 pub use conv_transpose2d::conv_transpose2d;
