@@ -46,6 +46,7 @@ macro_rules! avx2 {
             type Mask = $vector;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 16;
+            const FUSED: bool = true;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -161,6 +162,17 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            fn mul_exp2(self, n: Self) -> Self {
+                let one: $element = 1.0;
+                let bias = (one.to_bits() >> $mantissa) as $element;
+                // SAFETY: see above. The sum holds the biased exponent in its low bits.
+                $vector(unsafe {
+                    let power = $shl::<$mantissa>($cast_int($add(n.0, $set1($magic + bias))));
+                    $mul(self.0, $cast_float(power))
+                })
+            }
+
+            #[inline(always)]
             fn frexp(self) -> (Self, Self) {
                 // SAFETY: see above. Or-ing the exponent into a number whose last place is 1 converts it.
                 unsafe {
@@ -178,6 +190,12 @@ macro_rules! avx2 {
             fn lt(self, other: Self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe { $cmp::<_CMP_LT_OQ>(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn eq(self, other: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $cmp::<_CMP_EQ_OQ>(self.0, other.0) })
             }
 
             #[inline(always)]
@@ -199,6 +217,12 @@ macro_rules! avx2 {
                     let (even, odd) = ($unpacklo(self.0, other.0), $unpackhi(self.0, other.0));
                     ($vector($halves::<0x20>(even, odd)), $vector($halves::<0x31>(even, odd)))
                 }
+            }
+
+            #[inline(always)]
+            fn with_rest(self, count: usize, rest: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $blendv(rest.0, self.0, $cast_float(first_lanes::<$lanes>(count))) })
             }
 
             #[inline(always)]

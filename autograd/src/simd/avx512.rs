@@ -23,7 +23,7 @@ macro_rules! avx512 {
         $set1:ident $load:ident $store:ident $maskload:ident $maskstore:ident
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blend:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
-        $sum:ident $max_lane:ident $permute:ident $zip:ident $unzip:ident $load_int:ident
+        $sum:ident $max_lane:ident $scale:ident $permute:ident $zip:ident $unzip:ident $load_int:ident
     ) => {
         // SAFETY (of every block below): the machine has AVX-512, see the module documentation.
         operators!(
@@ -45,6 +45,7 @@ macro_rules! avx512 {
             type Mask = $mask;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 32;
+            const FUSED: bool = true;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -157,6 +158,12 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn mul_exp2(self, n: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $scale(self.0, n.0) })
+            }
+
+            #[inline(always)]
             fn frexp(self) -> (Self, Self) {
                 // SAFETY: see above. Or-ing the exponent into a number whose last place is 1 converts it.
                 unsafe {
@@ -174,6 +181,12 @@ macro_rules! avx512 {
             fn lt(self, other: Self) -> $mask {
                 // SAFETY: see above.
                 unsafe { $cmp::<_CMP_LT_OQ>(self.0, other.0) }
+            }
+
+            #[inline(always)]
+            fn eq(self, other: Self) -> $mask {
+                // SAFETY: see above.
+                unsafe { $cmp::<_CMP_EQ_OQ>(self.0, other.0) }
             }
 
             #[inline(always)]
@@ -209,6 +222,12 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn with_rest(self, count: usize, rest: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $blend(first_lanes(count, $lanes) as $mask, rest.0, self.0) })
+            }
+
+            #[inline(always)]
             fn sum(self) -> $element {
                 // SAFETY: see above.
                 unsafe { $sum(self.0) }
@@ -229,7 +248,7 @@ avx512!(
     _mm512_or_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_maskz_loadu_ps _mm512_mask_storeu_ps
     _mm512_fmadd_ps _mm512_fmsub_ps _mm512_fnmadd_ps _mm512_max_ps _mm512_min_ps _mm512_sqrt_ps
     _mm512_roundscale_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
-    _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 _mm512_reduce_add_ps _mm512_reduce_max_ps
+    _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 _mm512_reduce_add_ps _mm512_reduce_max_ps _mm512_scalef_ps
     _mm512_permutex2var_ps ZIP_32 UNZIP_32 _mm512_loadu_si512
 );
 
@@ -239,7 +258,7 @@ avx512!(
     _mm512_or_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_maskz_loadu_pd _mm512_mask_storeu_pd
     _mm512_fmadd_pd _mm512_fmsub_pd _mm512_fnmadd_pd _mm512_max_pd _mm512_min_pd _mm512_sqrt_pd
     _mm512_roundscale_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
-    _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 _mm512_reduce_add_pd _mm512_reduce_max_pd
+    _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 _mm512_reduce_add_pd _mm512_reduce_max_pd _mm512_scalef_pd
     _mm512_permutex2var_pd ZIP_64 UNZIP_64 _mm512_loadu_si512
 );
 

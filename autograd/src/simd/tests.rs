@@ -34,6 +34,10 @@ impl<T: Scalar> Kernel<T> for Operations {
         check("sqrt", (va * va).sqrt(), &|a, _| a.abs());
         check("copysign", va.copysign(vb), &|a, b| a.abs() * b.signum());
         check("ldexp", vb.ldexp(V::splat(T::of(-3.0))), &|_, b| b / T::of(8.0));
+        check("mul_exp2", vb.mul_exp2(V::splat(T::of(-100.0))).mul_exp2(V::splat(T::of(127.0))), &|_, b| {
+            b * T::of(27f64.exp2())
+        });
+        check("eq", V::select(va.eq(va.round()), va, vb), &|a, b| if a == a.round() { a } else { b });
         check("lt", V::select(va.lt(vb), va, vb), &|a, b| if a < b { a } else { b });
         check("floor", va.floor(), &|a, _| a.floor());
         let wide = [1e18, -1e18, 16_777_217.0, -8_388_609.0, f64::INFINITY, f64::NEG_INFINITY];
@@ -48,6 +52,12 @@ impl<T: Scalar> Kernel<T> for Operations {
         let (m, e) = (va * va + V::splat(T::one())).frexp();
         check("frexp", m.ldexp(e), &|a, _| a * a + T::one());
         check("mantissa", V::select(m.lt(V::splat(T::of(2.0))), V::zero(), m), &|_, _| T::zero());
+        let nan = V::splat(T::nan());
+        check(
+            "mul_exp2 of nan",
+            V::select(nan.mul_exp2(V::splat(T::of(-127.0))).is_nan(), va, vb),
+            &|a, _| a,
+        );
         check("select nan", V::select((va / V::zero() * V::zero()).is_nan(), va, vb), &|a, _| a);
         let (low, high) = va.interleave(vb);
         let (mut low, mut high) = (Lanes::of(low), Lanes::of(high));
@@ -63,6 +73,9 @@ impl<T: Scalar> Kernel<T> for Operations {
         assert_eq!(va.max_lane(), a[n - 1], "max_lane of {n}");
         assert_eq!((-va).max_lane(), -a[0], "max_lane of {n}");
         for count in 0..=n {
+            let mut lanes = Lanes::of(va.with_rest(count, vb));
+            assert_eq!(lanes.as_mut_slice()[..count], a[..count], "first {count} of {n}");
+            assert_eq!(lanes.as_mut_slice()[count..], b[count..], "all but the first {count} of {n}");
             let mut out = vec![T::of(7.0); n];
             V::from_slice(&a[..count]).write_to(&mut out);
             let expected: Vec<T> = a[..count].iter().copied().chain(vec![T::zero(); n - count]).collect();

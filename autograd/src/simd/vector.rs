@@ -31,6 +31,8 @@ pub trait Vector:
     const LANES: usize;
     /// Number of vectors the machine's register file holds: how large a tile of accumulators may be.
     const REGISTERS: usize;
+    /// Whether [`mul_add`](Vector::mul_add) is sure to round once.
+    const FUSED: bool;
 
     /// The same number in each lane.
     fn splat(value: Self::Element) -> Self;
@@ -88,11 +90,15 @@ pub trait Vector:
     fn copysign(self, sign: Self) -> Self;
     /// `self * 2^n` for whole `n` for which `2^n` is a normal number or, at the upper end, twice one.
     fn ldexp(self, n: Self) -> Self;
+    /// `self * 2^n` for whole `n` for which `2^n` is a normal number, 0 for the `n` just below; NaN stays.
+    fn mul_exp2(self, n: Self) -> Self;
     /// `(m, e)` with `self = m * 2^e` and `m` in [1, 2) for positive normal numbers; else unspecified.
     fn frexp(self) -> (Self, Self);
 
     /// Lanes in which `self < other`.
     fn lt(self, other: Self) -> Self::Mask;
+    /// Lanes in which `self == other`.
+    fn eq(self, other: Self) -> Self::Mask;
     /// Lanes that are NaN.
     fn is_nan(self) -> Self::Mask;
     /// `yes` in the lanes of the mask, `no` in the others.
@@ -115,6 +121,9 @@ pub trait Vector:
         (low, high)
     }
 
+    /// The first `count` lanes, at most `LANES`, of `self` and the others of `rest`.
+    fn with_rest(self, count: usize, rest: Self) -> Self;
+
     /// The sum of all lanes, added pairwise.
     fn sum(self) -> Self::Element;
     /// The largest lane.
@@ -124,6 +133,12 @@ pub trait Vector:
     #[inline(always)]
     fn zero() -> Self {
         Self::splat(num_traits::Zero::zero())
+    }
+
+    /// A constant in each lane, rounded to the lanes' type.
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        Self::splat(Self::Element::of(value))
     }
 
     /// `self * factor - term`.
