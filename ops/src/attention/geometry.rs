@@ -123,14 +123,44 @@ impl Lattice {
 
     /// The index into a table of x-offsets.
     pub fn x_index(&self) -> RelativeIndex {
-        let x = |points: Vec<(usize, usize)>| points.into_iter().map(|(_, x)| x).collect();
-        RelativeIndex::new(x(self.queries()), x(self.keys()))
+        let x = |(rows, columns): (usize, usize), stride: usize| {
+            let mut positions = Vec::with_capacity(rows * columns);
+            (0..rows).for_each(|_| positions.extend((0..columns).map(|x| x * stride)));
+            positions
+        };
+        let (query_stride, key_stride) = self.strides();
+        RelativeIndex::new(x(self.query_grid(), query_stride), x(self.key_grid(), key_stride))
     }
 
     /// The index into a table of y-offsets.
     pub fn y_index(&self) -> RelativeIndex {
-        let y = |points: Vec<(usize, usize)>| points.into_iter().map(|(y, _)| y).collect();
-        RelativeIndex::new(y(self.queries()), y(self.keys()))
+        let y = |(rows, columns): (usize, usize), stride: usize| {
+            let mut positions = Vec::with_capacity(rows * columns);
+            (0..rows).for_each(|y| positions.extend(std::iter::repeat_n(y * stride, columns)));
+            positions
+        };
+        let (query_stride, key_stride) = self.strides();
+        RelativeIndex::new(y(self.query_grid(), query_stride), y(self.key_grid(), key_stride))
+    }
+
+    /// Whether an index is [`Lattice::x_index`] or, for `axis` 1, [`Lattice::y_index`]; a lot faster than
+    /// making that.
+    pub(super) fn is_index(&self, axis: usize, index: &RelativeIndex) -> bool {
+        let runs = |positions: &[usize], (rows, columns): (usize, usize), stride: usize| {
+            positions.len() == rows * columns
+                && positions.chunks_exact(columns.max(1)).enumerate().all(|(y, row)| match axis {
+                    0 => row.iter().enumerate().all(|(x, &position)| position == x * stride),
+                    _ => row.iter().all(|&position| position == y * stride),
+                })
+        };
+        let (query_stride, key_stride) = self.strides();
+        let last =
+            |(rows, columns): (usize, usize), stride: usize| [columns, rows][axis].saturating_sub(1) * stride;
+        let shift = last(self.query_grid(), query_stride);
+        runs(&index.query, self.query_grid(), query_stride)
+            && runs(&index.key, self.key_grid(), key_stride)
+            && index.shift == shift
+            && index.rows == last(self.key_grid(), key_stride) + shift + 1
     }
 
     /// The index into one table over all pairs of a y-offset and an x-offset, row-major in `(y, x)`.
@@ -222,12 +252,15 @@ impl Visibility {
 pub fn sinusoidal_embedding(offsets: &[f64], dim: usize, wavelength: f64) -> ArrayD<f64> {
     assert!(dim.is_multiple_of(2), "sinusoidal_embedding: the dimension must be even, it is {dim}");
     let half = dim / 2;
-    Array2::from_shape_fn((offsets.len(), dim), |(row, i)| {
-        let frequency = wavelength.powf(-2.0 * (i % half) as f64 / dim as f64);
-        let angle = offsets[row] * frequency;
-        if i < half { angle.sin() } else { angle.cos() }
-    })
-    .into_dyn()
+    let frequency = |i: usize| wavelength.powf(-2.0 * i as f64 / dim as f64);
+    let frequencies: Vec<f64> = (0..half).map(frequency).collect();
+    let mut embedding = Array2::zeros((offsets.len(), dim));
+    for (mut row, offset) in embedding.rows_mut().into_iter().zip(offsets) {
+        for (i, frequency) in frequencies.iter().enumerate() {
+            (row[i], row[half + i]) = (offset * frequency).sin_cos();
+        }
+    }
+    embedding.into_dyn()
 }
 
 #[cfg(test)]
@@ -246,6 +279,29 @@ mod tests {
                 assert_eq!(joint.row(q, k), y.row(q, k) * x.rows + x.row(q, k));
             }
         }
+    }
+
+    #[test]
+    fn an_index_is_told_from_others() {
+        let image = |height, width, query_stride, key_stride| Lattice::Image {
+            height,
+            width,
+            query_stride,
+            key_stride,
+        };
+        let lattices =
+            [image(5, 7, 1, 1), image(7, 5, 1, 1), image(5, 7, 2, 1), image(5, 7, 1, 2), image(1, 4, 1, 1)];
+        for (i, lattice) in lattices.iter().enumerate() {
+            for (j, other) in lattices.iter().enumerate() {
+                let (x, y) = (other.x_index(), other.y_index());
+                assert_eq!(lattice.is_index(0, &x), i == j, "x of {other:?} on {lattice:?}");
+                assert_eq!(lattice.is_index(1, &y), i == j, "y of {other:?} on {lattice:?}");
+                assert!(!lattice.is_index(1, &x) && !lattice.is_index(0, &y), "{other:?} on {lattice:?}");
+            }
+        }
+        let index = lattices[0].x_index();
+        assert!(!lattices[0].is_index(0, &RelativeIndex { rows: index.rows + 1, ..index.clone() }));
+        assert!(!lattices[0].is_index(0, &RelativeIndex { shift: index.shift - 1, ..index }));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod key_rows;
 mod lightweight_conv;
 pub mod regular_conv;
 mod settings;
+mod shared_row_attention;
 mod tiles;
 mod transformer;
 mod transformer_cases;
@@ -55,6 +56,7 @@ pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embeddi
 pub use lightweight_conv::lightweight_conv;
 pub use regular_conv::regular_conv;
 pub use settings::{OffsetSign, Position, Preset, Scale, TransformerSettings};
+pub use shared_row_attention::{SharedRow, SharedRowKernel, SharedRowParts, shared_row_attention};
 pub use transformer::{
     AttentionMaps, AttentionSpec, Operands, TransformerAttentionKernel, transformer_attention,
     transformer_attention_with_maps,
@@ -67,19 +69,34 @@ use crate::activations::GluKernel;
 
 /// What a backend must offer for every operation in this folder.
 pub trait AttentionKernels:
-    TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels + GluKernel
+    TransformerAttentionKernel
+    + SharedRowKernel
+    + DeformConvKernel
+    + DynamicConvKernels
+    + DynamicConv2dKernels
+    + GluKernel
 {
 }
 
 impl<B> AttentionKernels for B where
-    B: TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels + GluKernel
+    B: TransformerAttentionKernel
+        + SharedRowKernel
+        + DeformConvKernel
+        + DynamicConvKernels
+        + DynamicConv2dKernels
+        + GluKernel
 {
 }
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
-    [transformer_cases::cases(), deformable_conv_cases::cases(), dynamic_conv_cases::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        transformer_cases::cases(),
+        shared_row_attention::cases(),
+        deformable_conv_cases::cases(),
+        dynamic_conv_cases::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -21,9 +21,9 @@ pub(super) enum Path {
 
 /// The form that a call takes; it depends on its description alone.
 pub(super) fn path(spec: &AttentionSpec) -> Path {
-    let separable = || {
-        let (x, y) = (spec.lattice.x_index(), spec.lattice.y_index());
-        spec.relative.len() == 2 && spec.relative[0] == x && spec.relative[1] == y
+    let separable = || match spec.relative.as_slice() {
+        [x, y] => spec.lattice.is_index(0, x) && spec.lattice.is_index(1, y),
+        _ => false,
     };
     let sizes = [spec.batch, spec.queries, spec.keys, spec.value_dim];
     if sizes.contains(&0) || spec.head_dim == 0 && spec.terms.flags().contains(&true) {
