@@ -24,6 +24,7 @@ macro_rules! avx2 {
         $set1:ident $load:ident $store:ident $maskload:ident $maskstore:ident
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blendv:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
+        $unpacklo:ident $unpackhi:ident $halves:ident
     ) => {
         // SAFETY (of every block below): the machine has AVX2 and FMA, see the module documentation.
         operators!(
@@ -175,6 +176,15 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                // SAFETY: see above. Unpacking acts within the halves of the register.
+                unsafe {
+                    let (even, odd) = ($unpacklo(self.0, other.0), $unpackhi(self.0, other.0));
+                    ($vector($halves::<0x20>(even, odd)), $vector($halves::<0x31>(even, odd)))
+                }
+            }
+
+            #[inline(always)]
             fn sum(self) -> $element {
                 self.reduce(|a, b| a + b, |a, b| a + b)
             }
@@ -193,7 +203,7 @@ avx2!(
     _mm256_or_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_maskload_ps _mm256_maskstore_ps
     _mm256_fmadd_ps _mm256_fmsub_ps _mm256_fnmadd_ps _mm256_max_ps _mm256_min_ps _mm256_sqrt_ps _mm256_round_ps
     _mm256_cmp_ps _mm256_blendv_ps _mm256_castps_si256 _mm256_castsi256_ps _mm256_add_epi32 _mm256_slli_epi32
-    _mm256_srli_epi32
+    _mm256_srli_epi32 _mm256_unpacklo_ps _mm256_unpackhi_ps _mm256_permute2f128_ps
 );
 
 avx2!(
@@ -202,7 +212,7 @@ avx2!(
     _mm256_or_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_maskload_pd _mm256_maskstore_pd
     _mm256_fmadd_pd _mm256_fmsub_pd _mm256_fnmadd_pd _mm256_max_pd _mm256_min_pd _mm256_sqrt_pd _mm256_round_pd
     _mm256_cmp_pd _mm256_blendv_pd _mm256_castpd_si256 _mm256_castsi256_pd _mm256_add_epi64 _mm256_slli_epi64
-    _mm256_srli_epi64
+    _mm256_srli_epi64 _mm256_unpacklo_pd _mm256_unpackhi_pd _mm256_permute2f128_pd
 );
 
 impl F32x8 {

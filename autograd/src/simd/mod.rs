@@ -48,6 +48,7 @@ mod flush;
 mod isa;
 pub mod math;
 mod portable;
+mod transpose;
 mod vector;
 
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub(crate) mod types {
 }
 
 pub use isa::{Isa, available, force, isa};
+pub use transpose::{transpose, transpose_lanes};
 pub use vector::{Lanes, Vector};
 
 use crate::Scalar;

@@ -119,6 +119,17 @@ macro_rules! portable {
             }
 
             #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let (a, b) = (self.to_array(), other.to_array());
+                let half = |start: usize| {
+                    $vector::from(std::array::from_fn(|i| {
+                        if i % 2 == 0 { a[start + i / 2] } else { b[start + i / 2] }
+                    }))
+                };
+                (half(0), half($lanes / 2))
+            }
+
+            #[inline(always)]
             fn sum(self) -> $element {
                 let mut lanes = self.to_array();
                 let mut half = $lanes / 2;

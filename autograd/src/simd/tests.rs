@@ -43,6 +43,12 @@ impl<T: Scalar> Kernel<T> for Operations {
         check("frexp", m.ldexp(e), &|a, _| a * a + T::one());
         check("mantissa", V::select(m.lt(V::splat(T::of(2.0))), V::zero(), m), &|_, _| T::zero());
         check("select nan", V::select((va / V::zero() * V::zero()).is_nan(), va, vb), &|a, _| a);
+        let (low, high) = va.interleave(vb);
+        let (mut low, mut high) = (Lanes::of(low), Lanes::of(high));
+        let found = low.as_mut_slice().iter().chain(high.as_mut_slice().iter());
+        for (i, &lane) in found.enumerate() {
+            assert_eq!(lane, if i % 2 == 0 { a[i / 2] } else { b[i / 2] }, "interleave, lane {i} of {n}");
+        }
         assert_eq!(va.sum(), a.iter().copied().sum::<T>(), "sum of {n}");
         assert_eq!(va.max_lane(), a[n - 1], "max_lane of {n}");
         assert_eq!((-va).max_lane(), -a[0], "max_lane of {n}");

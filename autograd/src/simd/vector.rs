@@ -85,6 +85,9 @@ pub trait Vector:
     /// `yes` in the lanes of the mask, `no` in the others.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 
+    /// The lanes of both in turn, `a0 b0 a1 b1 ..`: the first half of that, then the second.
+    fn interleave(self, other: Self) -> (Self, Self);
+
     /// The sum of all lanes, added pairwise.
     fn sum(self) -> Self::Element;
     /// The largest lane.
