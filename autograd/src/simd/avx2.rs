@@ -78,6 +78,17 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            unsafe fn store_range(self, into: *mut $element, start: usize, count: usize) {
+                // SAFETY: see above; a masked store touches only the lanes whose mask is set, the first of
+                // which goes to `into`.
+                unsafe {
+                    let before = first_lanes::<$lanes>(start);
+                    let mask = _mm256_andnot_si256(before, first_lanes::<$lanes>(start + count));
+                    $maskstore(into.wrapping_sub(start), mask, self.0);
+                }
+            }
+
+            #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe { $fmadd(self.0, factor.0, term.0) })

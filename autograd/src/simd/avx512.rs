@@ -77,6 +77,14 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            unsafe fn store_range(self, into: *mut $element, start: usize, count: usize) {
+                let mask = first_lanes(count, $lanes) << start;
+                // SAFETY: see above; a masked store touches only the lanes whose mask is set, the first of
+                // which goes to `into`.
+                unsafe { $maskstore(into.wrapping_sub(start), mask as $mask, self.0) }
+            }
+
+            #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe { $fmadd(self.0, factor.0, term.0) })

@@ -61,6 +61,14 @@ impl<T: Scalar> Kernel<T> for Operations {
             va.write_to(&mut out[..count]);
             assert_eq!(out[..count], a[..count], "store of {count} of {n}");
             assert!(out[count..].iter().all(|&x| x == T::of(7.0)), "store of {count} of {n} wrote further");
+            for start in 0..=n - count {
+                let mut out = vec![T::of(7.0); n + 2];
+                // SAFETY: the lanes are there, and room for all of them.
+                unsafe { va.store_range(out[1..].as_mut_ptr(), start, count) };
+                assert_eq!(out[1..=count], a[start..start + count], "lanes {start}.. of {n}");
+                let around = out[..1].iter().chain(&out[count + 1..]);
+                assert!(around.copied().all(|x| x == T::of(7.0)), "lanes {start}.. of {n} wrote further");
+            }
         }
     }
 }

@@ -59,6 +59,17 @@ pub trait Vector:
     /// `count` elements must be writable.
     unsafe fn store_part(self, into: *mut Self::Element, count: usize);
 
+    /// Writes the `count` lanes from lane `start` on to `into`, `into + 1` and so forth.
+    ///
+    /// # Safety
+    /// `start + count` must be at most `LANES`, and `count` elements must be writable.
+    #[inline(always)]
+    unsafe fn store_range(self, into: *mut Self::Element, start: usize, count: usize) {
+        let lanes = Lanes::of(self);
+        // SAFETY: the caller vouches for the range of lanes and for the elements.
+        unsafe { std::ptr::copy_nonoverlapping(lanes.0.as_ptr().add(start), into, count) };
+    }
+
     /// `self * factor + term`, rounded once where the machine can.
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// The larger of each lane.
