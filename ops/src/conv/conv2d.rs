@@ -6,13 +6,14 @@
 //! Three ways to compute it: a plain matrix product for 1x1 kernels, direct loops for depthwise
 //! kernels ([`depthwise`]), columns and a matrix product for the rest ([`lowering`]).
 
+use termwise_autograd::simd;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::depthwise;
+use super::implicit;
 use super::lowering;
-use super::patches::{self, Patches};
+use super::patches::Patches;
 use super::{Conv2dOptions, ConvGeometry};
-use crate::gemm::{gemm, matrix_mut};
 use crate::par;
 
 /// Two-dimensional convolution.
@@ -136,12 +137,11 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
     ) -> Array<Self> {
         let (x, weight, bias) = (x.as_slice(), weight.as_slice(), bias.map(Array::as_slice));
         let y = if depthwise::applies(geometry) {
-            depthwise::forward(geometry, x, weight, bias)
+            depthwise::forward(geometry, x, weight, bias).into()
         } else {
-            let patches = Patches { x, in_channels: geometry.in_channels, window: geometry.window };
-            lowering::forward(geometry, weight, bias, &patches)
+            implicit::forward(simd::isa(), geometry, x, weight, bias)
         };
-        Array::host(&geometry.output_shape(), y)
+        Array::from_buffer(&geometry.output_shape(), y)
     }
 
     fn conv2d_backward_input(
@@ -151,11 +151,11 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
     ) -> Array<Self> {
         let (weight, grad_output) = (weight.as_slice(), grad_output.as_slice());
         let grad = if depthwise::applies(geometry) {
-            depthwise::input_gradient(geometry, weight, grad_output)
+            depthwise::input_gradient(geometry, weight, grad_output).into()
         } else {
-            input_gradient(geometry, weight, grad_output)
+            implicit::input_gradient(simd::isa(), geometry, weight, grad_output)
         };
-        Array::host(&geometry.input_shape(), grad)
+        Array::from_buffer(&geometry.input_shape(), grad)
     }
 
     fn conv2d_backward_weight(
@@ -188,29 +188,4 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         });
         Array::host(&shape, values)
     }
-}
-
-/// `dx = columns^T(W^T dy)`; each task owns the channels of one group of one sample.
-fn input_gradient<T: Scalar>(geometry: &ConvGeometry, weight: &[T], grad_output: &[T]) -> Vec<T> {
-    let window = &geometry.window;
-    let mut grad = vec![T::zero(); geometry.batch * geometry.in_channels * window.pixels()];
-    let work = lowering::work(geometry) / (geometry.batch * geometry.groups).max(1);
-    par::for_each_chunk(&mut grad, geometry.group_inputs() * window.pixels(), work, |task, grad| {
-        let (n, group) = (task / geometry.groups, task % geometry.groups);
-        if patches::is_pointwise(window) {
-            let all = 0..window.output[0];
-            let grad_output = lowering::output_tile(geometry, grad_output, n, group, &all);
-            let weight = lowering::group_weight(geometry, weight, group).reversed_axes();
-            let mut grad = matrix_mut(grad, geometry.group_inputs(), window.pixels());
-            gemm(T::one(), weight, grad_output, T::zero(), &mut grad);
-            return;
-        }
-        let mut buffer = Vec::new();
-        for rows in lowering::tiles(geometry) {
-            let columns =
-                lowering::column_gradient(geometry, weight, grad_output, n, group, &rows, &mut buffer);
-            patches::scatter_add(window, columns, &rows, grad);
-        }
-    });
-    grad
 }

@@ -6,10 +6,13 @@ mod conv2d;
 mod conv_transpose2d;
 mod depthwise;
 mod geometry;
+mod grid;
+mod implicit;
 pub(crate) mod lowering;
 mod patches;
 #[cfg(test)]
 mod tests;
+mod tile;
 pub(crate) mod vector;
 
 pub use cases::cases;

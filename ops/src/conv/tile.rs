@@ -1,0 +1,230 @@
+//! The innermost loop of the implicit matrix product: one tile of outputs in registers.
+//!
+//! `MR` output channels by `NV` vectors of positions are accumulated over all taps of all input channels. A step
+//! loads `NV` vectors of the [`grid`](super::grid) at the tap's offset, broadcasts `MR` weights and does `MR * NV`
+//! multiply-adds. Nothing is gathered: the columns of the classical lowering exist in the addresses alone.
+
+use std::ops::Range;
+
+use termwise_autograd::simd::{Isa, Vector};
+use termwise_autograd::Scalar;
+
+/// Output channels of a full tile, of a small one, and vectors of positions of either.
+pub(super) const fn tile_shape<V: Vector>() -> [usize; 3] {
+    match V::REGISTERS {
+        32.. => [8, 4, 3],
+        16.. => [6, 4, 2],
+        _ => [4, 4, 1],
+    }
+}
+
+/// [`tile_shape`] of an instruction set.
+pub(super) fn tile_shape_of<T: Scalar>(isa: Isa) -> [usize; 3] {
+    match isa {
+        Isa::Portable => tile_shape::<T::Portable>(),
+        Isa::Avx2 => tile_shape::<T::Avx2>(),
+        Isa::Avx512 => tile_shape::<T::Avx512>(),
+    }
+}
+
+/// Lanes of a vector that are outputs of one row, and where they go.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    lane: u32,
+    count: u32,
+    /// Relative to the first output of the channel.
+    to: u32,
+}
+
+/// Where a vector of positions lies in the grid, and where it is written.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    from: u32,
+    /// The runs `first .. end`.
+    first: u32,
+    end: u32,
+}
+
+/// Vectors that cover a rectangle of the grid.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    places: Vec<Place>,
+    runs: Vec<Run>,
+    /// Whether each vector is one full run.
+    full: bool,
+}
+
+impl Places {
+    /// Covers the positions `rows` x `cols`, rows `pitch` apart, with vectors of `lanes`; those of row `m`
+    /// go to `to(m)` and on.
+    pub fn new(
+        lanes: usize,
+        pitch: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        to: impl Fn(usize) -> usize,
+    ) -> Self {
+        let mut result = Places { full: true, ..Places::default() };
+        if rows.is_empty() || cols.is_empty() {
+            return result;
+        }
+        let (width, height) = (cols.len(), rows.len());
+        let span = (height - 1) * pitch + width;
+        if height * width.div_ceil(lanes) <= span.div_ceil(lanes) {
+            for row in rows {
+                for start in cols.clone().step_by(lanes) {
+                    let count = lanes.min(cols.end - start);
+                    let run = Run { lane: 0, count: count as u32, to: (to(row) + start - cols.start) as u32 };
+                    result.push(row * pitch + start, &[run], lanes);
+                }
+            }
+            return result;
+        }
+        // One run over all rows: what lies between the end of a row and the start of the next is computed
+        // too, and dropped.
+        let base = rows.start * pitch + cols.start;
+        for start in (0..span).step_by(lanes) {
+            let mut runs = Vec::new();
+            for row in start / pitch..=((start + lanes - 1) / pitch).min(height - 1) {
+                let begin = start.max(row * pitch);
+                let end = (start + lanes).min(row * pitch + width);
+                if begin < end {
+                    runs.push(Run {
+                        lane: (begin - start) as u32,
+                        count: (end - begin) as u32,
+                        to: (to(rows.start + row) + begin - row * pitch) as u32,
+                    });
+                }
+            }
+            if !runs.is_empty() {
+                result.push(base + start, &runs, lanes);
+            }
+        }
+        result
+    }
+
+    fn push(&mut self, from: usize, runs: &[Run], lanes: usize) {
+        self.full &= matches!(runs, [run] if run.count as usize == lanes);
+        let first = self.runs.len() as u32;
+        self.runs.extend_from_slice(runs);
+        self.places.push(Place { from: from as u32, first, end: self.runs.len() as u32 });
+    }
+}
+
+/// A block of output channels over some places.
+pub(super) struct Block<'a, T> {
+    /// Weights, `rows` of them a step.
+    pub weights: *const T,
+    /// What the sums start at, `rows` numbers.
+    pub bias: *const T,
+    /// Channels of the tile, a constant of [`tile_shape`].
+    pub rows: usize,
+    /// Channels that are written, at most `rows`.
+    pub valid: usize,
+    /// Offset in the grid of each step.
+    pub steps: &'a [u32],
+    pub grid: *const T,
+    pub places: &'a Places,
+    /// The first output of the first channel, and the distance of channels.
+    pub out: *mut T,
+    pub channel: usize,
+}
+
+impl<T: Scalar> Block<'_, T> {
+    /// Computes it, tile by tile.
+    ///
+    /// # Safety
+    /// `weights` must hold `rows` numbers a step and `bias` as many; the grid must be readable at each place
+    /// plus each step, a vector from there; the outputs of `valid` channels must be writable.
+    #[inline(always)]
+    pub unsafe fn compute<V: Vector<Element = T>>(&self) {
+        let [full, small, most] = tile_shape::<V>();
+        let mut places = &self.places.places[..];
+        while !places.is_empty() {
+            // The last two tiles share what is left evenly.
+            let left = places.len();
+            let take = if left > most && left < 2 * most { left.div_ceil(2) } else { left.min(most) };
+            let (now, rest) = places.split_at(take);
+            places = rest;
+            // SAFETY: that of the caller; the number of places is the tile's.
+            unsafe {
+                match (V::REGISTERS, self.rows == full || full == small, take) {
+                    (32.., true, 3) => self.tile::<V, 8, 3>(now),
+                    (32.., true, 2) => self.tile::<V, 8, 2>(now),
+                    (32.., true, _) => self.tile::<V, 8, 1>(now),
+                    (32.., false, 3) => self.tile::<V, 4, 3>(now),
+                    (16..32, true, 2) => self.tile::<V, 6, 2>(now),
+                    (16..32, true, _) => self.tile::<V, 6, 1>(now),
+                    (16.., false, 2) => self.tile::<V, 4, 2>(now),
+                    _ => self.tile::<V, 4, 1>(now),
+                }
+            }
+        }
+    }
+
+    /// One tile.
+    ///
+    /// # Safety
+    /// That of [`Block::compute`]; `NV` places, `MR` the block's rows.
+    #[inline(always)]
+    unsafe fn tile<V: Vector<Element = T>, const MR: usize, const NV: usize>(&self, places: &[Place]) {
+        debug_assert!(places.len() == NV && self.rows == MR);
+        // SAFETY: that of the caller: all reads are at a place plus a step, and all writes in runs.
+        unsafe {
+            let mut from = [self.grid; NV];
+            for (v, from) in from.iter_mut().enumerate() {
+                *from = from.add(places.get_unchecked(v).from as usize);
+            }
+            let mut sums = [[V::zero(); NV]; MR];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                *sums = [V::splat(*self.bias.add(r)); NV];
+            }
+            let mut weights = self.weights;
+            for &step in self.steps {
+                let mut x = [V::zero(); NV];
+                for (x, from) in x.iter_mut().zip(&from) {
+                    *x = V::load(from.add(step as usize));
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let weight = V::splat(*weights.add(r));
+                    for (sum, &x) in sums.iter_mut().zip(&x) {
+                        *sum = weight.mul_add(x, *sum);
+                    }
+                }
+                weights = weights.add(MR);
+            }
+            // One by one, each of a constant index: the sums must stay in registers.
+            self.write(sums.map(|sums| sums[0]), places.get_unchecked(0));
+            if NV > 1 {
+                self.write(sums.map(|sums| sums[1 % NV]), places.get_unchecked(1));
+            }
+            if NV > 2 {
+                self.write(sums.map(|sums| sums[2 % NV]), places.get_unchecked(2));
+            }
+        }
+    }
+
+    /// Writes the vector of one place for all channels.
+    ///
+    /// # Safety
+    /// The outputs of the place's runs must be writable.
+    #[inline(always)]
+    unsafe fn write<V: Vector<Element = T>, const MR: usize>(&self, sums: [V; MR], place: &Place) {
+        // SAFETY: that of the caller; the runs of a place are in the list.
+        unsafe {
+            for run in self.places.runs.get_unchecked(place.first as usize..place.end as usize) {
+                let out = self.out.add(run.to as usize);
+                for (r, sum) in sums.into_iter().enumerate() {
+                    if r < self.valid {
+                        let out = out.add(r * self.channel);
+                        if self.places.full {
+                            sum.store(out);
+                        } else {
+                            sum.store_range(out, run.lane as usize, run.count as usize);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
