@@ -12,7 +12,7 @@ use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 use super::depthwise;
 use super::implicit;
 use super::lowering;
-use super::patches::Patches;
+use super::weight_gradient::weight_gradient;
 use super::{Conv2dOptions, ConvGeometry};
 use crate::par;
 
@@ -165,12 +165,11 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
     ) -> Array<Self> {
         let (x, grad_output) = (x.as_slice(), grad_output.as_slice());
         let grad = if depthwise::applies(geometry) {
-            depthwise::weight_gradient(geometry, x, grad_output)
+            depthwise::weight_gradient(geometry, x, grad_output).into()
         } else {
-            let patches = Patches { x, in_channels: geometry.in_channels, window: geometry.window };
-            lowering::weight_gradient(geometry, grad_output, &patches)
+            weight_gradient(simd::isa(), geometry, x, grad_output)
         };
-        Array::host(&geometry.weight_shape(), grad)
+        Array::from_buffer(&geometry.weight_shape(), grad)
     }
 
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self> {

@@ -14,6 +14,7 @@ mod patches;
 mod tests;
 mod tile;
 pub(crate) mod vector;
+mod weight_gradient;
 
 pub use cases::cases;
 pub use conv_transpose2d::conv_transpose2d;
