@@ -49,6 +49,10 @@ impl<T: Scalar> Kernel<T> for Operations {
         for (i, &lane) in found.enumerate() {
             assert_eq!(lane, if i % 2 == 0 { a[i / 2] } else { b[i / 2] }, "interleave, lane {i} of {n}");
         }
+        let (even, odd) = va.interleave(vb);
+        let (even, odd) = even.deinterleave(odd);
+        check("deinterleave, first", even, &|a, _| a);
+        check("deinterleave, second", odd, &|_, b| b);
         assert_eq!(va.sum(), a.iter().copied().sum::<T>(), "sum of {n}");
         assert_eq!(va.max_lane(), a[n - 1], "max_lane of {n}");
         assert_eq!((-va).max_lane(), -a[0], "max_lane of {n}");

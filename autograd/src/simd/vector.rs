@@ -99,6 +99,20 @@ pub trait Vector:
     /// The lanes of both in turn, `a0 b0 a1 b1 ..`: the first half of that, then the second.
     fn interleave(self, other: Self) -> (Self, Self);
 
+    /// The reverse of [`interleave`](Vector::interleave): the even lanes of both, then the odd ones.
+    #[inline(always)]
+    fn deinterleave(self, other: Self) -> (Self, Self) {
+        // Interleaving rotates the bits of a lane's number to the left; the last rotation but one of all
+        // is one to the right.
+        let (mut low, mut high) = (self, other);
+        let mut rounds = Self::LANES.trailing_zeros();
+        while rounds > 0 {
+            (low, high) = low.interleave(high);
+            rounds -= 1;
+        }
+        (low, high)
+    }
+
     /// The sum of all lanes, added pairwise.
     fn sum(self) -> Self::Element;
     /// The largest lane.

@@ -15,7 +15,6 @@
 
 use std::ops::Range;
 
-use termwise_autograd::Scalar;
 use termwise_autograd::simd::Vector;
 
 use super::Window;
@@ -150,6 +149,17 @@ impl Axis {
 /// A 2-D tap: its index in the kernel, and its offset in a channel of the grid.
 pub(super) type Tap = (usize, usize);
 
+/// What of a row belongs to one phase.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    number: usize,
+    /// Elements of the phase's row that hold source; there are zeros around them.
+    start: usize,
+    end: usize,
+    /// Source position of the first of them.
+    first: usize,
+}
+
 /// Layout of the padded, phase-split source of a block of rows.
 #[derive(Debug)]
 pub(super) struct Grid {
@@ -160,7 +170,7 @@ pub(super) struct Grid {
     /// Distance of neighbouring rows.
     pub pitch: usize,
     row_phases: Vec<usize>,
-    col_phases: Vec<usize>,
+    col_phases: Vec<Phase>,
     plane: usize,
     /// Distance of neighbouring channels.
     pub channel: usize,
@@ -169,7 +179,12 @@ pub(super) struct Grid {
 impl Grid {
     /// The layout for blocks of `block` rows.
     pub fn new(rows: Axis, cols: Axis, block: usize) -> Self {
-        let (pitch, row_phases, col_phases) = (cols.pitch(), rows.phases(), cols.phases());
+        let (pitch, row_phases) = (cols.pitch(), rows.phases());
+        let phase = |number| {
+            let (Range { start, end }, first) = cols.data(number, pitch);
+            Phase { number, start, end, first }
+        };
+        let col_phases: Vec<_> = cols.phases().into_iter().map(phase).collect();
         let plane = (block + rows.furthest()) * pitch + cols.zeros().div_ceil(cols.split);
         let planes = row_phases.len() * col_phases.len();
         let channel = ((plane * planes).div_ceil(LINE) | 1) * LINE;
@@ -194,65 +209,190 @@ impl Grid {
 
     /// The taps that a part of the rows and a part of the columns have in common, in the kernel's order.
     pub fn taps(&self, rows: &AxisPart, cols: &AxisPart, kernel_width: usize) -> Vec<Tap> {
-        let plane = |phases: &[usize], phase| phases.iter().position(|&p| p == phase).expect("it is read");
+        let row_plane = |phase| self.row_phases.iter().position(|&p| p == phase).expect("it is read");
+        let col_plane = |phase| self.col_phases.iter().position(|p| p.number == phase).expect("it is read");
         let pairs = rows.taps.iter().flat_map(|row| cols.taps.iter().map(move |col| (row, col)));
         let tap = |(&(i, t), &(j, u)): (&(usize, usize), &(usize, usize))| {
             let (down, right) = (self.rows.split, self.cols.split);
-            let plane = plane(&self.row_phases, t % down) * self.col_phases.len()
-                + plane(&self.col_phases, u % right);
+            let plane = row_plane(t % down) * self.col_phases.len() + col_plane(u % right);
             (i * kernel_width + j, plane * self.plane + t / down * self.pitch + u / right)
         };
         pairs.map(tap).collect()
     }
 
     /// Copies the rows of `block` of each plane of `source` into `grid`, which holds as many channels.
+    ///
+    /// # Panics
+    /// If it does not.
     #[inline(always)]
     pub fn fill<V: Vector>(&self, block: &Range<usize>, source: &[V::Element], grid: &mut [V::Element]) {
-        let (rows, cols) = (&self.rows, &self.cols);
-        let pixels = rows.source * cols.source;
-        let lines = block.len() + rows.furthest();
-        for (channel, source) in source.chunks(pixels.max(1)).enumerate() {
-            let mut start = channel * self.channel;
-            for &row_phase in &self.row_phases {
-                for &col_phase in &self.col_phases {
-                    let plane = &mut grid[start..start + self.plane];
-                    let (data, first) = cols.data(col_phase, self.pitch);
-                    for (line, into) in plane.chunks_mut(self.pitch.max(1)).take(lines).enumerate() {
-                        let y = ((block.start + line) * rows.split + row_phase) as isize - rows.left;
-                        if y < 0 || y >= rows.source as isize {
-                            into.fill(V::Element::default());
-                            continue;
+        let pixels = self.rows.source * self.cols.source;
+        let channels = source.len() / pixels.max(1);
+        let lines = block.len() + self.rows.furthest();
+        assert!(grid.len() >= channels * self.channel && lines * self.pitch <= self.plane, "a grid of {channels}");
+        let both = self.cols.split == 2 && self.col_phases.len() == 2;
+        for channel in 0..channels {
+            for (i, &row_phase) in self.row_phases.iter().enumerate() {
+                let (data, _) = self.rows.data(row_phase, block.start + lines);
+                let data = data.start.max(block.start)..data.end.max(block.start);
+                for j in (0..self.col_phases.len()).step_by(if both { 2 } else { 1 }) {
+                    let plane = (i * self.col_phases.len() + j) * self.plane;
+                    // SAFETY: planes lie in the channel, lines in the plane; `data` holds the lines whose
+                    // source row there is.
+                    unsafe {
+                        let mut into = grid.as_mut_ptr().add(channel * self.channel + plane);
+                        let above = (data.start - block.start) * self.pitch;
+                        self.clear::<V>(into, above, both);
+                        into = into.add(above);
+                        for line in data.clone() {
+                            let y = (line * self.rows.split + row_phase).wrapping_add_signed(-self.rows.left);
+                            let row = source.as_ptr().add(channel * pixels + y * self.cols.source);
+                            if both {
+                                self.deal_row::<V>(row, [self.col_phases[0], self.col_phases[1]], into);
+                            } else {
+                                self.copy_row::<V>(row, self.col_phases[j], into);
+                            }
+                            into = into.add(self.pitch);
                         }
-                        let from = &source[y.unsigned_abs() * cols.source..][..cols.source];
-                        into[..data.start].fill(V::Element::default());
-                        into[data.end..].fill(V::Element::default());
-                        if !data.is_empty() {
-                            copy_phase::<V>(&from[first..], cols.split, &mut into[data.clone()]);
-                        }
+                        let below = self.plane - (data.end - block.start) * self.pitch;
+                        self.clear::<V>(into, below, both);
                     }
-                    plane[(lines * self.pitch).min(self.plane)..].fill(V::Element::default());
-                    start += self.plane;
                 }
+            }
+        }
+    }
+
+    /// Zeroes `count` elements of a plane, and of the plane after it where there are `both`.
+    ///
+    /// # Safety
+    /// They must be writable.
+    #[inline(always)]
+    unsafe fn clear<V: Vector>(&self, into: *mut V::Element, count: usize, both: bool) {
+        // SAFETY: that of the caller.
+        unsafe {
+            zero::<V>(into, count);
+            if both {
+                zero::<V>(into.add(self.plane), count);
+            }
+        }
+    }
+
+    /// Copies one phase of a row.
+    ///
+    /// # Safety
+    /// The row must be readable, a row of the plane writable.
+    #[inline(always)]
+    unsafe fn copy_row<V: Vector>(&self, row: *const V::Element, phase: Phase, into: *mut V::Element) {
+        let Phase { start, end, first, .. } = phase;
+        // SAFETY: that of the caller; the elements `start .. end` have a source in the row.
+        unsafe {
+            zero::<V>(into, start);
+            zero::<V>(into.add(end), self.pitch - end);
+            let (from, into) = (row.add(first), into.add(start));
+            let step = self.cols.split;
+            if step == 1 {
+                copy::<V>(from, into, end - start);
+            } else {
+                for i in 0..end - start {
+                    *into.add(i) = *from.add(i * step);
+                }
+            }
+        }
+    }
+
+    /// Copies both phases of a row, the second to the plane after that of the first.
+    ///
+    /// # Safety
+    /// The row must be readable, a row of both planes writable.
+    #[inline(always)]
+    unsafe fn deal_row<V: Vector>(
+        &self,
+        row: *const V::Element,
+        phases: [Phase; 2],
+        into: *mut V::Element,
+    ) {
+        let [one, two] = phases;
+        // SAFETY: that of the caller; the elements of either range have a source in the row.
+        unsafe {
+            let other = into.add(self.plane);
+            zero::<V>(into, one.start);
+            zero::<V>(into.add(one.end), self.pitch - one.end);
+            zero::<V>(other, two.start);
+            zero::<V>(other.add(two.end), self.pitch - two.end);
+            let one_into = (into.add(one.start), one.end - one.start);
+            let two_into = (other.add(two.start), two.end - two.start);
+            if one.first < two.first {
+                deal::<V>(row.add(one.first), one_into, two_into);
+            } else {
+                deal::<V>(row.add(two.first), two_into, one_into);
             }
         }
     }
 }
 
-/// Every `step`-th element.
+/// # Safety
+/// `count` elements must be writable.
 #[inline(always)]
-fn copy_phase<V: Vector>(from: &[V::Element], step: usize, into: &mut [V::Element]) {
-    if step == 1 {
-        for (into, from) in into.chunks_mut(V::LANES).zip(from.chunks(V::LANES)) {
-            V::from_slice(from).write_to(into);
+unsafe fn zero<V: Vector>(into: *mut V::Element, count: usize) {
+    // SAFETY: that of the caller.
+    unsafe {
+        let mut done = 0;
+        while done + V::LANES <= count {
+            V::zero().store(into.add(done));
+            done += V::LANES;
         }
-    } else if step == 2 {
-        // A loop of its own, which the compiler turns into shuffles.
-        for (into, pair) in into.iter_mut().zip(from.chunks(2)) {
-            *into = pair[0];
+        if done < count {
+            V::zero().store_part(into.add(done), count - done);
         }
-    } else {
-        for (into, &from) in into.iter_mut().zip(from.iter().step_by(step)) {
-            *into = from;
+    }
+}
+
+/// # Safety
+/// `count` elements must be readable and writable.
+#[inline(always)]
+unsafe fn copy<V: Vector>(from: *const V::Element, into: *mut V::Element, count: usize) {
+    // SAFETY: that of the caller.
+    unsafe {
+        let mut done = 0;
+        while done + V::LANES <= count {
+            V::load(from.add(done)).store(into.add(done));
+            done += V::LANES;
+        }
+        if done < count {
+            V::load_part(from.add(done), count - done).store_part(into.add(done), count - done);
+        }
+    }
+}
+
+/// Deals neighbouring elements to two places, each with the number that it takes: as many or one more of the
+/// first.
+///
+/// # Safety
+/// Those must be writable, and as many elements readable.
+#[inline(always)]
+unsafe fn deal<V: Vector>(
+    from: *const V::Element,
+    even: (*mut V::Element, usize),
+    odd: (*mut V::Element, usize),
+) {
+    let count = even.1 + odd.1;
+    // SAFETY: that of the caller.
+    unsafe {
+        let mut done = 0;
+        while done + V::LANES <= odd.1 {
+            let from = from.add(2 * done);
+            let (evens, odds) = V::load(from).deinterleave(V::load(from.add(V::LANES)));
+            evens.store(even.0.add(done));
+            odds.store(odd.0.add(done));
+            done += V::LANES;
+        }
+        let left = count - 2 * done;
+        if left > 0 {
+            let (from, low) = (from.add(2 * done), left.min(V::LANES));
+            let low_lanes = V::load_part(from, low);
+            let (evens, odds) = low_lanes.deinterleave(V::load_part(from.add(low), left - low));
+            evens.store_part(even.0.add(done), even.1 - done);
+            odds.store_part(odd.0.add(done), odd.1 - done);
         }
     }
 }

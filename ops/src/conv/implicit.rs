@@ -441,6 +441,20 @@ impl<T: Scalar> Kernel<T> for Task<'_, T> {
 fn interleave<V: Vector>(cols: &Axis, results: &[usize], made: &[V::Element], channel: &mut [V::Element]) {
     for (made, &row) in made.chunks(cols.outputs).zip(results) {
         let into = &mut channel[row * cols.outputs..][..cols.outputs];
+        if let [one, two] = &cols.parts[..]
+            && cols.step == 2
+        {
+            let (left, right) = made.split_at(one.range.len());
+            let (even, odd) = if one.first < two.first { (left, right) } else { (right, left) };
+            for (i, into) in into.chunks_mut(2 * V::LANES).enumerate() {
+                let (even, odd) = (&even[i * V::LANES..], &odd[(i * V::LANES).min(odd.len())..]);
+                let (low, high) = V::from_slice(even).interleave(V::from_slice(odd));
+                let (into_low, into_high) = into.split_at_mut(into.len().min(V::LANES));
+                low.write_to(into_low);
+                high.write_to(into_high);
+            }
+            continue;
+        }
         let mut made = made;
         for part in &cols.parts {
             let (now, rest) = made.split_at(part.range.len());
