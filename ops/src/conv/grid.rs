@@ -185,7 +185,8 @@ impl Grid {
             Phase { number, start, end, first }
         };
         let col_phases: Vec<_> = cols.phases().into_iter().map(phase).collect();
-        let plane = (block + rows.furthest()) * pitch + cols.zeros().div_ceil(cols.split);
+        // Behind the rows, zeros to the right of the last one, and room for what its last vector holds.
+        let plane = (block + rows.furthest()) * pitch + cols.zeros().div_ceil(cols.split) + LINE;
         let planes = row_phases.len() * col_phases.len();
         let channel = ((plane * planes).div_ceil(LINE) | 1) * LINE;
         Grid { rows, cols, block, pitch, row_phases, col_phases, plane, channel }
@@ -242,68 +243,64 @@ impl Grid {
                     unsafe {
                         let mut into = grid.as_mut_ptr().add(channel * self.channel + plane);
                         let above = (data.start - block.start) * self.pitch;
-                        self.clear::<V>(into, above, both);
+                        let below = self.plane - (data.end - block.start) * self.pitch;
+                        // The first row's zeros to the left too: rows care for what follows them.
+                        let phases = [self.col_phases[j], self.col_phases[if both { j + 1 } else { j }]];
+                        zero::<V>(into, above + phases[0].start);
+                        if both {
+                            zero::<V>(into.add(self.plane), above + phases[1].start);
+                        }
                         into = into.add(above);
                         for line in data.clone() {
                             let y = (line * self.rows.split + row_phase).wrapping_add_signed(-self.rows.left);
                             let row = source.as_ptr().add(channel * pixels + y * self.cols.source);
                             if both {
-                                self.deal_row::<V>(row, [self.col_phases[0], self.col_phases[1]], into);
+                                self.deal_row::<V>(row, phases, into);
                             } else {
-                                self.copy_row::<V>(row, self.col_phases[j], into);
+                                self.copy_row::<V>(row, phases[0], into);
                             }
                             into = into.add(self.pitch);
                         }
-                        let below = self.plane - (data.end - block.start) * self.pitch;
-                        self.clear::<V>(into, below, both);
+                        zero::<V>(into, below);
+                        if both {
+                            zero::<V>(into.add(self.plane), below);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Zeroes `count` elements of a plane, and of the plane after it where there are `both`.
+    /// Copies one phase of a row, and zeros to where the data of the next row starts.
     ///
     /// # Safety
-    /// They must be writable.
-    #[inline(always)]
-    unsafe fn clear<V: Vector>(&self, into: *mut V::Element, count: usize, both: bool) {
-        // SAFETY: that of the caller.
-        unsafe {
-            zero::<V>(into, count);
-            if both {
-                zero::<V>(into.add(self.plane), count);
-            }
-        }
-    }
-
-    /// Copies one phase of a row.
-    ///
-    /// # Safety
-    /// The row must be readable, a row of the plane writable.
+    /// The row must be readable, a row of the plane and what follows it writable.
     #[inline(always)]
     unsafe fn copy_row<V: Vector>(&self, row: *const V::Element, phase: Phase, into: *mut V::Element) {
-        let Phase { start, end, first, .. } = phase;
-        // SAFETY: that of the caller; the elements `start .. end` have a source in the row.
+        let count = phase.end - phase.start;
+        // SAFETY: that of the caller; the elements `start .. end` have a source in the row. Behind the last
+        // row of a plane there is room for a vector.
         unsafe {
-            zero::<V>(into, start);
-            zero::<V>(into.add(end), self.pitch - end);
-            let (from, into) = (row.add(first), into.add(start));
+            let (from, into) = (row.add(phase.first), into.add(phase.start));
             let step = self.cols.split;
-            if step == 1 {
-                copy::<V>(from, into, end - start);
+            let done = if step == 1 {
+                copy::<V>(from, into, count)
             } else {
-                for i in 0..end - start {
+                for i in 0..count {
                     *into.add(i) = *from.add(i * step);
                 }
+                count
+            };
+            if done < self.pitch {
+                zero::<V>(into.add(done), self.pitch - done);
             }
         }
     }
 
-    /// Copies both phases of a row, the second to the plane after that of the first.
+    /// Copies both phases of a row, the second to the plane after that of the first; zeros as for one.
     ///
     /// # Safety
-    /// The row must be readable, a row of both planes writable.
+    /// The row must be readable, a row of both planes and what follows them writable.
     #[inline(always)]
     unsafe fn deal_row<V: Vector>(
         &self,
@@ -312,19 +309,18 @@ impl Grid {
         into: *mut V::Element,
     ) {
         let [one, two] = phases;
-        // SAFETY: that of the caller; the elements of either range have a source in the row.
+        let (one_count, two_count) = (one.end - one.start, two.end - two.start);
+        // SAFETY: as for one phase.
         unsafe {
-            let other = into.add(self.plane);
-            zero::<V>(into, one.start);
-            zero::<V>(into.add(one.end), self.pitch - one.end);
-            zero::<V>(other, two.start);
-            zero::<V>(other.add(two.end), self.pitch - two.end);
-            let one_into = (into.add(one.start), one.end - one.start);
-            let two_into = (other.add(two.start), two.end - two.start);
-            if one.first < two.first {
-                deal::<V>(row.add(one.first), one_into, two_into);
+            let (one_into, two_into) = (into.add(one.start), into.add(self.plane + two.start));
+            let done = if one.first < two.first {
+                deal::<V>(row.add(one.first), one_into, two_into, one_count + two_count)
             } else {
-                deal::<V>(row.add(two.first), two_into, one_into);
+                deal::<V>(row.add(two.first), two_into, one_into, one_count + two_count)
+            };
+            if done < self.pitch {
+                zero::<V>(one_into.add(done), self.pitch - done);
+                zero::<V>(two_into.add(done), self.pitch - done);
             }
         }
     }
@@ -347,10 +343,12 @@ unsafe fn zero<V: Vector>(into: *mut V::Element, count: usize) {
     }
 }
 
+/// Copies `count` elements, and zeros to fill the last vector; returns how many both are.
+///
 /// # Safety
-/// `count` elements must be readable and writable.
+/// Those must be readable and writable, the zeros writable.
 #[inline(always)]
-unsafe fn copy<V: Vector>(from: *const V::Element, into: *mut V::Element, count: usize) {
+unsafe fn copy<V: Vector>(from: *const V::Element, into: *mut V::Element, count: usize) -> usize {
     // SAFETY: that of the caller.
     unsafe {
         let mut done = 0;
@@ -359,31 +357,33 @@ unsafe fn copy<V: Vector>(from: *const V::Element, into: *mut V::Element, count:
             done += V::LANES;
         }
         if done < count {
-            V::load_part(from.add(done), count - done).store_part(into.add(done), count - done);
+            V::load_part(from.add(done), count - done).store(into.add(done));
+            done += V::LANES;
         }
+        done
     }
 }
 
-/// Deals neighbouring elements to two places, each with the number that it takes: as many or one more of the
-/// first.
+/// Deals `count` elements to two places in turn, and zeros to fill the last vectors; returns how many
+/// elements and zeros either takes.
 ///
 /// # Safety
-/// Those must be writable, and as many elements readable.
+/// Those must be readable and writable, the zeros writable.
 #[inline(always)]
 unsafe fn deal<V: Vector>(
     from: *const V::Element,
-    even: (*mut V::Element, usize),
-    odd: (*mut V::Element, usize),
-) {
-    let count = even.1 + odd.1;
+    even: *mut V::Element,
+    odd: *mut V::Element,
+    count: usize,
+) -> usize {
     // SAFETY: that of the caller.
     unsafe {
         let mut done = 0;
-        while done + V::LANES <= odd.1 {
+        while 2 * (done + V::LANES) <= count {
             let from = from.add(2 * done);
             let (evens, odds) = V::load(from).deinterleave(V::load(from.add(V::LANES)));
-            evens.store(even.0.add(done));
-            odds.store(odd.0.add(done));
+            evens.store(even.add(done));
+            odds.store(odd.add(done));
             done += V::LANES;
         }
         let left = count - 2 * done;
@@ -391,8 +391,10 @@ unsafe fn deal<V: Vector>(
             let (from, low) = (from.add(2 * done), left.min(V::LANES));
             let low_lanes = V::load_part(from, low);
             let (evens, odds) = low_lanes.deinterleave(V::load_part(from.add(low), left - low));
-            evens.store_part(even.0.add(done), even.1 - done);
-            odds.store_part(odd.0.add(done), odd.1 - done);
+            evens.store(even.add(done));
+            odds.store(odd.add(done));
+            done += V::LANES;
         }
+        done
     }
 }

@@ -22,6 +22,11 @@ const MIN_TASKS: usize = 8;
 /// Multiplications that are worth a task.
 const MIN_TASK_WORK: usize = 1 << 18;
 
+/// Source channels whose weights are packed at a time.
+const PACKED_CHANNELS: usize = 32;
+/// Weights from which on they are packed in parallel.
+const MIN_PARALLEL_PACKING: usize = 1 << 16;
+
 /// Numbers that tasks on several threads write, each its own.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<T>(*mut T);
@@ -280,15 +285,33 @@ impl<'a> Plan<'a> {
         let group_len = self.padded * (self.weights_per_result + 1);
         let mut packed = Buffer::arbitrary(product.groups * group_len);
         let group_weights = product.results * product.sources * product.taps;
-        let pack = |(group, packed): (usize, &mut [T])| {
+        // Runs of source channels: each reads weights that lie together.
+        let runs = product.sources.div_ceil(PACKED_CHANNELS).max(1);
+        let shared = Shared::new(&mut packed);
+        let pack = |task: usize| {
+            let (group, run) = (task / runs, task % runs);
+            let sources = run * PACKED_CHANNELS..((run + 1) * PACKED_CHANNELS).min(product.sources);
             let weight = &weight[group * group_weights..][..group_weights];
-            let bias = bias.map(|bias| &bias[group * product.results..][..product.results]);
-            simd::run_on(product.isa, Pack { plan: self, weight, bias, packed });
+            // SAFETY: the groups lie one behind the other.
+            let packed = unsafe { shared.at(group * group_len) };
+            simd::run_on(product.isa, Pack { plan: self, weight, sources, packed });
+            if run == 0 {
+                // SAFETY: a group's biases lie behind its weights.
+                let biases = unsafe {
+                    let first = packed.add(self.padded * self.weights_per_result);
+                    std::slice::from_raw_parts_mut(first, self.padded)
+                };
+                biases.fill(T::zero());
+                if let Some(bias) = bias {
+                    let bias = &bias[group * product.results..][..product.results];
+                    biases[..bias.len()].copy_from_slice(bias);
+                }
+            }
         };
-        if group_weights * product.groups < 1 << 16 {
-            packed.chunks_mut(group_len).enumerate().for_each(pack);
+        if group_weights * product.groups < MIN_PARALLEL_PACKING {
+            (0..product.groups * runs).for_each(pack);
         } else {
-            packed.par_chunks_mut(group_len).enumerate().for_each(pack);
+            (0..product.groups * runs).into_par_iter().for_each(pack);
         }
         packed
     }
@@ -321,12 +344,12 @@ fn row_block(grid: &Grid, parts: &[Part], lanes: usize, range: Range<usize>) -> 
     RowBlock { places, range, results }
 }
 
-/// One group's weights.
+/// One group's weights of a run of source channels.
 struct Pack<'a, T> {
     plan: &'a Plan<'a>,
     weight: &'a [T],
-    bias: Option<&'a [T]>,
-    packed: &'a mut [T],
+    sources: Range<usize>,
+    packed: *mut T,
 }
 
 impl<T: Scalar> Kernel<T> for Pack<'_, T> {
@@ -334,31 +357,36 @@ impl<T: Scalar> Kernel<T> for Pack<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector<Element = T>>(self) {
-        let Pack { plan, weight, bias, packed } = self;
-        let product = plan.product;
-        let (weights, biases) = packed.split_at_mut(plan.padded * plan.weights_per_result);
-        biases.fill(T::zero());
-        if let Some(bias) = bias {
-            biases[..bias.len()].copy_from_slice(bias);
+        // In the order in which the weights lie.
+        let (sources, tiles) = (self.sources.clone(), &self.plan.tiles);
+        if self.plan.product.source_stride > self.plan.product.result_stride {
+            sources.for_each(|c| tiles.iter().for_each(|tile| self.pack::<V>(c, tile)));
+        } else {
+            tiles.iter().for_each(|tile| sources.clone().for_each(|c| self.pack::<V>(c, tile)));
         }
+    }
+}
+
+impl<T: Scalar> Pack<'_, T> {
+    /// Packs the weights of one source channel and the results of one tile.
+    #[inline(always)]
+    fn pack<V: Vector<Element = T>>(&self, c: usize, tile: &Range<usize>) {
+        let (plan, product) = (self.plan, self.plan.product);
+        let valid = tile.len().min(product.results - tile.start);
+        let first = tile.start * product.result_stride + c * product.source_stride;
+        let weight = &self.weight[first..][..(valid - 1) * product.result_stride + product.taps];
         for part in &plan.parts {
-            for tile in &plan.tiles {
-                let steps = part.steps.len();
-                let start = part.weights * plan.padded + tile.start * steps;
-                let into = &mut weights[start..start + tile.len() * steps];
-                let valid = tile.len().min(product.results - tile.start);
-                if valid < tile.len() {
-                    into.fill(T::zero());
-                }
-                let mut into = into.chunks_exact_mut(tile.len());
-                for c in 0..product.sources {
-                    for &tap in &part.taps {
-                        let first = tile.start * product.result_stride + c * product.source_stride + tap;
-                        let into = into.next().expect("a chunk a step");
-                        for (r, into) in into[..valid].iter_mut().enumerate() {
-                            *into = weight[first + r * product.result_stride];
-                        }
-                    }
+            let taps = part.taps.len();
+            let start = part.weights * plan.padded + tile.start * part.steps.len() + c * taps * tile.len();
+            // SAFETY: the part holds the tile's rows for each step, of which these are the channel's; they belong
+            // to this task.
+            let into = unsafe { std::slice::from_raw_parts_mut(self.packed.add(start), taps * tile.len()) };
+            if valid < tile.len() {
+                into.fill(T::zero());
+            }
+            for (into, &tap) in into.chunks_exact_mut(tile.len()).zip(&part.taps) {
+                for (r, into) in into[..valid].iter_mut().enumerate() {
+                    *into = weight[r * product.result_stride + tap];
                 }
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn weight_gradient<T: Scalar>(
     let plan = Plan::new::<T>(isa, geometry);
     let tasks = geometry.groups * plan.parts * plan.chunks;
     let sum = |task: usize| {
-        let mut sums = Buffer::zeros(plan.sums_len());
+        let mut sums = Buffer::arbitrary(plan.sums_len());
         simd::run_on(isa, Part { plan: &plan, x, grad_output, task, sums: &mut sums });
         sums
     };
@@ -120,7 +120,7 @@ impl<'a> Plan<'a> {
         let grid = Grid::new(rows, cols, block);
         let blocks: Vec<_> = grid.blocks().collect();
         let units = geometry.batch * blocks.len();
-        let parts = wanted.min(units);
+        let parts = units.div_ceil(units.div_ceil(wanted.min(units)));
         let samples = if blocks.len() == 1 {
             (OPERAND_BYTES / (row_bytes * extent)).clamp(1, geometry.batch.div_ceil(parts))
         } else {
@@ -244,6 +244,7 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                             scalars: (grid_len, grid.pitch),
                             vectors: (transposed_len, width * plan.padded),
                             step: plan.padded,
+                            fresh: next == units.start,
                         };
                         let steps = channels.len() * plan.taps.len();
                         let scalar = |k: usize| {
@@ -260,6 +261,7 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                             scalars: (geometry.out_channels * positions, width),
                             vectors: (transposed_len, grid.pitch * plan.padded),
                             step: plan.padded,
+                            fresh: next == units.start,
                         };
                         let scalar = |o: usize| grad_output[first_output(n) + o * positions..].as_ptr();
                         for (tap, &offset) in plan.taps.iter().enumerate() {
@@ -302,10 +304,12 @@ struct Sweep {
     vectors: (usize, usize),
     /// Distance of neighbouring positions in the latter, and of neighbouring rows of the sums.
     step: usize,
+    /// Whether these are the first positions, so that the sums do not hold anything yet.
+    fresh: bool,
 }
 
 impl Sweep {
-    /// `sums[k] += sum over positions of scalar(k) * vectors`, for `k` in `0 .. count` and `take` vectors.
+    /// `sums[k] (+)= sum over positions of scalar(k) * vectors`, for `k` in `0 .. count` and `take` vectors.
     ///
     /// # Safety
     /// Both operands must be readable at every position, `sums` writable in `count` rows.
@@ -323,6 +327,13 @@ impl Sweep {
             // SAFETY: that of the caller.
             unsafe {
                 match (V::REGISTERS, take) {
+                    (32.., _) if count - k <= 4 => {
+                        match take {
+                            3 => self.tile::<V, 4, 3>(k, count, &scalar, vectors, sums),
+                            2 => self.tile::<V, 4, 2>(k, count, &scalar, vectors, sums),
+                            _ => self.tile::<V, 4, 1>(k, count, &scalar, vectors, sums),
+                        }
+                    }
                     (32.., 3) => self.tile::<V, 8, 3>(k, count, &scalar, vectors, sums),
                     (32.., 2) => self.tile::<V, 8, 2>(k, count, &scalar, vectors, sums),
                     (32.., _) => self.tile::<V, 8, 1>(k, count, &scalar, vectors, sums),
@@ -384,7 +395,7 @@ impl Sweep {
                 if r < valid {
                     for (v, &total) in totals.iter().enumerate() {
                         let sum = sums.add((first + r) * self.step + v * V::LANES);
-                        (V::load(sum) + total).store(sum);
+                        if self.fresh { total.store(sum) } else { (V::load(sum) + total).store(sum) }
                     }
                 }
             }
