@@ -87,13 +87,8 @@ impl<B: Conv2dKernel> Op<B, 3> for Conv2d {
         grad_output: &Array<B>,
         needs: [bool; 3],
     ) -> [Option<Array<B>>; 3] {
-        let geometry = &self.geometry;
-        [
-            // y = W columns(x) + b  =>  dx = columns^T(W^T dy), dW = dy columns(x)^T, db = sum dy
-            needs[0].then(|| B::conv2d_backward_input(geometry, weight, grad_output)),
-            needs[1].then(|| B::conv2d_backward_weight(geometry, x, grad_output)),
-            needs[2].then(|| B::conv2d_backward_bias(grad_output)),
-        ]
+        // y = W columns(x) + b  =>  dx = columns^T(W^T dy), dW = dy columns(x)^T, db = sum dy
+        B::conv2d_backward(&self.geometry, x, weight, grad_output, needs)
     }
 }
 
@@ -124,6 +119,21 @@ pub trait Conv2dKernel: Backend {
     /// Sum of a (N, O, ..) array over all axes but the second. // (O,)
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self>;
 
+    /// All gradients that are needed, of input, weight and bias; for backends that make some of them at once.
+    fn conv2d_backward(
+        geometry: &ConvGeometry,
+        x: &Array<Self>,
+        weight: &Array<Self>,
+        grad_output: &Array<Self>,
+        needs: [bool; 3],
+    ) -> [Option<Array<Self>>; 3] {
+        [
+            needs[0].then(|| Self::conv2d_backward_input(geometry, weight, grad_output)),
+            needs[1].then(|| Self::conv2d_backward_weight(geometry, x, grad_output)),
+            needs[2].then(|| Self::conv2d_backward_bias(grad_output)),
+        ]
+    }
+
     /// Adds `bias` (O,) to each channel of `y` (N, O, ..).
     fn conv2d_add_bias(y: Array<Self>, bias: &Array<Self>) -> Array<Self>;
 }
@@ -137,7 +147,7 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
     ) -> Array<Self> {
         let (x, weight, bias) = (x.as_slice(), weight.as_slice(), bias.map(Array::as_slice));
         let y = if depthwise::applies(geometry) {
-            depthwise::forward(geometry, x, weight, bias).into()
+            depthwise::forward(simd::isa(), geometry, x, weight, bias)
         } else {
             implicit::forward(simd::isa(), geometry, x, weight, bias)
         };
@@ -149,12 +159,7 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         weight: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let (weight, grad_output) = (weight.as_slice(), grad_output.as_slice());
-        let grad = if depthwise::applies(geometry) {
-            depthwise::input_gradient(geometry, weight, grad_output).into()
-        } else {
-            implicit::input_gradient(simd::isa(), geometry, weight, grad_output)
-        };
+        let grad = implicit::input_gradient(simd::isa(), geometry, weight.as_slice(), grad_output.as_slice());
         Array::from_buffer(&geometry.input_shape(), grad)
     }
 
@@ -163,13 +168,32 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         x: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let (x, grad_output) = (x.as_slice(), grad_output.as_slice());
-        let grad = if depthwise::applies(geometry) {
-            depthwise::weight_gradient(geometry, x, grad_output).into()
-        } else {
-            weight_gradient(simd::isa(), geometry, x, grad_output)
-        };
+        let grad = weight_gradient(simd::isa(), geometry, x.as_slice(), grad_output.as_slice());
         Array::from_buffer(&geometry.weight_shape(), grad)
+    }
+
+    fn conv2d_backward(
+        geometry: &ConvGeometry,
+        x: &Array<Self>,
+        weight: &Array<Self>,
+        grad_output: &Array<Self>,
+        needs: [bool; 3],
+    ) -> [Option<Array<Self>>; 3] {
+        if depthwise::applies(geometry) && needs[0] && needs[1] {
+            let (x, weight, grad_output) = (x.as_slice(), weight.as_slice(), grad_output.as_slice());
+            let [grad_x, grad_weight, grad_bias] =
+                depthwise::backward(simd::isa(), geometry, x, weight, grad_output);
+            return [
+                Some(Array::from_buffer(&geometry.input_shape(), grad_x)),
+                Some(Array::from_buffer(&geometry.weight_shape(), grad_weight)),
+                needs[2].then(|| Array::from_buffer(&[geometry.out_channels], grad_bias)),
+            ];
+        }
+        [
+            needs[0].then(|| Self::conv2d_backward_input(geometry, weight, grad_output)),
+            needs[1].then(|| Self::conv2d_backward_weight(geometry, x, grad_output)),
+            needs[2].then(|| Self::conv2d_backward_bias(grad_output)),
+        ]
     }
 
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self> {

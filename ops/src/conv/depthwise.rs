@@ -1,109 +1,366 @@
-//! Depthwise convolution in direct loops: one input channel per group leaves nothing for a matrix
-//! product to share.
+//! Depthwise convolution with 3x3 taps and stride 1, the common case: a column of vectors down the image.
+//!
+//! One input channel a group leaves a matrix product nothing to share, and a vector is read for each tap. But going
+//! down a column of the [`grid`](super::grid), the three shifts of a row serve the three outputs above, at and
+//! below it, so that a vector of outputs costs three reads and nine multiply-adds. Other kernels and strides take the
+//! general way of [`implicit`](super::implicit) with tiles of one channel.
+//!
+//! Backwards, the same sweep over the grid of `dy` gives both gradients:
+//!
+//! `dx[p] = sum_m W[m] grid[p + t_m]` and `dW[m] = sum_p x[p] grid[p + t_m]`, with the same three reads.
 
+use rayon::prelude::*;
 use termwise_autograd::Scalar;
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
-use super::vector::{axpy, dot};
-use super::{ConvGeometry, Window};
-use crate::par;
+use super::ConvGeometry;
+use super::grid::{Axis, Grid};
 
-/// Whether each group has one input channel.
-pub(crate) fn applies(geometry: &ConvGeometry) -> bool {
-    geometry.groups > 1 && geometry.group_inputs() == 1
-}
+/// Bytes of a grid: a part of a core's first cache.
+const GRID_BYTES: usize = 24 << 10;
+/// Multiplications that are worth a task.
+const MIN_TASK_WORK: usize = 1 << 18;
 
-/// Calls `f(tap, outputs, inputs)` for each tap and output row: the run of outputs, and where in the
-/// input plane the run that they read starts (its step is the horizontal stride).
-fn for_each_run(window: &Window, mut f: impl FnMut(usize, std::ops::Range<usize>, usize)) {
-    for tap in 0..window.taps() {
-        let (i, j) = (tap / window.kernel[1], tap % window.kernel[1]);
-        let inside = window.inside(1, j);
-        if inside.is_empty() {
-            continue;
-        }
-        let first = (inside.start * window.stride[1]).wrapping_add_signed(window.origin(1, j));
-        for oh in window.inside(0, i) {
-            let Some(y) = window.input(0, i, oh) else { continue };
-            let row = oh * window.output[1];
-            f(tap, row + inside.start..row + inside.end, y * window.image[1] + first);
-        }
-    }
+/// Whether each group has one input channel, under a 3x3 kernel with stride 1.
+pub(super) fn applies(geometry: &ConvGeometry) -> bool {
+    let window = &geometry.window;
+    geometry.group_inputs() == 1
+        && (window.kernel, window.stride, window.dilation) == ([3; 2], [1; 2], [1; 2])
+        && window.image.iter().all(|&extent| extent > 0)
 }
 
 /// `y[o] = b[o] + sum_m W[o, m] x[c(o), q + p_m]`. // (N, O, Ho, Wo)
-pub(crate) fn forward<T: Scalar>(
+pub(super) fn forward<T: Scalar>(
+    isa: Isa,
     geometry: &ConvGeometry,
     x: &[T],
     weight: &[T],
     bias: Option<&[T]>,
-) -> Vec<T> {
+) -> Buffer<T> {
     let window = &geometry.window;
-    let (positions, pixels, taps, stride) =
-        (window.positions(), window.pixels(), window.taps(), window.stride[1]);
-    let mut y = vec![T::zero(); geometry.batch * geometry.out_channels * positions];
-    par::for_each_chunk(&mut y, positions, positions * taps, |plane, y| {
-        let (n, o) = (plane / geometry.out_channels, plane % geometry.out_channels);
-        let x = &x[(n * geometry.in_channels + o / geometry.group_outputs()) * pixels..][..pixels];
-        y.fill(bias.map_or(T::zero(), |bias| bias[o]));
-        for_each_run(window, |tap, outputs, start| {
-            let (w, y) = (weight[o * taps + tap], &mut y[outputs]);
-            if stride == 1 {
-                axpy(w, &x[start..], y);
-            } else {
-                for (y, &x) in y.iter_mut().zip(x[start..].iter().step_by(stride)) {
-                    *y += w * x;
-                }
-            }
-        });
-    });
+    let grid = grid::<T>([0, 1].map(|axis| Axis::convolution(window, axis)));
+    let (pixels, positions, outputs) = (window.pixels(), window.positions(), geometry.group_outputs());
+    let mut y = Buffer::arbitrary(geometry.batch * geometry.out_channels * positions);
+    let groups = geometry.batch * geometry.groups;
+    let run = (MIN_TASK_WORK / (9 * outputs * positions)).clamp(1, groups.max(1));
+    let chunk = run * outputs * positions;
+    let task = |(i, y): (usize, &mut [T])| {
+        let x = &x[i * run * pixels..][..y.len() / (outputs * positions) * pixels];
+        let first = i * run % geometry.groups;
+        simd::run_on(isa, Forward { geometry, grid: &grid, x, weight, bias, first, y });
+    };
+    if 9 * y.len() < 2 * MIN_TASK_WORK {
+        y.chunks_mut(chunk.max(1)).enumerate().for_each(task);
+    } else {
+        y.par_chunks_mut(chunk).enumerate().for_each(task);
+    }
     y
 }
 
-/// `dx[c, q + p_m] += W[o, m] dy[o, q]` for the outputs `o` of `c`. // (N, C, H, W)
-pub(crate) fn input_gradient<T: Scalar>(geometry: &ConvGeometry, weight: &[T], grad_output: &[T]) -> Vec<T> {
-    let window = &geometry.window;
-    let (positions, pixels, taps, stride) =
-        (window.positions(), window.pixels(), window.taps(), window.stride[1]);
-    let outputs_per_input = geometry.group_outputs();
-    let mut grad = vec![T::zero(); geometry.batch * geometry.in_channels * pixels];
-    par::for_each_chunk(&mut grad, pixels, outputs_per_input * positions * taps, |plane, grad| {
-        let (n, c) = (plane / geometry.in_channels, plane % geometry.in_channels);
-        for o in c * outputs_per_input..(c + 1) * outputs_per_input {
-            let grad_output = &grad_output[(n * geometry.out_channels + o) * positions..][..positions];
-            for_each_run(window, |tap, outputs, start| {
-                let (w, from) = (weight[o * taps + tap], &grad_output[outputs]);
-                if stride == 1 {
-                    axpy(w, from, &mut grad[start..]);
-                } else {
-                    for (x, &g) in grad[start..].iter_mut().step_by(stride).zip(from) {
-                        *x += w * g;
-                    }
-                }
-            });
-        }
-    });
-    grad
+fn grid<T: Scalar>([rows, cols]: [Axis; 2]) -> Grid {
+    let row_bytes = Grid::row_len(&rows, &cols) * size_of::<T>();
+    let block = (GRID_BYTES / row_bytes.max(1)).clamp(1, rows.extent());
+    Grid::new(rows, cols, block)
 }
 
-/// `dW[o, m] = sum_{n, q} dy[n, o, q] x[n, c(o), q + p_m]`. // (O, 1, kh, kw)
-pub(crate) fn weight_gradient<T: Scalar>(geometry: &ConvGeometry, x: &[T], grad_output: &[T]) -> Vec<T> {
-    let window = &geometry.window;
-    let (positions, pixels, taps, stride) =
-        (window.positions(), window.pixels(), window.taps(), window.stride[1]);
-    let mut grad = vec![T::zero(); geometry.out_channels * taps];
-    par::for_each_chunk(&mut grad, taps, geometry.batch * positions * taps, |o, grad| {
-        for n in 0..geometry.batch {
-            let x = &x[(n * geometry.in_channels + o / geometry.group_outputs()) * pixels..][..pixels];
-            let grad_output = &grad_output[(n * geometry.out_channels + o) * positions..][..positions];
-            for_each_run(window, |tap, outputs, start| {
-                let from = &grad_output[outputs];
-                grad[tap] += if stride == 1 {
-                    dot(from, &x[start..])
-                } else {
-                    from.iter().zip(x[start..].iter().step_by(stride)).map(|(&g, &x)| g * x).sum()
-                };
-            });
+/// The outputs of some groups, one after the other.
+struct Forward<'a, T> {
+    geometry: &'a ConvGeometry,
+    grid: &'a Grid,
+    x: &'a [T],
+    weight: &'a [T],
+    bias: Option<&'a [T]>,
+    /// The first group, within its sample.
+    first: usize,
+    y: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Forward { geometry, grid, x, weight, bias, first, y } = self;
+        let (outputs, [height, width]) = (geometry.group_outputs(), geometry.window.output);
+        let mut x_grid = Buffer::arbitrary(grid.len(1));
+        let planes = x.chunks_exact(geometry.window.pixels()).zip(y.chunks_exact_mut(outputs * height * width));
+        for (i, (x, y)) in planes.enumerate() {
+            let group = (first + i) % geometry.groups;
+            for block in grid.blocks() {
+                grid.fill::<V>(&block, x, &mut x_grid);
+                for (o, y) in y.chunks_exact_mut(height * width).enumerate() {
+                    let o = group * outputs + o;
+                    let weights = taps::<V>(&weight[o * 9..][..9], |tap| tap);
+                    let bias = bias.map_or(V::zero(), |bias| V::splat(bias[o]));
+                    let into = &mut y[block.start * width..block.end * width];
+                    for at in (0..width).step_by(V::LANES) {
+                        let count = (width - at).min(V::LANES);
+                        // SAFETY: the grid is readable at every tap of each of the block's positions.
+                        unsafe {
+                            let from = x_grid.as_ptr().add(at);
+                            let into = into.as_mut_ptr().add(at);
+                            column::<V>(block.len(), (from, grid.pitch), &weights, bias, (into, width), count);
+                        }
+                    }
+                }
+            }
         }
-    });
-    grad
+    }
+}
+
+/// Nine weights, each in all lanes of a vector, in the order that `place` gives.
+#[inline(always)]
+fn taps<V: Vector>(weight: &[V::Element], place: impl Fn(usize) -> usize) -> [[V; 3]; 3] {
+    let mut taps = [[V::zero(); 3]; 3];
+    for tap in 0..9 {
+        taps[tap / 3][tap % 3] = V::splat(weight[place(tap)]);
+    }
+    taps
+}
+
+/// Three shifts of the vector at `from`.
+///
+/// # Safety
+/// Two elements more than a vector must be readable.
+#[inline(always)]
+unsafe fn shifts<V: Vector>(from: *const V::Element) -> [V; 3] {
+    // SAFETY: that of the caller.
+    unsafe { [V::load(from), V::load(from.add(1)), V::load(from.add(2))] }
+}
+
+/// One row of a kernel.
+#[inline(always)]
+fn row<V: Vector>([a, b, c]: [V; 3], [x, y, z]: [V; 3], sum: V) -> V {
+    c.mul_add(z, b.mul_add(y, a.mul_add(x, sum)))
+}
+
+/// `into[i] = bias + sum_m weights[m] from[i + m]` down a column of `rows` vectors, of which `count` lanes are
+/// written.
+///
+/// # Safety
+/// Of `from`, with the distance of its rows, two rows and two elements more must be readable; `into` writable.
+#[inline(always)]
+unsafe fn column<V: Vector>(
+    rows: usize,
+    (mut from, pitch): (*const V::Element, usize),
+    weights: &[[V; 3]; 3],
+    bias: V,
+    (mut into, width): (*mut V::Element, usize),
+    count: usize,
+) {
+    // SAFETY: that of the caller.
+    unsafe {
+        let (zeroth, first) = (shifts::<V>(from), shifts::<V>(from.add(pitch)));
+        // What is known of the output that the next row completes, and of the one after it.
+        let mut now = row(weights[1], first, row(weights[0], zeroth, bias));
+        let mut next = row(weights[0], first, bias);
+        from = from.add(2 * pitch);
+        for _ in 0..rows {
+            let x = shifts::<V>(from);
+            let sum = now + row(weights[2], x, V::zero());
+            if count == V::LANES { sum.store(into) } else { sum.store_part(into, count) }
+            now = next + row(weights[1], x, V::zero());
+            next = row(weights[0], x, bias);
+            from = from.add(pitch);
+            into = into.add(width);
+        }
+    }
+}
+
+/// `dx`, `dW` and `db`. // (N, C, H, W), (O, 1, 3, 3), (O,)
+pub(super) fn backward<T: Scalar>(
+    isa: Isa,
+    geometry: &ConvGeometry,
+    x: &[T],
+    weight: &[T],
+    grad_output: &[T],
+) -> [Buffer<T>; 3] {
+    let window = &geometry.window;
+    let grid = grid::<T>([0, 1].map(|axis| Axis::transposed(window, axis)));
+    let (pixels, outputs) = (window.pixels(), geometry.group_outputs());
+    let mut grad_x = Buffer::arbitrary(x.len());
+    let mut grad_weight = Buffer::arbitrary(geometry.out_channels * 9);
+    let mut grad_bias = Buffer::arbitrary(geometry.out_channels);
+    // Groups of all samples: a task has the sums of its weights to itself.
+    let work = 18 * geometry.batch * outputs * pixels;
+    let run = (MIN_TASK_WORK / work.max(1)).clamp(1, geometry.groups);
+    let planes = SharedPlanes { first: grad_x.as_mut_ptr(), pixels };
+    let task = |(i, (grad_weight, grad_bias)): (usize, (&mut [T], &mut [T]))| {
+        let (first, grad_x) = (i * run, &planes);
+        simd::run_on(
+            isa,
+            Backward { geometry, grid: &grid, x, weight, grad_output, first, grad_x, grad_weight, grad_bias },
+        );
+    };
+    let weights = grad_weight.par_chunks_mut(run * outputs * 9);
+    let tasks = weights.zip(grad_bias.par_chunks_mut(run * outputs)).enumerate();
+    if work * geometry.groups < 2 * MIN_TASK_WORK {
+        tasks.with_min_len(geometry.groups).for_each(task);
+    } else {
+        tasks.for_each(task);
+    }
+    [grad_x, grad_weight, grad_bias]
+}
+
+/// Planes of the input's gradient, each of which one task writes.
+struct SharedPlanes<T> {
+    first: *mut T,
+    pixels: usize,
+}
+
+// SAFETY: tasks write the planes of their own channels, and no two have one in common.
+unsafe impl<T: Send> Sync for SharedPlanes<T> {}
+
+impl<T> SharedPlanes<T> {
+    /// # Safety
+    /// The plane must exist, and no other task use it.
+    #[allow(clippy::mut_from_ref)] // that is what the type is for
+    unsafe fn plane(&self, index: usize) -> &mut [T] {
+        // SAFETY: that of the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(index * self.pixels), self.pixels) }
+    }
+}
+
+/// The gradients of some groups.
+struct Backward<'a, T> {
+    geometry: &'a ConvGeometry,
+    grid: &'a Grid,
+    x: &'a [T],
+    weight: &'a [T],
+    grad_output: &'a [T],
+    /// The first group.
+    first: usize,
+    grad_x: &'a SharedPlanes<T>,
+    grad_weight: &'a mut [T],
+    grad_bias: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Backward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Backward { geometry, grid, x, weight, grad_output, first, grad_x, grad_weight, grad_bias } = self;
+        let (outputs, window) = (geometry.group_outputs(), &geometry.window);
+        let (pixels, positions, width) = (window.pixels(), window.positions(), window.image[1]);
+        let mut g_grid = Buffer::arbitrary(grid.len(1));
+        for (i, (grad_weight, grad_bias)) in grad_weight.chunks_mut(9).zip(grad_bias).enumerate() {
+            let (group, o) = (first + i / outputs, first * outputs + i);
+            // Read from its end: grid positions rise where taps fall.
+            let weights = taps::<V>(&weight[o * 9..][..9], |tap| 8 - tap);
+            let mut sums = [[V::zero(); 3]; 3];
+            let mut total = V::zero();
+            for n in 0..geometry.batch {
+                let grad_output = &grad_output[(n * geometry.out_channels + o) * positions..][..positions];
+                let plane = n * geometry.groups + group;
+                let x = &x[plane * pixels..][..pixels];
+                // SAFETY: the plane of a group of this task.
+                let grad_x = unsafe { grad_x.plane(plane) };
+                for block in grid.blocks() {
+                    grid.fill::<V>(&block, grad_output, &mut g_grid);
+                    for at in (0..width).step_by(V::LANES) {
+                        let count = (width - at).min(V::LANES);
+                        let start = block.start * width + at;
+                        let column = Column::<V> {
+                            rows: block.len(),
+                            from: g_grid[at..].as_ptr(),
+                            pitch: grid.pitch,
+                            x: x[start..].as_ptr(),
+                            grad_x: grad_x[start..].as_mut_ptr(),
+                            width,
+                            add: !i.is_multiple_of(outputs),
+                        };
+                        // SAFETY: the grid is readable at every tap of each of the block's pixels; the two planes
+                        // have `count` elements in each row of the column.
+                        unsafe {
+                            if count == V::LANES {
+                                column.sweep::<true>(&weights, &mut sums, count);
+                            } else {
+                                column.sweep::<false>(&weights, &mut sums, count);
+                            }
+                        }
+                    }
+                }
+                for grad in grad_output.chunks(V::LANES) {
+                    total += V::from_slice(grad);
+                }
+            }
+            for (tap, grad) in grad_weight.iter_mut().enumerate() {
+                *grad = sums[(8 - tap) / 3][(8 - tap) % 3].sum();
+            }
+            *grad_bias = total.sum();
+        }
+    }
+}
+
+/// A column of vectors of the input.
+struct Column<V: Vector> {
+    rows: usize,
+    /// In the grid of the output's gradient.
+    from: *const V::Element,
+    pitch: usize,
+    x: *const V::Element,
+    grad_x: *mut V::Element,
+    width: usize,
+    /// Whether `dx` holds something already.
+    add: bool,
+}
+
+impl<V: Vector> Column<V> {
+    /// `dx[i] (+)= sum_m weights[m] from[i + m]`, `sums[m] += x[i] from[i + m]`, in `count` lanes.
+    ///
+    /// # Safety
+    /// Of `from`, two rows and two elements more must be readable, of the others `count` elements a row.
+    #[inline(always)]
+    unsafe fn sweep<const FULL: bool>(self, weights: &[[V; 3]; 3], sums: &mut [[V; 3]; 3], count: usize) {
+        let Column { rows, mut from, pitch, mut x, mut grad_x, width, add } = self;
+        let mut totals = *sums;
+        // SAFETY: that of the caller.
+        unsafe {
+            let read = |from: *const V::Element| if FULL { V::load(from) } else { V::load_part(from, count) };
+            // Lanes that are not there must not meet numbers that are not finite: x is 0 in them.
+            let grads = |from: *const V::Element| [read(from), read(from.add(1)), read(from.add(2))];
+            let (zeroth, first) = (grads(from), grads(from.add(pitch)));
+            let mut now = row(weights[1], first, row(weights[0], zeroth, V::zero()));
+            let mut next = row(weights[0], first, V::zero());
+            // Pixels of the row that is completed, and of the one after it.
+            let mut x_now = read(x);
+            let mut x_next = V::zero();
+            accumulate(&mut totals[0], x_now, zeroth);
+            accumulate(&mut totals[1], x_now, first);
+            if rows > 1 {
+                x_next = read(x.add(width));
+                accumulate(&mut totals[0], x_next, first);
+            }
+            from = from.add(2 * pitch);
+            for i in 0..rows {
+                let g = grads(from);
+                let mut sum = now + row(weights[2], g, V::zero());
+                if add {
+                    sum += read(grad_x);
+                }
+                if FULL { sum.store(grad_x) } else { sum.store_part(grad_x, count) }
+                now = next + row(weights[1], g, V::zero());
+                next = row(weights[0], g, V::zero());
+                let x_after = if i + 2 < rows { read(x.add(2 * width)) } else { V::zero() };
+                accumulate(&mut totals[2], x_now, g);
+                accumulate(&mut totals[1], x_next, g);
+                accumulate(&mut totals[0], x_after, g);
+                (x_now, x_next) = (x_next, x_after);
+                from = from.add(pitch);
+                x = x.wrapping_add(width);
+                grad_x = grad_x.wrapping_add(width);
+            }
+        }
+        *sums = totals;
+    }
+}
+
+/// `sums += x g`, for each of three.
+#[inline(always)]
+fn accumulate<V: Vector>(sums: &mut [V; 3], x: V, g: [V; 3]) {
+    for (sum, g) in sums.iter_mut().zip(g) {
+        *sum = x.mul_add(g, *sum);
+    }
 }

@@ -13,7 +13,7 @@ use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
 use super::ConvGeometry;
 use super::grid::{Axis, Grid};
-use super::tile::{Block, Places, tile_shape_of};
+use super::tile::{Block, Places, TileRows};
 
 /// Bytes of a task's grid: a part of a core's second cache.
 const GRID_BYTES: usize = 320 << 10;
@@ -184,7 +184,6 @@ struct Plan<'a> {
     blocks: Vec<RowBlock>,
     /// Result channels of the tiles of a group, first and number of each.
     tiles: Vec<Range<usize>>,
-    tile_rows: [usize; 2],
     /// Tiles that a task computes.
     tiles_per_task: usize,
     /// Groups that a task computes one after the other.
@@ -198,13 +197,7 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new<T: Scalar>(product: &'a Product) -> Self {
         let [rows, cols] = &product.axes;
-        let [full, small, _] = tile_shape_of::<T>(product.isa);
-        let mut tiles: Vec<_> = (0..product.results).step_by(full).map(|o| o..o + full).collect();
-        if let Some(last) = tiles.last_mut()
-            && product.results - last.start <= small
-        {
-            last.end = last.start + small;
-        }
+        let tiles = TileRows::on::<T>(product.isa).cover(product.results);
         let padded = tiles.last().map_or(0, |last| last.end);
 
         // As many rows as fit the cache, less where that leaves threads idle.
@@ -248,7 +241,6 @@ impl<'a> Plan<'a> {
             parts,
             blocks,
             tiles,
-            tile_rows: [full, small],
             tiles_per_task,
             groups_per_task,
             padded,
@@ -275,7 +267,8 @@ impl<'a> Plan<'a> {
 
     fn scratch_len(&self) -> usize {
         let rows = self.blocks.iter().map(|block| block.results.len()).max().unwrap_or(0);
-        let interleaved = if self.interleaves() { self.tile_rows[0] * rows * self.grid.cols.outputs } else { 0 };
+        let channels = if self.interleaves() { self.tiles.first().map_or(0, Range::len) } else { 0 };
+        let interleaved = channels * rows * self.grid.cols.outputs;
         self.grid.len(self.product.sources) + interleaved
     }
 
@@ -359,15 +352,36 @@ impl<T: Scalar> Kernel<T> for Pack<'_, T> {
     fn run<V: Vector<Element = T>>(self) {
         // In the order in which the weights lie.
         let (sources, tiles) = (self.sources.clone(), &self.plan.tiles);
-        if self.plan.product.source_stride > self.plan.product.result_stride {
-            sources.for_each(|c| tiles.iter().for_each(|tile| self.pack::<V>(c, tile)));
+        let product = self.plan.product;
+        let whole = matches!(&self.plan.parts[..], [part] if part.taps.len() == product.taps);
+        if whole && product.result_stride == product.sources * product.taps {
+            tiles.iter().for_each(|tile| self.pack_run::<V>(tile));
         } else {
-            tiles.iter().for_each(|tile| sources.clone().for_each(|c| self.pack::<V>(c, tile)));
+            sources.for_each(|c| tiles.iter().for_each(|tile| self.pack::<V>(c, tile)));
         }
     }
 }
 
 impl<T: Scalar> Pack<'_, T> {
+    /// Packs the weights of all of the source channels and the results of one tile, which lie in one run.
+    #[inline(always)]
+    fn pack_run<V: Vector<Element = T>>(&self, tile: &Range<usize>) {
+        let (product, sources) = (self.plan.product, &self.sources);
+        let valid = tile.len().min(product.results - tile.start);
+        let first = tile.start * product.result_stride + sources.start * product.taps;
+        let steps = sources.len() * product.taps;
+        let weight = &self.weight[first..][..(valid - 1) * product.result_stride + steps];
+        let start = tile.start * product.sources * product.taps + sources.start * product.taps * tile.len();
+        // SAFETY: as in `pack`, for the only part there is.
+        unsafe {
+            let into = self.packed.add(start);
+            if valid < tile.len() {
+                std::slice::from_raw_parts_mut(into, steps * tile.len()).fill(T::zero());
+            }
+            simd::transpose::<V>([valid, steps], weight.as_ptr(), product.result_stride, into, tile.len());
+        }
+    }
+
     /// Packs the weights of one source channel and the results of one tile.
     #[inline(always)]
     fn pack<V: Vector<Element = T>>(&self, c: usize, tile: &Range<usize>) {

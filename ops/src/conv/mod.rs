@@ -14,6 +14,7 @@ mod patches;
 mod tests;
 mod tile;
 pub(crate) mod vector;
+mod weight_by_positions;
 mod weight_gradient;
 
 pub use cases::cases;

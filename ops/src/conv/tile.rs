@@ -9,21 +9,65 @@ use std::ops::Range;
 use termwise_autograd::simd::{Isa, Vector};
 use termwise_autograd::Scalar;
 
-/// Output channels of a full tile, of a small one, and vectors of positions of either.
-pub(super) const fn tile_shape<V: Vector>() -> [usize; 3] {
-    match V::REGISTERS {
-        32.. => [8, 4, 3],
-        16.. => [6, 4, 2],
-        _ => [4, 4, 1],
+/// Output channels of a tile: many, few and one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TileRows {
+    pub many: usize,
+    pub few: usize,
+}
+
+impl TileRows {
+    pub const fn of<V: Vector>() -> Self {
+        TileRows { many: if V::REGISTERS >= 32 { 8 } else if V::REGISTERS >= 16 { 6 } else { 4 }, few: 4 }
+    }
+
+    /// That of an instruction set.
+    pub fn on<T: Scalar>(isa: Isa) -> Self {
+        match isa {
+            Isa::Portable => TileRows::of::<T::Portable>(),
+            Isa::Avx2 => TileRows::of::<T::Avx2>(),
+            Isa::Avx512 => TileRows::of::<T::Avx512>(),
+        }
+    }
+
+    /// Tiles that cover `channels`; the last one may reach beyond.
+    pub fn cover(self, channels: usize) -> Vec<Range<usize>> {
+        let rows = |start: usize| match channels - start {
+            1 => 1,
+            left if left <= self.few => self.few,
+            _ => self.many,
+        };
+        let mut tiles: Vec<Range<usize>> = Vec::new();
+        while let start = tiles.last().map_or(0, |tile| tile.end)
+            && start < channels
+        {
+            tiles.push(start..start + rows(start));
+        }
+        tiles
     }
 }
 
-/// [`tile_shape`] of an instruction set.
-pub(super) fn tile_shape_of<T: Scalar>(isa: Isa) -> [usize; 3] {
-    match isa {
-        Isa::Portable => tile_shape::<T::Portable>(),
-        Isa::Avx2 => tile_shape::<T::Avx2>(),
-        Isa::Avx512 => tile_shape::<T::Avx512>(),
+/// Vectors of a tile of `rows` channels, of which there are `left` to do: sums, a vector each of what is read and a
+/// number that is broadcast fill the registers.
+#[inline(always)]
+pub(super) const fn vectors_of_tile<V: Vector>(rows: usize, left: usize) -> usize {
+    let most = match (V::REGISTERS, rows) {
+        (32.., 1) => 8,
+        (16.., 1) => 4,
+        (32.., _) => 3,
+        (16.., _) | (_, 1) => 2,
+        _ => 1,
+    };
+    if left >= 2 * most || left == most {
+        most
+    } else if rows == 1 {
+        // A power of 2, at most half of the most.
+        1 << if left > most { most.ilog2() } else { left.ilog2() }
+    } else if left > most {
+        // The last two tiles share what is left evenly.
+        left.div_ceil(2)
+    } else {
+        left
     }
 }
 
@@ -117,7 +161,7 @@ pub(super) struct Block<'a, T> {
     pub weights: *const T,
     /// What the sums start at, `rows` numbers.
     pub bias: *const T,
-    /// Channels of the tile, a constant of [`tile_shape`].
+    /// Channels of the tile, those of [`TileRows`].
     pub rows: usize,
     /// Channels that are written, at most `rows`.
     pub valid: usize,
@@ -138,25 +182,26 @@ impl<T: Scalar> Block<'_, T> {
     /// plus each step, a vector from there; the outputs of `valid` channels must be writable.
     #[inline(always)]
     pub unsafe fn compute<V: Vector<Element = T>>(&self) {
-        let [full, small, most] = tile_shape::<V>();
         let mut places = &self.places.places[..];
         while !places.is_empty() {
-            // The last two tiles share what is left evenly.
-            let left = places.len();
-            let take = if left > most && left < 2 * most { left.div_ceil(2) } else { left.min(most) };
+            let take = vectors_of_tile::<V>(self.rows, places.len());
             let (now, rest) = places.split_at(take);
             places = rest;
             // SAFETY: that of the caller; the number of places is the tile's.
             unsafe {
-                match (V::REGISTERS, self.rows == full || full == small, take) {
-                    (32.., true, 3) => self.tile::<V, 8, 3>(now),
-                    (32.., true, 2) => self.tile::<V, 8, 2>(now),
-                    (32.., true, _) => self.tile::<V, 8, 1>(now),
-                    (32.., false, 3) => self.tile::<V, 4, 3>(now),
-                    (16..32, true, 2) => self.tile::<V, 6, 2>(now),
-                    (16..32, true, _) => self.tile::<V, 6, 1>(now),
-                    (16.., false, 2) => self.tile::<V, 4, 2>(now),
-                    _ => self.tile::<V, 4, 1>(now),
+                match (V::REGISTERS, self.rows, take) {
+                    (32.., 8, 3) => self.tile::<V, 8, 3>(now),
+                    (32.., 8, 2) => self.tile::<V, 8, 2>(now),
+                    (32.., 8, _) => self.tile::<V, 8, 1>(now),
+                    (32.., 4, 3) => self.tile::<V, 4, 3>(now),
+                    (32.., 1, 8) => self.tile::<V, 1, 8>(now),
+                    (16..32, 6, 2) => self.tile::<V, 6, 2>(now),
+                    (16..32, 6, _) => self.tile::<V, 6, 1>(now),
+                    (16.., 4, 2) => self.tile::<V, 4, 2>(now),
+                    (16.., 1, 4) => self.tile::<V, 1, 4>(now),
+                    (_, 4, _) => self.tile::<V, 4, 1>(now),
+                    (_, _, 2) => self.tile::<V, 1, 2>(now),
+                    _ => self.tile::<V, 1, 1>(now),
                 }
             }
         }
@@ -194,13 +239,14 @@ impl<T: Scalar> Block<'_, T> {
                 weights = weights.add(MR);
             }
             // One by one, each of a constant index: the sums must stay in registers.
-            self.write(sums.map(|sums| sums[0]), places.get_unchecked(0));
-            if NV > 1 {
-                self.write(sums.map(|sums| sums[1 % NV]), places.get_unchecked(1));
+            macro_rules! write {
+                ($($v:literal)*) => {
+                    $(if $v < NV {
+                        self.write(sums.map(|sums| sums[$v % NV]), places.get_unchecked($v % NV));
+                    })*
+                };
             }
-            if NV > 2 {
-                self.write(sums.map(|sums| sums[2 % NV]), places.get_unchecked(2));
-            }
+            write!(0 1 2 3 4 5 6 7);
         }
     }
 

@@ -16,8 +16,9 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector, transpose};
 
 use super::ConvGeometry;
+use super::weight_by_positions;
 use super::grid::{Axis, Grid};
-use super::tile::tile_shape;
+use super::tile::{TileRows, vectors_of_tile};
 
 /// Bytes of the operands of a task: a part of a core's second cache.
 const OPERAND_BYTES: usize = 384 << 10;
@@ -41,6 +42,9 @@ pub(super) fn weight_gradient<T: Scalar>(
     if grad.is_empty() || x.is_empty() || grad_output.is_empty() {
         grad.fill(T::zero());
         return grad;
+    }
+    if by_positions::<T>(isa, geometry) {
+        return weight_by_positions::weight_gradient(isa, geometry, x, grad_output);
     }
     let plan = Plan::new::<T>(isa, geometry);
     let tasks = geometry.groups * plan.parts * plan.chunks;
@@ -100,11 +104,8 @@ impl<'a> Plan<'a> {
         let [rows, cols] = [0, 1].map(|axis| Axis::convolution(&geometry.window, axis));
         let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
         let (taps, width) = (geometry.window.taps(), geometry.window.output[1]);
-        let [vector, tile] = shape_of::<T>(isa);
-        // How much of the arithmetic is useful, either way.
-        let used = |count: usize, of: usize| count as f64 / count.next_multiple_of(of) as f64;
-        let by_outputs = used(outputs, vector) * used(inputs * taps, tile);
-        let by_inputs = used(inputs, vector) * used(outputs, tile);
+        let [vector, _] = shape_of::<T>(isa);
+        let [by_outputs, by_inputs] = used_lanes::<T>(isa, geometry);
         let lanes = if by_inputs > by_outputs { Lanes::Inputs } else { Lanes::Outputs };
 
         let work = outputs * inputs * taps * geometry.window.positions() * geometry.batch * geometry.groups;
@@ -161,12 +162,35 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// How much of the arithmetic is useful with output or input channels in the lanes.
+fn used_lanes<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> [f64; 2] {
+    let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
+    let [vector, tile] = shape_of::<T>(isa);
+    [
+        used(outputs, vector) * used(inputs * geometry.window.taps(), tile),
+        used(inputs, vector) * used(outputs, tile),
+    ]
+}
+
+fn used(count: usize, of: usize) -> f64 {
+    count as f64 / count.next_multiple_of(of) as f64
+}
+
+/// Whether positions should be in the lanes: where channels would leave most of them empty.
+fn by_positions<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> bool {
+    // Every multiply-add reads a vector, so half the rate at best.
+    const RATE: f64 = 0.45;
+    let [by_outputs, by_inputs] = used_lanes::<T>(isa, geometry);
+    let [vector, _] = shape_of::<T>(isa);
+    by_outputs.max(by_inputs) < RATE * used(geometry.window.output[1], vector)
+}
+
 /// Lanes of a vector, and broadcast operands of a tile.
 fn shape_of<T: Scalar>(isa: Isa) -> [usize; 2] {
     match isa {
-        Isa::Portable => [<T::Portable as Vector>::LANES, tile_shape::<T::Portable>()[0]],
-        Isa::Avx2 => [<T::Avx2 as Vector>::LANES, tile_shape::<T::Avx2>()[0]],
-        Isa::Avx512 => [<T::Avx512 as Vector>::LANES, tile_shape::<T::Avx512>()[0]],
+        Isa::Portable => [<T::Portable as Vector>::LANES, TileRows::of::<T::Portable>().many],
+        Isa::Avx2 => [<T::Avx2 as Vector>::LANES, TileRows::of::<T::Avx2>().many],
+        Isa::Avx512 => [<T::Avx512 as Vector>::LANES, TileRows::of::<T::Avx512>().many],
     }
 }
 
@@ -283,11 +307,10 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
 /// Vectors of each tile along the lanes: the first, and how many.
 #[inline(always)]
 fn tiles_along<V: Vector>(vectors: usize) -> impl Iterator<Item = (usize, usize)> {
-    let most = tile_shape::<V>()[2];
     let mut at = 0;
     std::iter::from_fn(move || {
         let left = vectors - at;
-        let take = if left > most && left < 2 * most { left.div_ceil(2) } else { left.min(most) };
+        let take = if left == 0 { 0 } else { vectors_of_tile::<V>(TileRows::of::<V>().many, left) };
         at += take;
         (take > 0).then_some((at - take, take))
     })
@@ -342,7 +365,7 @@ impl Sweep {
                     _ => self.tile::<V, 4, 1>(k, count, &scalar, vectors, sums),
                 }
             }
-            k += tile_shape::<V>()[0];
+            k += TileRows::of::<V>().many;
         }
     }
 
