@@ -230,7 +230,10 @@ impl Grid {
         let pixels = self.rows.source * self.cols.source;
         let channels = source.len() / pixels.max(1);
         let lines = block.len() + self.rows.furthest();
-        assert!(grid.len() >= channels * self.channel && lines * self.pitch <= self.plane, "a grid of {channels}");
+        assert!(
+            grid.len() >= channels * self.channel && lines * self.pitch <= self.plane,
+            "a grid of {channels}"
+        );
         let both = self.cols.split == 2 && self.col_phases.len() == 2;
         for channel in 0..channels {
             for (i, &row_phase) in self.row_phases.iter().enumerate() {
@@ -302,12 +305,7 @@ impl Grid {
     /// # Safety
     /// The row must be readable, a row of both planes and what follows them writable.
     #[inline(always)]
-    unsafe fn deal_row<V: Vector>(
-        &self,
-        row: *const V::Element,
-        phases: [Phase; 2],
-        into: *mut V::Element,
-    ) {
+    unsafe fn deal_row<V: Vector>(&self, row: *const V::Element, phases: [Phase; 2], into: *mut V::Element) {
         let [one, two] = phases;
         let (one_count, two_count) = (one.end - one.start, two.end - two.start);
         // SAFETY: as for one phase.

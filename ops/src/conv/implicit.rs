@@ -157,7 +157,18 @@ impl Product {
             let (n, groups) = (rest / plan.group_runs(), rest % plan.group_runs());
             simd::run_on(
                 self.isa,
-                Task { plan: &plan, packed: &packed, source, n, groups, block, chunk, grid, rows, out: shared },
+                Task {
+                    plan: &plan,
+                    packed: &packed,
+                    source,
+                    n,
+                    groups,
+                    block,
+                    chunk,
+                    grid,
+                    rows,
+                    out: shared,
+                },
             );
         };
         let tasks = plan.tasks();
@@ -225,7 +236,13 @@ impl<'a> Plan<'a> {
                 let steps = channels.flat_map(|channel| taps.iter().map(offset(channel)));
                 let steps: Vec<_> = steps.collect();
                 let count = steps.len();
-                parts.push(Part { rows: i, cols: j, taps: taps.iter().map(|&(tap, _)| tap).collect(), steps, weights });
+                parts.push(Part {
+                    rows: i,
+                    cols: j,
+                    taps: taps.iter().map(|&(tap, _)| tap).collect(),
+                    steps,
+                    weights,
+                });
                 weights += count;
             }
         }
@@ -469,7 +486,8 @@ impl<T: Scalar> Kernel<T> for Task<'_, T> {
                     for r in 0..valid {
                         let made = &rows[r * distance..][..distance];
                         // SAFETY: as above.
-                        let channel = unsafe { std::slice::from_raw_parts_mut(channel.add(r * written), written) };
+                        let channel =
+                            unsafe { std::slice::from_raw_parts_mut(channel.add(r * written), written) };
                         interleave::<V>(&plan.grid.cols, &block.results, made, channel);
                     }
                 }

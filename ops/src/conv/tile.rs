@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use termwise_autograd::simd::{Isa, Vector};
 use termwise_autograd::Scalar;
+use termwise_autograd::simd::{Isa, Vector};
 
 /// Output channels of a tile: many, few and one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,16 @@ pub(super) struct TileRows {
 
 impl TileRows {
     pub const fn of<V: Vector>() -> Self {
-        TileRows { many: if V::REGISTERS >= 32 { 8 } else if V::REGISTERS >= 16 { 6 } else { 4 }, few: 4 }
+        TileRows {
+            many: if V::REGISTERS >= 32 {
+                8
+            } else if V::REGISTERS >= 16 {
+                6
+            } else {
+                4
+            },
+            few: 4,
+        }
     }
 
     /// That of an instruction set.

@@ -43,7 +43,8 @@ pub(super) fn weight_gradient<T: Scalar>(
     let grid = Grid::new(rows, cols, block);
     let offsets = grid.taps(&grid.rows.parts[0], &grid.cols.parts[0], geometry.window.kernel[1]);
     let channels = (0..inputs).map(|c| c * grid.channel);
-    let steps = channels.flat_map(|channel| offsets.iter().map(move |&(_, offset)| channel + offset)).collect();
+    let steps =
+        channels.flat_map(|channel| offsets.iter().map(move |&(_, offset)| channel + offset)).collect();
 
     // A task has some groups, or some of the outputs of one.
     let per_output = geometry.batch * geometry.window.positions() * inputs * taps;
@@ -124,7 +125,8 @@ impl<T: Scalar> Kernel<T> for Task<'_, T> {
                     }
                 }
             }
-            for (grad, sums) in grad[(next - first) * steps.len()..].iter_mut().zip(sums.chunks_mut(V::LANES)) {
+            for (grad, sums) in grad[(next - first) * steps.len()..].iter_mut().zip(sums.chunks_mut(V::LANES))
+            {
                 *grad = V::from_slice(sums).sum();
                 sums.fill(T::zero());
             }

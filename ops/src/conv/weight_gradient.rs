@@ -16,10 +16,12 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector, transpose};
 
 use super::ConvGeometry;
-use super::weight_by_positions;
 use super::grid::{Axis, Grid};
 use super::tile::{TileRows, vectors_of_tile};
+use super::weight_by_positions;
 
+/// Rows of a small tile.
+const FEW_ROWS: usize = 4;
 /// Bytes of the operands of a task: a part of a core's second cache.
 const OPERAND_BYTES: usize = 384 << 10;
 /// Partial sums at most.
@@ -54,11 +56,8 @@ pub(super) fn weight_gradient<T: Scalar>(
         sums
     };
     let parallel = plan.work >= 2 * MIN_TASK_WORK;
-    let sums: Vec<_> = if parallel {
-        (0..tasks).into_par_iter().map(sum).collect()
-    } else {
-        (0..tasks).map(sum).collect()
-    };
+    let sums: Vec<_> =
+        if parallel { (0..tasks).into_par_iter().map(sum).collect() } else { (0..tasks).map(sum).collect() };
     let group_weights = geometry.group_outputs() * geometry.group_inputs() * geometry.window.taps();
     let per_group = plan.parts * plan.chunks;
     let add = |(group, grad): (usize, &mut [T])| {
@@ -166,10 +165,9 @@ impl<'a> Plan<'a> {
 fn used_lanes<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> [f64; 2] {
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let [vector, tile] = shape_of::<T>(isa);
-    [
-        used(outputs, vector) * used(inputs * geometry.window.taps(), tile),
-        used(inputs, vector) * used(outputs, tile),
-    ]
+    // The last rows of a tile may be few.
+    let rows = |count: usize| used(count, if count % tile <= FEW_ROWS { FEW_ROWS } else { tile });
+    [used(outputs, vector) * rows(inputs * geometry.window.taps()), used(inputs, vector) * rows(outputs)]
 }
 
 fn used(count: usize, of: usize) -> f64 {
@@ -178,8 +176,8 @@ fn used(count: usize, of: usize) -> f64 {
 
 /// Whether positions should be in the lanes: where channels would leave most of them empty.
 fn by_positions<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> bool {
-    // Every multiply-add reads a vector, so half the rate at best.
-    const RATE: f64 = 0.45;
+    // Every multiply-add reads a vector, at half the rate at best; measured.
+    const RATE: f64 = 0.3;
     let [by_outputs, by_inputs] = used_lanes::<T>(isa, geometry);
     let [vector, _] = shape_of::<T>(isa);
     by_outputs.max(by_inputs) < RATE * used(geometry.window.output[1], vector)
@@ -233,7 +231,8 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
         while next < units.end {
             let count = plan.samples.min(units.end - next);
             let block = &plan.blocks[next % plan.blocks.len()];
-            let first_output = |n: usize| (n * geometry.groups + group) * outputs * positions + block.start * width;
+            let first_output =
+                |n: usize| (n * geometry.groups + group) * outputs * positions + block.start * width;
             let n = next / plan.blocks.len();
             for i in 0..count {
                 let x = &x[((n + i) * geometry.in_channels + group * inputs + channels.start) * pixels..]
@@ -251,7 +250,13 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                         }
                         Lanes::Inputs => {
                             let from = x_grid.as_ptr();
-                            transpose::<V>([channels.len(), grid.channel], from, grid.channel, into, plan.padded);
+                            transpose::<V>(
+                                [channels.len(), grid.channel],
+                                from,
+                                grid.channel,
+                                into,
+                                plan.padded,
+                            );
                         }
                     }
                 }
@@ -272,10 +277,13 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                         };
                         let steps = channels.len() * plan.taps.len();
                         let scalar = |k: usize| {
-                            grids[k / plan.taps.len() * grid.channel + plan.taps[k % plan.taps.len()]..].as_ptr()
+                            grids[k / plan.taps.len() * grid.channel + plan.taps[k % plan.taps.len()]..]
+                                .as_ptr()
                         };
                         // SAFETY: every step of the grid is readable at each position of the block.
-                        unsafe { sweep.rows::<V>(take, steps, scalar, vectors.add(lane), sums[lane..].as_mut_ptr()) };
+                        unsafe {
+                            sweep.rows::<V>(take, steps, scalar, vectors.add(lane), sums[lane..].as_mut_ptr())
+                        };
                     }
                     Lanes::Inputs => {
                         let sweep = Sweep {
@@ -350,12 +358,14 @@ impl Sweep {
             // SAFETY: that of the caller.
             unsafe {
                 match (V::REGISTERS, take) {
-                    (32.., _) if count - k <= 4 => {
-                        match take {
-                            3 => self.tile::<V, 4, 3>(k, count, &scalar, vectors, sums),
-                            2 => self.tile::<V, 4, 2>(k, count, &scalar, vectors, sums),
-                            _ => self.tile::<V, 4, 1>(k, count, &scalar, vectors, sums),
-                        }
+                    (32.., 3) if count - k <= FEW_ROWS => {
+                        self.tile::<V, FEW_ROWS, 3>(k, count, &scalar, vectors, sums)
+                    }
+                    (16.., 2) if count - k <= FEW_ROWS => {
+                        self.tile::<V, FEW_ROWS, 2>(k, count, &scalar, vectors, sums)
+                    }
+                    (_, 1) if count - k <= FEW_ROWS => {
+                        self.tile::<V, FEW_ROWS, 1>(k, count, &scalar, vectors, sums)
                     }
                     (32.., 3) => self.tile::<V, 8, 3>(k, count, &scalar, vectors, sums),
                     (32.., 2) => self.tile::<V, 8, 2>(k, count, &scalar, vectors, sums),
@@ -463,7 +473,13 @@ impl<T: Scalar> Kernel<T> for Add<'_, T> {
                 match plan.lanes {
                     Lanes::Outputs => {
                         let into = grad[channels.start * taps..].as_mut_ptr();
-                        transpose::<V>([channels.len() * taps, outputs], sum.as_ptr(), padded, into, inputs * taps);
+                        transpose::<V>(
+                            [channels.len() * taps, outputs],
+                            sum.as_ptr(),
+                            padded,
+                            into,
+                            inputs * taps,
+                        );
                     }
                     Lanes::Inputs => {
                         for o in 0..outputs {
