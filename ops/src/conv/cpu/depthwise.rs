@@ -14,13 +14,15 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
-use super::ConvGeometry;
-use super::grid::{Axis, Grid};
+use super::axis::Axis;
+use super::grid::Grid;
+use super::tasks_wanted;
+use crate::conv::ConvGeometry;
 
 /// Bytes of a grid: a part of a core's first cache.
 const GRID_BYTES: usize = 24 << 10;
-/// Multiplications that are worth a task.
-const MIN_TASK_WORK: usize = 1 << 18;
+/// How much longer a multiplication takes here than in a matrix product.
+const COST: usize = 4;
 
 /// Whether each group has one input channel, under a 3x3 kernel with stride 1.
 pub(super) fn applies(geometry: &ConvGeometry) -> bool {
@@ -43,14 +45,15 @@ pub(super) fn forward<T: Scalar>(
     let (pixels, positions, outputs) = (window.pixels(), window.positions(), geometry.group_outputs());
     let mut y = Buffer::arbitrary(geometry.batch * geometry.out_channels * positions);
     let groups = geometry.batch * geometry.groups;
-    let run = (MIN_TASK_WORK / (9 * outputs * positions)).clamp(1, groups.max(1));
+    let wanted = tasks_wanted(COST * 9 * y.len());
+    let run = groups.div_ceil(wanted).max(1);
     let chunk = run * outputs * positions;
     let task = |(i, y): (usize, &mut [T])| {
         let x = &x[i * run * pixels..][..y.len() / (outputs * positions) * pixels];
         let first = i * run % geometry.groups;
         simd::run_on(isa, Forward { geometry, grid: &grid, x, weight, bias, first, y });
     };
-    if 9 * y.len() < 2 * MIN_TASK_WORK {
+    if wanted == 1 {
         y.chunks_mut(chunk.max(1)).enumerate().for_each(task);
     } else {
         y.par_chunks_mut(chunk).enumerate().for_each(task);
@@ -189,8 +192,8 @@ pub(super) fn backward<T: Scalar>(
     let mut grad_weight = Buffer::arbitrary(geometry.out_channels * 9);
     let mut grad_bias = Buffer::arbitrary(geometry.out_channels);
     // Groups of all samples: a task has the sums of its weights to itself.
-    let work = 18 * geometry.batch * outputs * pixels;
-    let run = (MIN_TASK_WORK / work.max(1)).clamp(1, geometry.groups);
+    let wanted = tasks_wanted(COST * 18 * geometry.batch * geometry.out_channels * pixels);
+    let run = geometry.groups.div_ceil(wanted);
     let planes = SharedPlanes { first: grad_x.as_mut_ptr(), pixels };
     let task = |(i, (grad_weight, grad_bias)): (usize, (&mut [T], &mut [T]))| {
         let (first, grad_x) = (i * run, &planes);
@@ -201,7 +204,7 @@ pub(super) fn backward<T: Scalar>(
     };
     let weights = grad_weight.par_chunks_mut(run * outputs * 9);
     let tasks = weights.zip(grad_bias.par_chunks_mut(run * outputs)).enumerate();
-    if work * geometry.groups < 2 * MIN_TASK_WORK {
+    if wanted == 1 {
         tasks.with_min_len(geometry.groups).for_each(task);
     } else {
         tasks.for_each(task);
