@@ -9,10 +9,8 @@
 use termwise_autograd::simd;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::depthwise;
-use super::implicit;
+use super::cpu;
 use super::lowering;
-use super::weight_gradient::weight_gradient;
 use super::{Conv2dOptions, ConvGeometry};
 use crate::par;
 
@@ -146,11 +144,7 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         bias: Option<&Array<Self>>,
     ) -> Array<Self> {
         let (x, weight, bias) = (x.as_slice(), weight.as_slice(), bias.map(Array::as_slice));
-        let y = if depthwise::applies(geometry) {
-            depthwise::forward(simd::isa(), geometry, x, weight, bias)
-        } else {
-            implicit::forward(simd::isa(), geometry, x, weight, bias)
-        };
+        let y = cpu::forward(simd::isa(), geometry, x, weight, bias);
         Array::from_buffer(&geometry.output_shape(), y)
     }
 
@@ -159,7 +153,7 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         weight: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let grad = implicit::input_gradient(simd::isa(), geometry, weight.as_slice(), grad_output.as_slice());
+        let grad = cpu::input_gradient(simd::isa(), geometry, weight.as_slice(), grad_output.as_slice());
         Array::from_buffer(&geometry.input_shape(), grad)
     }
 
@@ -168,7 +162,7 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         x: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let grad = weight_gradient(simd::isa(), geometry, x.as_slice(), grad_output.as_slice());
+        let grad = cpu::weight_gradient(simd::isa(), geometry, x.as_slice(), grad_output.as_slice());
         Array::from_buffer(&geometry.weight_shape(), grad)
     }
 
@@ -179,14 +173,15 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         grad_output: &Array<Self>,
         needs: [bool; 3],
     ) -> [Option<Array<Self>>; 3] {
-        if depthwise::applies(geometry) && needs[0] && needs[1] {
-            let (x, weight, grad_output) = (x.as_slice(), weight.as_slice(), grad_output.as_slice());
-            let [grad_x, grad_weight, grad_bias] =
-                depthwise::backward(simd::isa(), geometry, x, weight, grad_output);
+        if let [true, true, needs_bias] = needs
+            && let (x, weight, grad_output) = (x.as_slice(), weight.as_slice(), grad_output.as_slice())
+            && let Some([grad_x, grad_weight, grad_bias]) =
+                cpu::all_gradients(simd::isa(), geometry, x, weight, grad_output)
+        {
             return [
                 Some(Array::from_buffer(&geometry.input_shape(), grad_x)),
                 Some(Array::from_buffer(&geometry.weight_shape(), grad_weight)),
-                needs[2].then(|| Array::from_buffer(&[geometry.out_channels], grad_bias)),
+                needs_bias.then(|| Array::from_buffer(&[geometry.out_channels], grad_bias)),
             ];
         }
         [

@@ -4,18 +4,14 @@ mod cases;
 mod conv1d;
 mod conv2d;
 mod conv_transpose2d;
-mod depthwise;
+mod cpu;
 mod geometry;
-mod grid;
-mod implicit;
 pub(crate) mod lowering;
+#[cfg(test)]
 mod patches;
 #[cfg(test)]
 mod tests;
-mod tile;
 pub(crate) mod vector;
-mod weight_by_positions;
-mod weight_gradient;
 
 pub use cases::cases;
 pub use conv_transpose2d::conv_transpose2d;

@@ -11,18 +11,27 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
-use super::ConvGeometry;
-use super::grid::{Axis, Grid};
+use super::axis::Axis;
+use super::grid::Grid;
+use super::sweep::{used, used_lanes};
+use super::{lanes_on, tasks_wanted};
+use crate::conv::ConvGeometry;
 
+/// How much longer a multiplication takes here than in a matrix product.
+const COST: usize = 4;
 /// Bytes of a grid: a part of a core's first cache.
 const GRID_BYTES: usize = 24 << 10;
 /// Weights whose sums are in registers at once: a 3x3 kernel, or a row of one.
 const MANY: usize = 9;
 const FEW: usize = 3;
-/// Multiplications that are worth a task.
-const MIN_TASK_WORK: usize = 1 << 18;
-/// Tasks there should be at least, where there is work for them.
-const MIN_TASKS: usize = 8;
+
+/// Whether positions should be in the lanes: where channels would leave most of them empty.
+pub(super) fn applies<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> bool {
+    // Every multiply-add reads a vector, at half the rate at best; measured.
+    const RATE: f64 = 0.3;
+    let [by_outputs, by_inputs] = used_lanes::<T>(isa, geometry);
+    by_outputs.max(by_inputs) < RATE * used(geometry.window.output[1], lanes_on::<T>(isa))
+}
 
 /// `dW = sum_n dy x^T`. // (O, C / groups, kh, kw)
 pub(super) fn weight_gradient<T: Scalar>(
@@ -43,19 +52,20 @@ pub(super) fn weight_gradient<T: Scalar>(
     let grid = Grid::new(rows, cols, block);
     let offsets = grid.taps(&grid.rows.parts[0], &grid.cols.parts[0], geometry.window.kernel[1]);
     let channels = (0..inputs).map(|c| c * grid.channel);
-    let steps = channels.flat_map(|channel| offsets.iter().map(move |&(_, offset)| channel + offset)).collect();
+    let steps =
+        channels.flat_map(|channel| offsets.iter().map(move |&(_, offset)| channel + offset)).collect();
 
     // A task has some groups, or some of the outputs of one.
-    let per_output = geometry.batch * geometry.window.positions() * inputs * taps;
-    let worth = MIN_TASK_WORK.div_ceil(per_output);
-    let fair = geometry.out_channels.div_ceil(MIN_TASKS).max(worth);
-    let run = if fair >= outputs { fair / outputs * outputs } else { divisor_below(outputs, fair) };
+    let work = geometry.batch * geometry.out_channels * geometry.window.positions() * inputs * taps;
+    let wanted = tasks_wanted(COST * work);
+    let fair = geometry.out_channels.div_ceil(wanted);
+    let run = if fair >= outputs { fair / outputs * outputs } else { divisor_up_to(outputs, fair) };
     let plan = Plan { geometry, grid, steps };
     let sum = |(i, grad): (usize, &mut [T])| {
         simd::run_on(isa, Task { plan: &plan, x, grad_output, first: i * run, grad });
     };
     let chunk = run * inputs * taps;
-    if per_output * geometry.out_channels < 2 * MIN_TASK_WORK {
+    if wanted == 1 {
         grad.chunks_mut(chunk).enumerate().for_each(sum);
     } else {
         grad.par_chunks_mut(chunk).enumerate().for_each(sum);
@@ -64,7 +74,7 @@ pub(super) fn weight_gradient<T: Scalar>(
 }
 
 /// The largest divisor of `n` that is at most `bound`.
-fn divisor_below(n: usize, bound: usize) -> usize {
+fn divisor_up_to(n: usize, bound: usize) -> usize {
     (1..=bound.max(1)).rev().find(|&d| n.is_multiple_of(d)).unwrap_or(1)
 }
 
@@ -124,7 +134,8 @@ impl<T: Scalar> Kernel<T> for Task<'_, T> {
                     }
                 }
             }
-            for (grad, sums) in grad[(next - first) * steps.len()..].iter_mut().zip(sums.chunks_mut(V::LANES)) {
+            for (grad, sums) in grad[(next - first) * steps.len()..].iter_mut().zip(sums.chunks_mut(V::LANES))
+            {
                 *grad = V::from_slice(sums).sum();
                 sums.fill(T::zero());
             }

@@ -14,13 +14,15 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
-use super::ConvGeometry;
-use super::grid::{Axis, Grid};
+use super::axis::Axis;
+use super::grid::Grid;
+use super::tasks_wanted;
+use crate::conv::ConvGeometry;
 
 /// Bytes of a grid: a part of a core's first cache.
 const GRID_BYTES: usize = 24 << 10;
-/// Multiplications that are worth a task.
-const MIN_TASK_WORK: usize = 1 << 18;
+/// How much longer a multiplication takes here than in a matrix product.
+const COST: usize = 4;
 
 /// Whether each group has one input channel, under a 3x3 kernel with stride 1.
 pub(super) fn applies(geometry: &ConvGeometry) -> bool {
@@ -43,14 +45,15 @@ pub(super) fn forward<T: Scalar>(
     let (pixels, positions, outputs) = (window.pixels(), window.positions(), geometry.group_outputs());
     let mut y = Buffer::arbitrary(geometry.batch * geometry.out_channels * positions);
     let groups = geometry.batch * geometry.groups;
-    let run = (MIN_TASK_WORK / (9 * outputs * positions)).clamp(1, groups.max(1));
+    let wanted = tasks_wanted(COST * 9 * y.len());
+    let run = groups.div_ceil(wanted).max(1);
     let chunk = run * outputs * positions;
     let task = |(i, y): (usize, &mut [T])| {
         let x = &x[i * run * pixels..][..y.len() / (outputs * positions) * pixels];
         let first = i * run % geometry.groups;
         simd::run_on(isa, Forward { geometry, grid: &grid, x, weight, bias, first, y });
     };
-    if 9 * y.len() < 2 * MIN_TASK_WORK {
+    if wanted == 1 {
         y.chunks_mut(chunk.max(1)).enumerate().for_each(task);
     } else {
         y.par_chunks_mut(chunk).enumerate().for_each(task);
@@ -84,15 +87,16 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         let Forward { geometry, grid, x, weight, bias, first, y } = self;
         let (outputs, [height, width]) = (geometry.group_outputs(), geometry.window.output);
         let mut x_grid = Buffer::arbitrary(grid.len(1));
-        let planes = x.chunks_exact(geometry.window.pixels()).zip(y.chunks_exact_mut(outputs * height * width));
+        let planes =
+            x.chunks_exact(geometry.window.pixels()).zip(y.chunks_exact_mut(outputs * height * width));
         for (i, (x, y)) in planes.enumerate() {
             let group = (first + i) % geometry.groups;
             for block in grid.blocks() {
                 grid.fill::<V>(&block, x, &mut x_grid);
                 for (o, y) in y.chunks_exact_mut(height * width).enumerate() {
                     let o = group * outputs + o;
-                    let weights = taps::<V>(&weight[o * 9..][..9], |tap| tap);
-                    let bias = bias.map_or(V::zero(), |bias| V::splat(bias[o]));
+                    let weights = &weight[o * 9..][..9];
+                    let bias = bias.map_or(T::zero(), |bias| bias[o]);
                     let into = &mut y[block.start * width..block.end * width];
                     for at in (0..width).step_by(V::LANES) {
                         let count = (width - at).min(V::LANES);
@@ -100,7 +104,7 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                         unsafe {
                             let from = x_grid.as_ptr().add(at);
                             let into = into.as_mut_ptr().add(at);
-                            column::<V>(block.len(), (from, grid.pitch), &weights, bias, (into, width), count);
+                            column::<V>(block.len(), (from, grid.pitch), weights, bias, (into, width), count);
                         }
                     }
                 }
@@ -110,13 +114,13 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
 }
 
 /// Nine weights, each in all lanes of a vector, in the order that `place` gives.
+///
+/// Written out, as other things below, and called for each column anew: an array that is indexed by a variable
+/// or lives across a call does not stay in registers.
 #[inline(always)]
 fn taps<V: Vector>(weight: &[V::Element], place: impl Fn(usize) -> usize) -> [[V; 3]; 3] {
-    let mut taps = [[V::zero(); 3]; 3];
-    for tap in 0..9 {
-        taps[tap / 3][tap % 3] = V::splat(weight[place(tap)]);
-    }
-    taps
+    let tap = |tap| V::splat(weight[place(tap)]);
+    [[tap(0), tap(1), tap(2)], [tap(3), tap(4), tap(5)], [tap(6), tap(7), tap(8)]]
 }
 
 /// Three shifts of the vector at `from`.
@@ -144,11 +148,12 @@ fn row<V: Vector>([a, b, c]: [V; 3], [x, y, z]: [V; 3], sum: V) -> V {
 unsafe fn column<V: Vector>(
     rows: usize,
     (mut from, pitch): (*const V::Element, usize),
-    weights: &[[V; 3]; 3],
-    bias: V,
+    weights: &[V::Element],
+    bias: V::Element,
     (mut into, width): (*mut V::Element, usize),
     count: usize,
 ) {
+    let (weights, bias) = (taps::<V>(weights, |tap| tap), V::splat(bias));
     // SAFETY: that of the caller.
     unsafe {
         let (zeroth, first) = (shifts::<V>(from), shifts::<V>(from.add(pitch)));
@@ -159,7 +164,11 @@ unsafe fn column<V: Vector>(
         for _ in 0..rows {
             let x = shifts::<V>(from);
             let sum = now + row(weights[2], x, V::zero());
-            if count == V::LANES { sum.store(into) } else { sum.store_part(into, count) }
+            if count == V::LANES {
+                sum.store(into)
+            } else {
+                sum.store_part(into, count)
+            }
             now = next + row(weights[1], x, V::zero());
             next = row(weights[0], x, bias);
             from = from.add(pitch);
@@ -183,8 +192,8 @@ pub(super) fn backward<T: Scalar>(
     let mut grad_weight = Buffer::arbitrary(geometry.out_channels * 9);
     let mut grad_bias = Buffer::arbitrary(geometry.out_channels);
     // Groups of all samples: a task has the sums of its weights to itself.
-    let work = 18 * geometry.batch * outputs * pixels;
-    let run = (MIN_TASK_WORK / work.max(1)).clamp(1, geometry.groups);
+    let wanted = tasks_wanted(COST * 18 * geometry.batch * geometry.out_channels * pixels);
+    let run = geometry.groups.div_ceil(wanted);
     let planes = SharedPlanes { first: grad_x.as_mut_ptr(), pixels };
     let task = |(i, (grad_weight, grad_bias)): (usize, (&mut [T], &mut [T]))| {
         let (first, grad_x) = (i * run, &planes);
@@ -195,7 +204,7 @@ pub(super) fn backward<T: Scalar>(
     };
     let weights = grad_weight.par_chunks_mut(run * outputs * 9);
     let tasks = weights.zip(grad_bias.par_chunks_mut(run * outputs)).enumerate();
-    if work * geometry.groups < 2 * MIN_TASK_WORK {
+    if wanted == 1 {
         tasks.with_min_len(geometry.groups).for_each(task);
     } else {
         tasks.for_each(task);
@@ -245,12 +254,12 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
         let (outputs, window) = (geometry.group_outputs(), &geometry.window);
         let (pixels, positions, width) = (window.pixels(), window.positions(), window.image[1]);
         let mut g_grid = Buffer::arbitrary(grid.len(1));
-        for (i, (grad_weight, grad_bias)) in grad_weight.chunks_mut(9).zip(grad_bias).enumerate() {
-            let (group, o) = (first + i / outputs, first * outputs + i);
-            // Read from its end: grid positions rise where taps fall.
-            let weights = taps::<V>(&weight[o * 9..][..9], |tap| 8 - tap);
-            let mut sums = [[V::zero(); 3]; 3];
-            let mut total = V::zero();
+        let mut sums = Buffer::arbitrary(9 * V::LANES);
+        for (index, (grad_weight, grad_bias)) in grad_weight.chunks_mut(9).zip(grad_bias).enumerate() {
+            let (group, o) = (first + index / outputs, first * outputs + index);
+            let weights = &weight[o * 9..][..9];
+            sums.fill(T::zero());
+            let mut total = T::zero();
             for n in 0..geometry.batch {
                 let grad_output = &grad_output[(n * geometry.out_channels + o) * positions..][..positions];
                 let plane = n * geometry.groups + group;
@@ -269,27 +278,25 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                             x: x[start..].as_ptr(),
                             grad_x: grad_x[start..].as_mut_ptr(),
                             width,
-                            add: !i.is_multiple_of(outputs),
+                            add: !index.is_multiple_of(outputs),
                         };
                         // SAFETY: the grid is readable at every tap of each of the block's pixels; the two planes
                         // have `count` elements in each row of the column.
                         unsafe {
                             if count == V::LANES {
-                                column.sweep::<true>(&weights, &mut sums, count);
+                                column.sweep::<true>(weights, &mut sums, count);
                             } else {
-                                column.sweep::<false>(&weights, &mut sums, count);
+                                column.sweep::<false>(weights, &mut sums, count);
                             }
                         }
                     }
                 }
-                for grad in grad_output.chunks(V::LANES) {
-                    total += V::from_slice(grad);
-                }
+                total += sum::<V>(grad_output);
             }
-            for (tap, grad) in grad_weight.iter_mut().enumerate() {
-                *grad = sums[(8 - tap) / 3][(8 - tap) % 3].sum();
+            for (grad, sum) in grad_weight.iter_mut().zip(sums.chunks(V::LANES).rev()) {
+                *grad = V::from_slice(sum).sum();
             }
-            *grad_bias = total.sum();
+            *grad_bias = total;
         }
     }
 }
@@ -313,9 +320,13 @@ impl<V: Vector> Column<V> {
     /// # Safety
     /// Of `from`, two rows and two elements more must be readable, of the others `count` elements a row.
     #[inline(always)]
-    unsafe fn sweep<const FULL: bool>(self, weights: &[[V; 3]; 3], sums: &mut [[V; 3]; 3], count: usize) {
+    unsafe fn sweep<const FULL: bool>(self, weights: &[V::Element], sums: &mut [V::Element], count: usize) {
         let Column { rows, mut from, pitch, mut x, mut grad_x, width, add } = self;
-        let mut totals = *sums;
+        // From the last weight to the first: positions in the grid rise where taps fall.
+        let weights = taps::<V>(weights, |tap| 8 - tap);
+        let sum = |k: usize| V::from_slice(&sums[k * V::LANES..]);
+        let (mut top, mut middle, mut bottom) =
+            ([sum(0), sum(1), sum(2)], [sum(3), sum(4), sum(5)], [sum(6), sum(7), sum(8)]);
         // SAFETY: that of the caller.
         unsafe {
             let read = |from: *const V::Element| if FULL { V::load(from) } else { V::load_part(from, count) };
@@ -327,11 +338,11 @@ impl<V: Vector> Column<V> {
             // Pixels of the row that is completed, and of the one after it.
             let mut x_now = read(x);
             let mut x_next = V::zero();
-            accumulate(&mut totals[0], x_now, zeroth);
-            accumulate(&mut totals[1], x_now, first);
+            top = add_products(top, x_now, zeroth);
+            middle = add_products(middle, x_now, first);
             if rows > 1 {
                 x_next = read(x.add(width));
-                accumulate(&mut totals[0], x_next, first);
+                top = add_products(top, x_next, first);
             }
             from = from.add(2 * pitch);
             for i in 0..rows {
@@ -340,27 +351,50 @@ impl<V: Vector> Column<V> {
                 if add {
                     sum += read(grad_x);
                 }
-                if FULL { sum.store(grad_x) } else { sum.store_part(grad_x, count) }
+                if FULL {
+                    sum.store(grad_x)
+                } else {
+                    sum.store_part(grad_x, count)
+                }
                 now = next + row(weights[1], g, V::zero());
                 next = row(weights[0], g, V::zero());
                 let x_after = if i + 2 < rows { read(x.add(2 * width)) } else { V::zero() };
-                accumulate(&mut totals[2], x_now, g);
-                accumulate(&mut totals[1], x_next, g);
-                accumulate(&mut totals[0], x_after, g);
+                bottom = add_products(bottom, x_now, g);
+                middle = add_products(middle, x_next, g);
+                top = add_products(top, x_after, g);
                 (x_now, x_next) = (x_next, x_after);
                 from = from.add(pitch);
                 x = x.wrapping_add(width);
                 grad_x = grad_x.wrapping_add(width);
             }
         }
-        *sums = totals;
+        for (k, row) in [top, middle, bottom].into_iter().enumerate() {
+            for (sums, sum) in sums[3 * k * V::LANES..].chunks_mut(V::LANES).zip(row) {
+                sum.write_to(sums);
+            }
+        }
     }
 }
 
-/// `sums += x g`, for each of three.
+/// `sums + x g`, for each of three.
 #[inline(always)]
-fn accumulate<V: Vector>(sums: &mut [V; 3], x: V, g: [V; 3]) {
-    for (sum, g) in sums.iter_mut().zip(g) {
-        *sum = x.mul_add(g, *sum);
+fn add_products<V: Vector>([a, b, c]: [V; 3], x: V, [g, h, i]: [V; 3]) -> [V; 3] {
+    [x.mul_add(g, a), x.mul_add(h, b), x.mul_add(i, c)]
+}
+
+/// The sum of all numbers.
+#[inline(always)]
+fn sum<V: Vector>(numbers: &[V::Element]) -> V::Element {
+    let [mut a, mut b, mut c, mut d] = [V::zero(); 4];
+    let mut fours = numbers.chunks_exact(4 * V::LANES);
+    for four in &mut fours {
+        a += V::from_slice(four);
+        b += V::from_slice(&four[V::LANES..]);
+        c += V::from_slice(&four[2 * V::LANES..]);
+        d += V::from_slice(&four[3 * V::LANES..]);
     }
+    for rest in fours.remainder().chunks(V::LANES) {
+        a += V::from_slice(rest);
+    }
+    ((a + b) + (c + d)).sum()
 }

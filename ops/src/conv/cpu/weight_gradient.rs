@@ -15,10 +15,11 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector, transpose};
 
-use super::ConvGeometry;
-use super::weight_by_positions;
-use super::grid::{Axis, Grid};
-use super::tile::{TileRows, vectors_of_tile};
+use super::axis::Axis;
+use super::grid::Grid;
+use super::sweep::{Sweep, tiles_along, used_lanes};
+use super::{lanes_on, tasks_wanted};
+use crate::conv::ConvGeometry;
 
 /// Bytes of the operands of a task: a part of a core's second cache.
 const OPERAND_BYTES: usize = 384 << 10;
@@ -26,10 +27,6 @@ const OPERAND_BYTES: usize = 384 << 10;
 const MAX_PARTS: usize = 8;
 /// Positions that are worth a partial sum.
 const MIN_PART_POSITIONS: usize = 256;
-/// Tasks there should be at least, where there is work for them.
-const MIN_TASKS: usize = 8;
-/// Multiplications that are worth a task.
-const MIN_TASK_WORK: usize = 1 << 18;
 
 /// `dW = sum_n dy x^T`. // (O, C / groups, kh, kw)
 pub(super) fn weight_gradient<T: Scalar>(
@@ -43,22 +40,16 @@ pub(super) fn weight_gradient<T: Scalar>(
         grad.fill(T::zero());
         return grad;
     }
-    if by_positions::<T>(isa, geometry) {
-        return weight_by_positions::weight_gradient(isa, geometry, x, grad_output);
-    }
     let plan = Plan::new::<T>(isa, geometry);
     let tasks = geometry.groups * plan.parts * plan.chunks;
     let sum = |task: usize| {
         let mut sums = Buffer::arbitrary(plan.sums_len());
-        simd::run_on(isa, Part { plan: &plan, x, grad_output, task, sums: &mut sums });
+        simd::run_on(isa, PartialSum { plan: &plan, x, grad_output, task, sums: &mut sums });
         sums
     };
-    let parallel = plan.work >= 2 * MIN_TASK_WORK;
-    let sums: Vec<_> = if parallel {
-        (0..tasks).into_par_iter().map(sum).collect()
-    } else {
-        (0..tasks).map(sum).collect()
-    };
+    let parallel = tasks_wanted(plan.work) > 1;
+    let sums: Vec<_> =
+        if parallel { (0..tasks).into_par_iter().map(sum).collect() } else { (0..tasks).map(sum).collect() };
     let group_weights = geometry.group_outputs() * geometry.group_inputs() * geometry.window.taps();
     let per_group = plan.parts * plan.chunks;
     let add = |(group, grad): (usize, &mut [T])| {
@@ -104,7 +95,7 @@ impl<'a> Plan<'a> {
         let [rows, cols] = [0, 1].map(|axis| Axis::convolution(&geometry.window, axis));
         let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
         let (taps, width) = (geometry.window.taps(), geometry.window.output[1]);
-        let [vector, _] = shape_of::<T>(isa);
+        let vector = lanes_on::<T>(isa);
         let [by_outputs, by_inputs] = used_lanes::<T>(isa, geometry);
         let lanes = if by_inputs > by_outputs { Lanes::Inputs } else { Lanes::Outputs };
 
@@ -128,7 +119,7 @@ impl<'a> Plan<'a> {
             1
         };
         // Where there are few parts, tasks share out the input channels.
-        let tasks = MIN_TASKS.min(work / MIN_TASK_WORK).max(1).div_ceil(parts * geometry.groups);
+        let tasks = tasks_wanted(work).div_ceil(parts * geometry.groups);
         let unit = if lanes == Lanes::Inputs { vector } else { 1 };
         let chunk = inputs.div_ceil(tasks).next_multiple_of(unit);
         let along = if lanes == Lanes::Inputs { chunk } else { outputs };
@@ -162,40 +153,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// How much of the arithmetic is useful with output or input channels in the lanes.
-fn used_lanes<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> [f64; 2] {
-    let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
-    let [vector, tile] = shape_of::<T>(isa);
-    [
-        used(outputs, vector) * used(inputs * geometry.window.taps(), tile),
-        used(inputs, vector) * used(outputs, tile),
-    ]
-}
-
-fn used(count: usize, of: usize) -> f64 {
-    count as f64 / count.next_multiple_of(of) as f64
-}
-
-/// Whether positions should be in the lanes: where channels would leave most of them empty.
-fn by_positions<T: Scalar>(isa: Isa, geometry: &ConvGeometry) -> bool {
-    // Every multiply-add reads a vector, so half the rate at best.
-    const RATE: f64 = 0.45;
-    let [by_outputs, by_inputs] = used_lanes::<T>(isa, geometry);
-    let [vector, _] = shape_of::<T>(isa);
-    by_outputs.max(by_inputs) < RATE * used(geometry.window.output[1], vector)
-}
-
-/// Lanes of a vector, and broadcast operands of a tile.
-fn shape_of<T: Scalar>(isa: Isa) -> [usize; 2] {
-    match isa {
-        Isa::Portable => [<T::Portable as Vector>::LANES, TileRows::of::<T::Portable>().many],
-        Isa::Avx2 => [<T::Avx2 as Vector>::LANES, TileRows::of::<T::Avx2>().many],
-        Isa::Avx512 => [<T::Avx512 as Vector>::LANES, TileRows::of::<T::Avx512>().many],
-    }
-}
-
 /// One partial sum of one group's channels.
-struct Part<'a, T> {
+struct PartialSum<'a, T> {
     plan: &'a Plan<'a>,
     x: &'a [T],
     grad_output: &'a [T],
@@ -203,12 +162,12 @@ struct Part<'a, T> {
     sums: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel<T> for Part<'_, T> {
+impl<T: Scalar> Kernel<T> for PartialSum<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector<Element = T>>(self) {
-        let Part { plan, x, grad_output, task, sums } = self;
+        let PartialSum { plan, x, grad_output, task, sums } = self;
         let (geometry, grid) = (plan.geometry, &plan.grid);
         let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
         let (pixels, positions) = (geometry.window.pixels(), geometry.window.positions());
@@ -233,7 +192,8 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
         while next < units.end {
             let count = plan.samples.min(units.end - next);
             let block = &plan.blocks[next % plan.blocks.len()];
-            let first_output = |n: usize| (n * geometry.groups + group) * outputs * positions + block.start * width;
+            let first_output =
+                |n: usize| (n * geometry.groups + group) * outputs * positions + block.start * width;
             let n = next / plan.blocks.len();
             for i in 0..count {
                 let x = &x[((n + i) * geometry.in_channels + group * inputs + channels.start) * pixels..]
@@ -251,7 +211,13 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                         }
                         Lanes::Inputs => {
                             let from = x_grid.as_ptr();
-                            transpose::<V>([channels.len(), grid.channel], from, grid.channel, into, plan.padded);
+                            transpose::<V>(
+                                [channels.len(), grid.channel],
+                                from,
+                                grid.channel,
+                                into,
+                                plan.padded,
+                            );
                         }
                     }
                 }
@@ -272,10 +238,13 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                         };
                         let steps = channels.len() * plan.taps.len();
                         let scalar = |k: usize| {
-                            grids[k / plan.taps.len() * grid.channel + plan.taps[k % plan.taps.len()]..].as_ptr()
+                            grids[k / plan.taps.len() * grid.channel + plan.taps[k % plan.taps.len()]..]
+                                .as_ptr()
                         };
                         // SAFETY: every step of the grid is readable at each position of the block.
-                        unsafe { sweep.rows::<V>(take, steps, scalar, vectors.add(lane), sums[lane..].as_mut_ptr()) };
+                        unsafe {
+                            sweep.rows::<V>(take, steps, scalar, vectors.add(lane), sums[lane..].as_mut_ptr())
+                        };
                     }
                     Lanes::Inputs => {
                         let sweep = Sweep {
@@ -300,128 +269,6 @@ impl<T: Scalar> Kernel<T> for Part<'_, T> {
                 }
             }
             next += count;
-        }
-    }
-}
-
-/// Vectors of each tile along the lanes: the first, and how many.
-#[inline(always)]
-fn tiles_along<V: Vector>(vectors: usize) -> impl Iterator<Item = (usize, usize)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let left = vectors - at;
-        let take = if left == 0 { 0 } else { vectors_of_tile::<V>(TileRows::of::<V>().many, left) };
-        at += take;
-        (take > 0).then_some((at - take, take))
-    })
-}
-
-/// Positions that a product sums over: rows of images, one after the other.
-struct Sweep {
-    units: usize,
-    rows: usize,
-    width: usize,
-    /// Distance of neighbouring units and rows in the operand that is broadcast.
-    scalars: (usize, usize),
-    /// The same in the operand that is read in vectors.
-    vectors: (usize, usize),
-    /// Distance of neighbouring positions in the latter, and of neighbouring rows of the sums.
-    step: usize,
-    /// Whether these are the first positions, so that the sums do not hold anything yet.
-    fresh: bool,
-}
-
-impl Sweep {
-    /// `sums[k] (+)= sum over positions of scalar(k) * vectors`, for `k` in `0 .. count` and `take` vectors.
-    ///
-    /// # Safety
-    /// Both operands must be readable at every position, `sums` writable in `count` rows.
-    #[inline(always)]
-    unsafe fn rows<V: Vector>(
-        &self,
-        take: usize,
-        count: usize,
-        scalar: impl Fn(usize) -> *const V::Element,
-        vectors: *const V::Element,
-        sums: *mut V::Element,
-    ) {
-        let mut k = 0;
-        while k < count {
-            // SAFETY: that of the caller.
-            unsafe {
-                match (V::REGISTERS, take) {
-                    (32.., _) if count - k <= 4 => {
-                        match take {
-                            3 => self.tile::<V, 4, 3>(k, count, &scalar, vectors, sums),
-                            2 => self.tile::<V, 4, 2>(k, count, &scalar, vectors, sums),
-                            _ => self.tile::<V, 4, 1>(k, count, &scalar, vectors, sums),
-                        }
-                    }
-                    (32.., 3) => self.tile::<V, 8, 3>(k, count, &scalar, vectors, sums),
-                    (32.., 2) => self.tile::<V, 8, 2>(k, count, &scalar, vectors, sums),
-                    (32.., _) => self.tile::<V, 8, 1>(k, count, &scalar, vectors, sums),
-                    (16..32, 2) => self.tile::<V, 6, 2>(k, count, &scalar, vectors, sums),
-                    (16..32, _) => self.tile::<V, 6, 1>(k, count, &scalar, vectors, sums),
-                    _ => self.tile::<V, 4, 1>(k, count, &scalar, vectors, sums),
-                }
-            }
-            k += TileRows::of::<V>().many;
-        }
-    }
-
-    /// Rows `first .. first + MR` of the sums, as far as there are any.
-    ///
-    /// # Safety
-    /// That of [`Sweep::rows`].
-    #[inline(always)]
-    unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(
-        &self,
-        first: usize,
-        count: usize,
-        scalar: impl Fn(usize) -> *const V::Element,
-        vectors: *const V::Element,
-        sums: *mut V::Element,
-    ) {
-        let valid = MR.min(count - first);
-        // Rows that are not there repeat the last one and are not written.
-        let mut scalars = [scalar(first); MR];
-        for (r, from) in scalars.iter_mut().enumerate() {
-            *from = scalar(first + r.min(valid - 1));
-        }
-        let mut totals = [[V::zero(); NV]; MR];
-        // SAFETY: that of the caller.
-        unsafe {
-            for unit in 0..self.units {
-                for row in 0..self.rows {
-                    let skip = unit * self.scalars.0 + row * self.scalars.1;
-                    let mut from = scalars;
-                    for from in &mut from {
-                        *from = from.add(skip);
-                    }
-                    let mut lane = vectors.add(unit * self.vectors.0 + row * self.vectors.1);
-                    for i in 0..self.width {
-                        let mut x = [V::zero(); NV];
-                        for (v, x) in x.iter_mut().enumerate() {
-                            *x = V::load(lane.add(v * V::LANES));
-                        }
-                        for (totals, from) in totals.iter_mut().zip(&from) {
-                            let scalar = V::splat(*from.add(i));
-                            for (total, &x) in totals.iter_mut().zip(&x) {
-                                *total = scalar.mul_add(x, *total);
-                            }
-                        }
-                        lane = lane.add(self.step);
-                    }
-                }
-            }
-            for (r, totals) in totals.iter().enumerate() {
-                if r < valid {
-                    for (v, &total) in totals.iter().enumerate() {
-                        let sum = sums.add((first + r) * self.step + v * V::LANES);
-                        if self.fresh { total.store(sum) } else { (V::load(sum) + total).store(sum) }
-                    }
-                }
-            }
         }
     }
 }
@@ -463,7 +310,13 @@ impl<T: Scalar> Kernel<T> for Add<'_, T> {
                 match plan.lanes {
                     Lanes::Outputs => {
                         let into = grad[channels.start * taps..].as_mut_ptr();
-                        transpose::<V>([channels.len() * taps, outputs], sum.as_ptr(), padded, into, inputs * taps);
+                        transpose::<V>(
+                            [channels.len() * taps, outputs],
+                            sum.as_ptr(),
+                            padded,
+                            into,
+                            inputs * taps,
+                        );
                     }
                     Lanes::Inputs => {
                         for o in 0..outputs {

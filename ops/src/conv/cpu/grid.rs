@@ -1,150 +1,21 @@
 //! Where a convolution reads, made plain: a copy of the input in which every tap is one offset.
 //!
-//! A convolution reads `x[c, s q + d k - p]` for output `q` and tap `k`; its transpose reads `dy[o, (u - d k) / s]`
-//! where that is whole. On each axis both become reads at `split * m + t` of a padded source, with `m` running
-//! over outputs and one constant `t` a tap:
-//!
-//! - the convolution: `split = s`, `t = d k`;
-//! - the transpose: `split = 1`, and the outputs fall into `s` *parts*, by the remainder of their position;
-//!   each part has its own taps.
-//!
-//! The padded source is dealt to `split` phases an axis, so that `m` walks contiguous memory whatever the
-//! stride: with rows `pitch` apart, output `(m, n)` and tap `(t, u)` meet at `m pitch + n` + a constant. That makes
-//! the whole image one run of numbers, which vectors may cross row ends of. The zeros to the left of one row
-//! serve as those to the right of the row above.
+//! The padded source of the [`Axis`] module is dealt to `split` phases an axis, so that `m` walks contiguous memory
+//! whatever the stride: with rows `pitch` apart, output `(m, n)` and tap `(t, u)` meet at `m pitch + n` + a constant.
+//! That makes the whole image one run of numbers, and vectors may cross the ends of rows. The zeros to the left
+//! of one row serve as those to the right of the row above.
 
 use std::ops::Range;
 
 use termwise_autograd::simd::Vector;
 
-use super::Window;
+use super::axis::{Axis, AxisPart};
 
 /// Elements behind the last channel that a vector may read, beyond what it needs.
 const SLACK: usize = 64;
 /// A cache line holds this many elements or half as many; planes are an odd number of these apart, so that
 /// the same position of all channels does not fall into few sets of the cache.
 const LINE: usize = 16;
-
-/// Outputs on one axis that share their taps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AxisPart {
-    /// Position of the output `m = range.start`; the following ones are `step` apart.
-    pub first: usize,
-    /// Values of `m`.
-    pub range: Range<usize>,
-    /// Each tap and the `t` that it reads at.
-    pub taps: Vec<(usize, usize)>,
-}
-
-/// Reads of a convolution or its transpose along one axis.
-#[derive(Clone, Debug)]
-pub(super) struct Axis {
-    /// Extent of what is read.
-    pub source: usize,
-    /// Extent of what is written.
-    pub outputs: usize,
-    /// Distance of the outputs of a part.
-    pub step: usize,
-    pub parts: Vec<AxisPart>,
-    split: usize,
-    /// Where in the padded source the source starts; negative where its first elements are never read.
-    left: isize,
-}
-
-impl Axis {
-    /// The reads of a convolution.
-    pub fn convolution(window: &Window, axis: usize) -> Self {
-        let (stride, dilation) = (window.stride[axis], window.dilation[axis]);
-        let taps = (0..window.kernel[axis]).map(|k| (k, k * dilation)).collect();
-        Axis {
-            source: window.image[axis],
-            outputs: window.output[axis],
-            step: 1,
-            parts: vec![AxisPart { first: 0, range: 0..window.output[axis], taps }],
-            split: stride,
-            left: window.padding[axis] as isize,
-        }
-    }
-
-    /// The reads of the transpose, which writes the convolution's input from its output.
-    pub fn transposed(window: &Window, axis: usize) -> Self {
-        let (stride, padding, dilation) = (window.stride[axis], window.padding[axis], window.dilation[axis]);
-        let (outputs, taps) = (window.image[axis], window.kernel[axis]);
-        // Output i is reached from (i + padding - k dilation) / stride: with i + padding = m stride + a by
-        // the taps whose k dilation has the remainder a, from m - (k dilation / stride).
-        let parts = (0..stride).filter_map(|a| {
-            let first = (a + stride - padding % stride) % stride;
-            let start = (first + padding) / stride;
-            let count = outputs.checked_sub(first)?.div_ceil(stride);
-            (count > 0).then_some((a, first, start..start + count))
-        });
-        let parts: Vec<_> = parts.collect();
-        let base = parts.iter().map(|(_, _, range)| range.start).min().unwrap_or(0);
-        let furthest = (taps - 1) * dilation / stride;
-        let parts = parts.into_iter().map(|(a, first, range)| {
-            let of_part = (0..taps).filter(|k| k * dilation % stride == a);
-            AxisPart {
-                first,
-                range: range.start - base..range.end - base,
-                taps: of_part.map(|k| (k, furthest - k * dilation / stride)).collect(),
-            }
-        });
-        Axis {
-            source: window.output[axis],
-            outputs,
-            step: stride,
-            parts: parts.collect(),
-            split: 1,
-            left: furthest as isize - base as isize,
-        }
-    }
-
-    /// One more than the largest `m`.
-    pub fn extent(&self) -> usize {
-        self.parts.iter().map(|part| part.range.end).max().unwrap_or(0)
-    }
-
-    fn taps(&self) -> impl Iterator<Item = usize> {
-        self.parts.iter().flat_map(|part| part.taps.iter().map(|&(_, t)| t))
-    }
-
-    /// Phases that are read.
-    fn phases(&self) -> Vec<usize> {
-        (0..self.split).filter(|&phase| self.taps().any(|t| t % self.split == phase)).collect()
-    }
-
-    /// How many rows of a phase the last tap lies below the first.
-    fn furthest(&self) -> usize {
-        self.taps().map(|t| t / self.split).max().unwrap_or(0)
-    }
-
-    /// Elements of a phase from the start of one row to that of the next.
-    fn pitch(&self) -> usize {
-        let reads = self.parts.iter().flat_map(|part| {
-            part.taps.iter().map(|&(_, t)| (part.range.end * self.split + t + 1).saturating_sub(self.split))
-        });
-        let reach = reads.max().unwrap_or(0); // one more than the last position read
-        let data = (self.left + self.source as isize).max(0).unsigned_abs();
-        // What is read beyond the pitch is the start of the next row, which must be zeros that stand for zeros.
-        let wrapped = reach.saturating_sub(self.zeros());
-        self.extent().max(data.min(reach).div_ceil(self.split)).max(wrapped.div_ceil(self.split))
-    }
-
-    /// Zeros before the source.
-    fn zeros(&self) -> usize {
-        self.left.max(0).unsigned_abs()
-    }
-
-    /// The elements of a phase's row that hold source, and the source position of the first.
-    fn data(&self, phase: usize, pitch: usize) -> (Range<usize>, usize) {
-        let (split, shift) = (self.split as isize, phase as isize - self.left);
-        // Element q holds source position split q + shift.
-        let first_at_least = |bound: isize| (bound - shift).max(0).unsigned_abs().div_ceil(self.split);
-        let end = first_at_least(self.source as isize).min(pitch);
-        let start = first_at_least(0).min(end);
-        (start..end, (start as isize * split + shift).max(0).unsigned_abs())
-    }
-}
 
 /// A 2-D tap: its index in the kernel, and its offset in a channel of the grid.
 pub(super) type Tap = (usize, usize);
@@ -230,7 +101,10 @@ impl Grid {
         let pixels = self.rows.source * self.cols.source;
         let channels = source.len() / pixels.max(1);
         let lines = block.len() + self.rows.furthest();
-        assert!(grid.len() >= channels * self.channel && lines * self.pitch <= self.plane, "a grid of {channels}");
+        assert!(
+            grid.len() >= channels * self.channel && lines * self.pitch <= self.plane,
+            "a grid of {channels}"
+        );
         let both = self.cols.split == 2 && self.col_phases.len() == 2;
         for channel in 0..channels {
             for (i, &row_phase) in self.row_phases.iter().enumerate() {
@@ -302,12 +176,7 @@ impl Grid {
     /// # Safety
     /// The row must be readable, a row of both planes and what follows them writable.
     #[inline(always)]
-    unsafe fn deal_row<V: Vector>(
-        &self,
-        row: *const V::Element,
-        phases: [Phase; 2],
-        into: *mut V::Element,
-    ) {
+    unsafe fn deal_row<V: Vector>(&self, row: *const V::Element, phases: [Phase; 2], into: *mut V::Element) {
         let [one, two] = phases;
         let (one_count, two_count) = (one.end - one.start, two.end - two.start);
         // SAFETY: as for one phase.
