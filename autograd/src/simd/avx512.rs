@@ -125,6 +125,12 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn floor(self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $round::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0) })
+            }
+
+            #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe {

@@ -79,6 +79,11 @@ macro_rules! portable {
             }
 
             #[inline(always)]
+            fn floor(self) -> Self {
+                $vector::floor(self)
+            }
+
+            #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
                 let minus_zero = $vector::splat(-0.0);
                 minus_zero.bitselect(sign, self)

@@ -35,6 +35,12 @@ impl<T: Scalar> Kernel<T> for Operations {
         check("copysign", va.copysign(vb), &|a, b| a.abs() * b.signum());
         check("ldexp", vb.ldexp(V::splat(T::of(-3.0))), &|_, b| b / T::of(8.0));
         check("lt", V::select(va.lt(vb), va, vb), &|a, b| if a < b { a } else { b });
+        check("floor", va.floor(), &|a, _| a.floor());
+        let wide = [1e18, -1e18, 16_777_217.0, -8_388_609.0, f64::INFINITY, f64::NEG_INFINITY];
+        for value in wide.map(T::of) {
+            assert_eq!(V::splat(value).floor().max_lane(), value.floor(), "floor of {value}");
+        }
+        assert!(V::splat(T::nan()).floor().sum().is_nan());
         check("round", (va * V::splat(T::of(0.4))).round(), &|a, _| {
             let x = (a * T::of(0.4)).as_f64();
             T::of(x.round_ties_even())

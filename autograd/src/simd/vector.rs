@@ -71,6 +71,8 @@ pub trait Vector:
     fn sqrt(self) -> Self;
     /// The nearest integer, ties to even; exact for `|x| < 2^22`, unspecified beyond the range of `i32`.
     fn round(self) -> Self;
+    /// The largest integer that is not larger; infinities and NaN stay.
+    fn floor(self) -> Self;
     /// The magnitude of `self` with the sign of `sign`.
     fn copysign(self, sign: Self) -> Self;
     /// `self * 2^n` for whole `n` for which `2^n` is a normal number or, at the upper end, twice one.

@@ -16,7 +16,7 @@ mod dots;
 mod pack;
 #[cfg(test)]
 mod tests;
-mod tile;
+pub(crate) mod tile;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};

@@ -7,7 +7,7 @@ use termwise_autograd::simd::Vector;
 
 /// Where an operand's numbers lie: element `(i, j)` at `data + i * rows + j * cols`.
 #[derive(Clone, Copy)]
-pub(super) struct Strided<T> {
+pub(crate) struct Strided<T> {
     pub data: *const T,
     pub rows: isize,
     pub cols: isize,
@@ -28,7 +28,7 @@ impl<T> Strided<T> {
 
 /// The matrix that is written: element `(i, j)` at `data + i * rows + j`.
 #[derive(Clone, Copy)]
-pub(super) struct Output<T> {
+pub(crate) struct Output<T> {
     pub data: *mut T,
     pub rows: usize,
 }
@@ -47,7 +47,7 @@ impl<T> Output<T> {
 
 /// What a product is added to.
 #[derive(Clone, Copy)]
-pub(super) enum AddTo<T> {
+pub(crate) enum AddTo<T> {
     /// Nothing: C is overwritten.
     Nothing,
     /// `beta C`.
@@ -80,7 +80,7 @@ impl<T> AddTo<T> {
 /// The operands must be readable in these extents (of the last vector of `b` only what `columns` covers,
 /// where `PARTIAL_B`), `c` writable in `MR x columns`.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const PARTIAL_B: bool>(
+pub(crate) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const PARTIAL_B: bool>(
     k: usize,
     columns: usize,
     alpha: V::Element,

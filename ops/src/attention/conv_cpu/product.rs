@@ -1,156 +1,107 @@
-//! Matrix products of blocks that lie in cache: what the convolutions in this folder put between the
-//! steps that have no product form.
+//! Matrix products of blocks that lie in cache: what stands between the steps of these convolutions that
+//! have no product form.
 //!
-//! The operands are where another step has just written them, so nothing is packed: `a` is read one
-//! number at a time, at any strides, and `b` in vectors along its rows.
+//! The operands are where another step has just written them, so nothing is packed.
 
 use termwise_autograd::Scalar;
 use termwise_autograd::simd::Vector;
 
-/// Rows of `b` that are used before the next ones: as many as the second-level cache holds of a panel.
+use crate::gemm::tile::{AddTo, Output, Strided, tile};
+
+/// Steps of `k` that are summed before the next ones, so that a panel of `b` stays in cache.
 const DEPTH: usize = 512;
 
-/// A matrix to read: element `(i, j)` lies at `i * row + j * col`.
-#[derive(Clone, Copy)]
-pub(super) struct Strided<'a, T> {
-    /// The elements.
-    pub data: &'a [T],
-    /// Distance between rows.
-    pub row: usize,
-    /// Distance between columns.
-    pub col: usize,
-}
-
-/// `n` rounded up to whole vectors.
-#[inline(always)]
-pub(super) fn whole<V: Vector>(n: usize) -> usize {
-    n.next_multiple_of(V::LANES)
-}
+/// A matrix to read: its elements, the distance between rows and that between columns.
+pub(super) type Matrix<'a, T> = (&'a [T], usize, usize);
 
 /// `c = a b`, or `c += a b` if `add`, for `a` (m, k), `b` (k, n), `c` (m, n).
 ///
-/// Rows of `b` and `c` are `b_row` and `c_row` apart and are read and written up to the next whole vector
-/// after `n`; what lies there in `b` ends up in the same columns of `c` only.
+/// The columns of `b` and `c` are contiguous; their rows are as far apart as the number beside them says.
 ///
 /// # Panics
-/// If an operand is too short for that.
+/// If an operand is too short.
 #[inline(always)]
-pub(super) fn product<V: Vector>(
+pub(super) fn product<T: Scalar, V: Vector<Element = T>>(
     [m, n, k]: [usize; 3],
-    a: Strided<V::Element>,
-    (b, b_row): (&[V::Element], usize),
-    (c, c_row): (&mut [V::Element], usize),
+    (a, a_row, a_col): Matrix<T>,
+    (b, b_row): (&[T], usize),
+    (c, c_row): (&mut [T], usize),
     add: bool,
 ) {
-    let width = whole::<V>(n);
     if m == 0 || n == 0 {
         return;
     }
-    assert!(c_row >= width && c.len() >= (m - 1) * c_row + width, "product: c is too short");
+    assert!(c_row >= n && c.len() >= (m - 1) * c_row + n, "product: c is too short");
     if k == 0 {
         if !add {
-            c.chunks_mut(c_row).take(m).for_each(|row| row[..width].fill(V::Element::of(0.0)));
+            c.chunks_mut(c_row).take(m).for_each(|row| row[..n].fill(T::zero()));
         }
         return;
     }
-    assert!(b.len() >= (k - 1) * b_row + width, "product: b is too short");
-    assert!(a.data.len() > (m - 1) * a.row + (k - 1) * a.col, "product: a is too short");
+    assert!(b.len() >= (k - 1) * b_row + n, "product: b is too short");
+    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_col, "product: a is too short");
+    let a = Strided { data: a.as_ptr(), rows: a_row as isize, cols: a_col as isize };
+    let b = Strided { data: b.as_ptr(), rows: b_row as isize, cols: 1 };
+    let c = Output { data: c.as_mut_ptr(), rows: c_row };
     for from in (0..k).step_by(DEPTH) {
-        let depth = DEPTH.min(k - from);
+        let add_to = if add || from > 0 { AddTo::Output(T::one()) } else { AddTo::Nothing };
         let mut col = 0;
-        while col < width {
-            let vectors = (width - col) / V::LANES;
-            // SAFETY: the parts that start here were just checked to lie within the operands.
+        while col < n {
+            // SAFETY: the operands were just found to hold all rows and columns.
             let panel = unsafe {
-                Panel {
-                    a: a.data.as_ptr().add(from * a.col),
-                    a_row: a.row,
-                    a_col: a.col,
-                    b: b.as_ptr().add(from * b_row + col),
-                    b_row,
-                    c: c.as_mut_ptr().add(col),
-                    c_row,
-                    depth,
-                    add: add || from > 0,
+                Panel { depth: DEPTH.min(k - from), a: a.at(0, from), b: b.at(from, col), add_to, c: c.at(0, col) }
+            };
+            let rest = n - col;
+            // SAFETY: m rows and `rest` columns are there, and each call takes no more.
+            col += unsafe {
+                match rest / V::LANES {
+                    0 => panel.rows::<V, 1, true>(m, rest),
+                    4.. if const { V::REGISTERS >= 32 } => panel.rows::<V, 4, false>(m, 4 * V::LANES),
+                    2.. => panel.rows::<V, 2, false>(m, 2 * V::LANES),
+                    _ => panel.rows::<V, 1, false>(m, V::LANES),
                 }
             };
-            // SAFETY: m rows of `vectors` vectors are there.
-            col += V::LANES
-                * unsafe {
-                    match (V::REGISTERS, vectors) {
-                        (32.., 4..) => panel.rows::<V, 4>(m),
-                        (_, 2..) => panel.rows::<V, 2>(m),
-                        _ => panel.rows::<V, 1>(m),
-                    }
-                };
         }
     }
 }
 
 /// Some columns of a product.
 struct Panel<T> {
-    a: *const T,
-    a_row: usize,
-    a_col: usize,
-    b: *const T,
-    b_row: usize,
-    c: *mut T,
-    c_row: usize,
     depth: usize,
-    add: bool,
+    a: Strided<T>,
+    b: Strided<T>,
+    add_to: AddTo<T>,
+    c: Output<T>,
 }
 
 impl<T: Scalar> Panel<T> {
-    /// All `m` rows of `NV` vectors of columns; returns `NV`.
+    /// All `m` rows of `columns` columns, which are `NV` vectors; returns `columns`.
+    ///
+    /// # Safety
+    /// The rows and columns must lie within the operands.
     #[inline(always)]
-    unsafe fn rows<V: Vector<Element = T>, const NV: usize>(&self, m: usize) -> usize {
+    unsafe fn rows<V: Vector<Element = T>, const NV: usize, const PARTIAL: bool>(
+        &self,
+        m: usize,
+        columns: usize,
+    ) -> usize {
         let mut row = 0;
-        // SAFETY: each tile lies within the m rows.
-        unsafe {
-            while m - row >= 6 {
-                self.tile::<V, 6, NV>(row);
-                row += 6;
-            }
-            if m - row >= 4 {
-                self.tile::<V, 4, NV>(row);
-                row += 4;
-            }
-            if m - row >= 2 {
-                self.tile::<V, 2, NV>(row);
-                row += 2;
-            }
-            if m > row {
-                self.tile::<V, 1, NV>(row);
-            }
-        }
-        NV
-    }
-
-    /// `MR` rows of `NV` vectors of columns, in registers.
-    #[inline(always)]
-    unsafe fn tile<V: Vector<Element = T>, const MR: usize, const NV: usize>(&self, row: usize) {
-        let mut sums = [[V::zero(); NV]; MR];
-        // SAFETY: the caller vouches for the rows, `product` for the columns.
-        unsafe {
-            let (mut a, mut b) = (self.a.add(row * self.a_row), self.b);
-            for _ in 0..self.depth {
-                let b_row: [V; NV] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let a = V::splat(*a.add(i * self.a_row));
-                    for (sum, &b) in sums.iter_mut().zip(&b_row) {
-                        *sum = a.mul_add(b, *sum);
-                    }
+        macro_rules! tiles {
+            ($rows:literal) => {
+                while m - row >= $rows {
+                    let (a, c, add_to) = (self.a.at(row, 0), self.c.at(row, 0), self.add_to);
+                    tile::<V, $rows, NV, PARTIAL>(self.depth, columns, T::one(), a, self.b, add_to, c);
+                    row += $rows;
                 }
-                a = a.add(self.a_col);
-                b = b.add(self.b_row);
-            }
-            for (i, sums) in sums.iter().enumerate() {
-                let c = self.c.add((row + i) * self.c_row);
-                for (v, &sum) in sums.iter().enumerate() {
-                    let c = c.add(v * V::LANES);
-                    (if self.add { sum + V::load(c) } else { sum }).store(c);
-                }
-            }
+            };
         }
+        // SAFETY: these rows are there, the caller vouches for the columns.
+        unsafe {
+            tiles!(6);
+            tiles!(4);
+            tiles!(2);
+            tiles!(1);
+        }
+        columns
     }
 }
