@@ -13,8 +13,10 @@
 //! Source: Dai et al., "Deformable Convolutional Networks", ICCV 2017; Zhu et al., "Deformable
 //! ConvNets v2", CVPR 2019.
 
-use termwise_autograd::{Array, Op, Var, apply};
+use termwise_autograd::simd;
+use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
+use super::conv_cpu::{deformable, deformable_backward};
 use crate::conv::{Conv2dKernel, Conv2dOptions, ConvGeometry};
 
 /// Deformable convolution, v1 without a mask and v2 with one.
@@ -155,31 +157,21 @@ impl<B: DeformConvKernel> Op<B, 5> for DeformConv {
         needs: [bool; 5],
     ) -> [Option<Array<B>>; 5] {
         // y = W columns + b, columns = mask * sample(x, offset)
+        //  =>  dcolumns = W^T dy, and from it the gradients of all that is sampled; dW = dy columns^T, db = sum dy
         let sampled = Sampled { x, offset, mask: mask.present() };
-        let sampling = needs[0] || needs[1] || needs[2];
-        let [mut grad_x, mut grad_offset, mut grad_mask] = [None, None, None];
-        if sampling {
-            // =>  dcolumns = W^T dy, and from it the gradients of all that is sampled
-            let grads = B::deform_conv_backward_sampled(&self.geometry, sampled, weight, grad_output);
-            grad_x = needs[0].then(|| grads.x.reshape(x.shape()));
-            grad_offset = needs[1].then(|| grads.offset.reshape(offset.shape()));
-            grad_mask = grads.mask.filter(|_| needs[2]).map(|grad| grad.reshape(mask.shape()));
-        }
-        [
-            grad_x,
-            grad_offset,
-            grad_mask,
-            // =>  dW = dy columns^T
-            needs[3].then(|| {
-                B::deform_conv_backward_weight(&self.geometry, sampled, grad_output).reshape(weight.shape())
-            }),
-            // =>  db = sum dy
-            needs[4].then(|| B::conv2d_backward_bias(grad_output)),
-        ]
+        let [need_x, need_offset, need_mask, need_weight, need_bias] = needs;
+        let [x, offset, mask, weight] = B::deform_conv_backward(
+            &self.geometry,
+            sampled,
+            weight,
+            grad_output,
+            [need_x, need_offset, need_mask, need_weight],
+        );
+        [x, offset, mask, weight, need_bias.then(|| B::conv2d_backward_bias(grad_output))]
     }
 }
 
-/// What columns are sampled from, or the gradients of these.
+/// What columns are sampled from.
 pub struct Sampled<A> {
     /// The input. // (N, C, H, W)
     pub x: A,
@@ -207,18 +199,51 @@ pub trait DeformConvKernel: Conv2dKernel {
         bias: Option<&Array<Self>>,
     ) -> Array<Self>;
 
-    /// Gradients in input, offset and mask, of any shape with their elements in order.
-    fn deform_conv_backward_sampled(
+    /// Gradients in input, offset, mask and weight, those that are needed.
+    fn deform_conv_backward(
         geometry: &DeformGeometry,
         sampled: Sampled<&Array<Self>>,
         weight: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Sampled<Array<Self>>;
+        needs: [bool; 4],
+    ) -> [Option<Array<Self>>; 4];
+}
 
-    /// Gradient in the weight.
-    fn deform_conv_backward_weight(
+impl<T: Scalar> DeformConvKernel for Cpu<T> {
+    fn deform_conv_forward(
         geometry: &DeformGeometry,
         sampled: Sampled<&Array<Self>>,
+        weight: &Array<Self>,
+        bias: Option<&Array<Self>>,
+    ) -> Array<Self> {
+        let (weight, bias) = (weight.as_slice(), bias.map(Array::as_slice));
+        let y = deformable::forward(simd::isa(), geometry, sampled.slices(), weight, bias);
+        Array::from_buffer(&geometry.conv.output_shape(), y)
+    }
+
+    fn deform_conv_backward(
+        geometry: &DeformGeometry,
+        sampled: Sampled<&Array<Self>>,
+        weight: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self>;
+        needs: [bool; 4],
+    ) -> [Option<Array<Self>>; 4] {
+        let (filters, cotangent) = (weight.as_slice(), grad_output.as_slice());
+        let [x, offset, mask, weight_gradient] =
+            deformable_backward::backward(simd::isa(), geometry, sampled.slices(), filters, cotangent, needs);
+        let shaped = |like: &Array<Self>, grad: Option<_>| Some(Array::from_buffer(like.shape(), grad?));
+        [
+            shaped(sampled.x, x),
+            shaped(sampled.offset, offset),
+            sampled.mask.and_then(|like| shaped(like, mask)),
+            shaped(weight, weight_gradient),
+        ]
+    }
+}
+
+impl<'a, T: Scalar> Sampled<&'a Array<Cpu<T>>> {
+    fn slices(self) -> Sampled<&'a [T]> {
+        let mask = self.mask.map(Array::as_slice);
+        Sampled { x: self.x.as_slice(), offset: self.offset.as_slice(), mask }
+    }
 }

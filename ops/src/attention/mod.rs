@@ -9,7 +9,7 @@ mod deformable_conv_cases;
 mod deformable_conv_pack;
 #[cfg(test)]
 mod deformable_conv_tests;
-mod deformable_sampling;
+mod conv_cpu;
 mod dual;
 pub mod dynamic_conv;
 pub mod dynamic_conv_2d;
