@@ -2,6 +2,7 @@
 
 mod attend;
 mod code;
+mod conv_cpu;
 pub mod definition;
 pub mod deformable_conv;
 mod deformable_conv_1d;
@@ -9,7 +10,6 @@ mod deformable_conv_cases;
 mod deformable_conv_pack;
 #[cfg(test)]
 mod deformable_conv_tests;
-mod conv_cpu;
 mod dual;
 pub mod dynamic_conv;
 pub mod dynamic_conv_2d;

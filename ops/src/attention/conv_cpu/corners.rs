@@ -96,16 +96,19 @@ impl<V: Vector> Along<V> {
         let extent = V::splat(V::Element::of(extent as f64));
         let floor = position.floor();
         let fraction = position - floor;
-        let inside = |at: V, value: V| V::select(at.lt(zero), zero, V::select(at.lt(extent), value, zero));
         let next = floor + one;
+        let (first, second) = (inside(floor, extent, one - fraction), inside(next, extent, fraction));
         // Not silently "outside": a broken offset must show.
-        let shown = |weight: V| V::select(position.is_nan(), position, weight);
-        Along {
-            floor,
-            weight: [shown(inside(floor, one - fraction)), shown(inside(next, fraction))],
-            slope: [inside(floor, -one), inside(next, one)],
-        }
+        let weight =
+            [V::select(position.is_nan(), position, first), V::select(position.is_nan(), position, second)];
+        Along { floor, weight, slope: [inside(floor, extent, zero - one), inside(next, extent, one)] }
     }
+}
+
+/// `value` where `0 <= at < extent`, else 0.
+#[inline(always)]
+fn inside<V: Vector>(at: V, extent: V, value: V) -> V {
+    V::select(at.lt(V::zero()), V::zero(), V::select(at.lt(extent), value, V::zero()))
 }
 
 /// The corners of all slots for a block of outputs: `N` is 4, or 2 where samples move along a line.
@@ -126,7 +129,6 @@ impl<T: Scalar, const N: usize> Corners<T, N> {
     pub fn find<V: Vector<Element = T>>(&mut self, taps: &Taps<T>, outputs: &Range<usize>) {
         let origins = taps.origins(outputs);
         let count = outputs.len();
-        let image = taps.geometry.conv.window.image;
         let one_line = V::splat(T::one());
         for slot in 0..taps.slots() {
             let pixel = &mut self.pixel[slot * N * BLOCK..][..N * BLOCK];
@@ -136,7 +138,7 @@ impl<T: Scalar, const N: usize> Corners<T, N> {
             for i in (0..count).step_by(V::LANES) {
                 let across = taps.along::<V>(slot, 1, outputs, &origins, i);
                 across.floor.write_to(&mut floor[1][i..]);
-                let mask = mask.map_or(one_line, |mask| V::from_slice(&mask[i..]));
+                let mask = if let Some(mask) = mask { V::from_slice(&mask[i..]) } else { one_line };
                 let mut down = [one_line; 2];
                 if N == 4 {
                     let along = taps.along::<V>(slot, 0, outputs, &origins, i);
@@ -148,15 +150,21 @@ impl<T: Scalar, const N: usize> Corners<T, N> {
                     (down[corner / 2] * across.weight[corner % 2] * mask).write_to(weight);
                 }
             }
-            let whole = floor.map(|line| line.map(|at| at.as_f64() as i32));
+            let mut whole = [[0; BLOCK]; 2];
+            for axis in 0..2 {
+                for (whole, floor) in whole[axis].iter_mut().zip(&floor[axis]) {
+                    *whole = floor.as_f64() as i32;
+                }
+            }
+            let [height, width] = taps.geometry.conv.window.image.map(|extent| extent as u32);
             for corner in 0..N {
                 let pixel = &mut pixel[corner * BLOCK..][..BLOCK];
-                for (i, pixel) in pixel.iter_mut().enumerate() {
-                    let row = whole[0][i].wrapping_add(corner as i32 / 2) as u32;
-                    let col = whole[1][i].wrapping_add(corner as i32 % 2) as u32;
-                    let inside = row < image[0] as u32 && col < image[1] as u32;
-                    let (height, width) = (image[0] as u32, image[1] as u32);
-                    *pixel = if inside { row.wrapping_mul(width).wrapping_add(col) } else { height * width };
+                let (down, right) = (corner as i32 / 2, corner as i32 % 2);
+                for i in 0..BLOCK {
+                    let row = whole[0][i].wrapping_add(down) as u32;
+                    let col = whole[1][i].wrapping_add(right) as u32;
+                    let at = row.wrapping_mul(width).wrapping_add(col);
+                    pixel[i] = if (row < height) & (col < width) { at } else { height * width };
                 }
             }
         }

@@ -223,11 +223,13 @@ impl Plan {
     ) {
         let stride = self.conv.in_channels;
         assert!(x.len() == (self.conv.window.pixels() + 1) * stride && columns.len() >= count * self.row);
-        for segment in self.segments() {
-            let (pixel, weight) = corners.of(segment.slot);
-            let channels = segment.channels.len();
-            for i in 0..count {
+        let segments = self.segments();
+        // Outputs outside, so that the taps of one and those of its neighbours find the same pixels in cache.
+        for i in 0..count {
+            for segment in &segments {
+                let (pixel, weight) = corners.of(segment.slot);
                 let weight: [V; N] = std::array::from_fn(|k| V::splat(weight[k * BLOCK + i]));
+                let channels = segment.channels.len();
                 // SAFETY: corners are pixels of the image or the one after it, of which x has all channels;
                 // the segment lies in row i of the columns.
                 unsafe {

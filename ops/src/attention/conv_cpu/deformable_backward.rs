@@ -75,7 +75,8 @@ impl<T: Scalar> Backward<'_, T> {
                 let planes = sample(self.sampled.x, first + i, conv.in_channels * pixels);
                 channels_last(self.isa, planes, conv.in_channels, pixels)
             });
-            let mut offsets = pieces(&mut grad_offset, &samples, axes * slots, positions, blocks * plan.block);
+            let mut offsets =
+                pieces(&mut grad_offset, &samples, axes * slots, positions, blocks * plan.block);
             let mut masks = pieces(&mut grad_mask, &samples, slots, positions, blocks * plan.block);
             let mut bands = Vec::new();
             for n in samples.clone() {
@@ -133,18 +134,36 @@ impl<T: Scalar> Backward<'_, T> {
     /// The sum of the bands' dW (O, taps, C / groups), as the weight lies.
     fn weight_gradient(&self, sums: Vec<Buffer<T>>) -> Buffer<T> {
         let (inputs, taps) = (self.plan.conv.group_inputs(), self.plan.conv.window.taps());
-        let mut grad = Buffer::zeros(self.weight.len());
-        for sum in &sums {
-            let filters = sum.chunks((inputs * taps).max(1));
-            for (grad, sum) in grad.chunks_mut((inputs * taps).max(1)).zip(filters) {
-                for (c, grad) in grad.chunks_mut(taps).enumerate() {
-                    for (tap, grad) in grad.iter_mut().enumerate() {
-                        *grad += sum[tap * inputs + c];
-                    }
+        let mut sums = sums.into_iter();
+        let Some(mut sum) = sums.next() else { return Buffer::zeros(self.weight.len()) };
+        sums.for_each(|term| simd::run_on(self.isa, Add { sum: &mut sum, term: &term }));
+        let mut grad = Buffer::arbitrary(self.weight.len());
+        let filters = sum.chunks((inputs * taps).max(1));
+        for (grad, sum) in grad.chunks_mut((inputs * taps).max(1)).zip(filters) {
+            for (c, grad) in grad.chunks_mut(taps).enumerate() {
+                for (grad, &sum) in grad.iter_mut().zip(sum[c..].iter().step_by(inputs)) {
+                    *grad = sum;
                 }
             }
         }
         grad
+    }
+}
+
+/// `sum += term`
+struct Add<'a, T> {
+    sum: &'a mut [T],
+    term: &'a [T],
+}
+
+impl<T: Scalar> Kernel<T> for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        for (sum, term) in self.sum.chunks_mut(V::LANES).zip(self.term.chunks(V::LANES)) {
+            (V::from_slice(sum) + V::from_slice(term)).write_to(sum);
+        }
     }
 }
 
@@ -157,7 +176,8 @@ fn pieces<'a, T: Scalar>(
     width: usize,
 ) -> impl Iterator<Item = ArrayViewMut2<'a, T>> {
     let len = rows * positions;
-    let grad = grad.iter_mut().flat_map(move |grad| grad[samples.start * len..samples.end * len].chunks_mut(len));
+    let grad =
+        grad.iter_mut().flat_map(move |grad| grad[samples.start * len..samples.end * len].chunks_mut(len));
     grad.flat_map(move |sample| split_columns(matrix_mut(sample, rows, positions), width))
 }
 
@@ -181,7 +201,8 @@ impl<T: Scalar, const N: usize> Kernel<T> for Band<'_, T, N> {
     #[inline(always)]
     fn run<V: Vector<Element = T>>(mut self) -> Self::Output {
         let plan = self.plan;
-        let mut reached = self.needs_x.then(|| Reached::of::<V>(&plan, &self.taps, self.blocks.clone()));
+        let mut reached =
+            if self.needs_x { Some(Reached::of::<V>(&plan, &self.taps, self.blocks.clone())) } else { None };
         let slots = self.taps.slots();
         let mut corners = Corners::<T, N>::new(slots);
         let mut columns = Buffer::arbitrary(plan.block * plan.row);
@@ -189,6 +210,7 @@ impl<T: Scalar, const N: usize> Kernel<T> for Band<'_, T, N> {
         let mut sums = Buffer::arbitrary(slots * N * BLOCK);
         let sampled = self.needs_x || self.grad_offset.is_some() || self.grad_mask.is_some();
         let first = plan.outputs(self.blocks.start).start;
+
         for block in self.blocks.clone() {
             let outputs = plan.outputs(block);
             let count = outputs.len();
@@ -204,7 +226,15 @@ impl<T: Scalar, const N: usize> Kernel<T> for Band<'_, T, N> {
                 if self.grad_weight.is_some() {
                     spread::<T, V, N, true>(&plan, &corners, self.x, count, reached, &mut sums, &mut columns);
                 } else {
-                    spread::<T, V, N, false>(&plan, &corners, self.x, count, reached, &mut sums, &mut columns);
+                    spread::<T, V, N, false>(
+                        &plan,
+                        &corners,
+                        self.x,
+                        count,
+                        reached,
+                        &mut sums,
+                        &mut columns,
+                    );
                 }
                 self.sampling_gradients::<V>(&outputs, outputs.start - first, &sums);
             } else {
@@ -281,15 +311,14 @@ impl<T: Scalar, const N: usize> Band<'_, T, N> {
                     dx = (down[i_down] * across.slope[j]).mul_add(sum, dx);
                     dy = (down_slope[i_down] * across.weight[j]).mul_add(sum, dy);
                 }
-                let masked = |slope: V| {
-                    let slope = mask.map_or(slope, |mask| slope * V::from_slice(&mask[i..]));
-                    V::select(broken.is_nan(), V::zero(), slope)
-                };
+                let scale = if let Some(mask) = mask { V::from_slice(&mask[i..]) } else { one };
+                let dx = V::select(broken.is_nan(), V::zero(), dx * scale);
+                let dy = V::select(broken.is_nan(), V::zero(), dy * scale);
                 let place = at + i..at + count.min(i + V::LANES);
                 if let Some(grad) = &mut self.grad_offset {
-                    masked(dx).write_to(piece(grad, offset_rows[0], &place));
+                    dx.write_to(piece(grad, offset_rows[0], &place));
                     if N == 4 {
-                        masked(dy).write_to(piece(grad, offset_rows[1], &place));
+                        dy.write_to(piece(grad, offset_rows[1], &place));
                     }
                 }
                 if let Some(grad) = &mut self.grad_mask {

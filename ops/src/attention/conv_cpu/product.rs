@@ -49,7 +49,13 @@ pub(super) fn product<T: Scalar, V: Vector<Element = T>>(
         while col < n {
             // SAFETY: the operands were just found to hold all rows and columns.
             let panel = unsafe {
-                Panel { depth: DEPTH.min(k - from), a: a.at(0, from), b: b.at(from, col), add_to, c: c.at(0, col) }
+                Panel {
+                    depth: DEPTH.min(k - from),
+                    a: a.at(0, from),
+                    b: b.at(from, col),
+                    add_to,
+                    c: c.at(0, col),
+                }
             };
             let rest = n - col;
             // SAFETY: m rows and `rest` columns are there, and each call takes no more.

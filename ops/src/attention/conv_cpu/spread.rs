@@ -118,11 +118,12 @@ pub(super) fn spread<T: Scalar, V: Vector<Element = T>, const N: usize, const CO
         Some(reached) => (reached.grad.as_mut_ptr(), reached.pixels.clone()),
         None => (std::ptr::null_mut(), 0..0),
     };
-    for segment in plan.segments() {
-        let (pixel, weight) = corners.of(segment.slot);
-        let sums = &mut sums[segment.slot * N * BLOCK..][..N * BLOCK];
-        let channels = segment.channels.len();
-        for i in 0..count {
+    let segments = plan.segments();
+    for i in 0..count {
+        for segment in &segments {
+            let (pixel, weight) = corners.of(segment.slot);
+            let sums = &mut sums[segment.slot * N * BLOCK..][..N * BLOCK];
+            let channels = segment.channels.len();
             let pixel: [usize; N] = std::array::from_fn(|k| pixel[k * BLOCK + i] as usize);
             // SAFETY: corners are pixels of the image or the one after it, of which x has all channels; those
             // with a row that `reached` lacks lie outside, and share its last pixel; the segment lies in
