@@ -4,14 +4,13 @@
 //! `y[n, c, q] = sum_j w[n, g(c), j, q] x[n, c, q * stride - padding + p_j * dilation]`, `g(c) = c / (C / G)`, `x` zero
 //! outside the image.
 
-use std::ops::Range;
-
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::simd;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use crate::conv::vector::multiply_add;
+use super::conv_cpu::position::{self, Sources};
+use super::conv_cpu::position_backward;
 use crate::conv::{Conv2dOptions, IntoPair, Window};
-use crate::par;
 
 /// Convolution of `x` with the kernel `weights` given for every position and channel group.
 ///
@@ -87,20 +86,9 @@ pub struct PositionGeometry {
 }
 
 impl PositionGeometry {
-    /// Calls `f(tap, outputs, inputs)` for each run of outputs along a row under one tap: where the
-    /// outputs lie in a plane and where the first of their inputs does.
-    fn for_each_run(&self, mut f: impl FnMut(usize, Range<usize>, usize)) {
-        let window = &self.window;
-        for tap in 0..window.taps() {
-            let (i, j) = (tap / window.kernel[1], tap % window.kernel[1]);
-            let inside = window.inside(1, j);
-            let Some(col) = window.input(1, j, inside.start).filter(|_| !inside.is_empty()) else { continue };
-            for oh in window.inside(0, i) {
-                let Some(row) = window.input(0, i, oh) else { continue };
-                let start = oh * window.output[1];
-                f(tap, start + inside.start..start + inside.end, row * window.image[1] + col);
-            }
-        }
+    /// Shape of the output (N, C, Ho, Wo).
+    pub fn output_shape(&self) -> [usize; 4] {
+        [self.batch, self.channels, self.window.output[0], self.window.output[1]]
     }
 }
 
@@ -125,12 +113,8 @@ impl<B: PerPositionConvKernel> Op<B, 2> for PerPositionConv {
         grad_output: &Array<B>,
         needs: [bool; 2],
     ) -> [Option<Array<B>>; 2] {
-        let geometry = &self.geometry;
-        [
-            // y_q = sum_j w_jq x_{q+j}  =>  dx_{q+j} += w_jq dy_q, dw_jq = <dy_q, x_{q+j}>
-            needs[0].then(|| B::per_position_conv_backward_input(geometry, weights, grad_output)),
-            needs[1].then(|| B::per_position_conv_backward_weights(geometry, x, grad_output)),
-        ]
+        // y_q = sum_j w_jq x_{q+j}  =>  dx_{q+j} += w_jq dy_q, dw_jq = <dy_q, x_{q+j}>
+        B::per_position_conv_backward(&self.geometry, x, weights, grad_output, needs)
     }
 }
 
@@ -143,19 +127,14 @@ pub trait PerPositionConvKernel: Backend {
         weights: &Array<Self>,
     ) -> Array<Self>;
 
-    /// Gradient in the input. // (N, C, H, W)
-    fn per_position_conv_backward_input(
-        geometry: &PositionGeometry,
-        weights: &Array<Self>,
-        grad_output: &Array<Self>,
-    ) -> Array<Self>;
-
-    /// Gradient in the kernels. // (N, G, taps, Ho, Wo)
-    fn per_position_conv_backward_weights(
+    /// Gradients in input and kernels, those that are needed.
+    fn per_position_conv_backward(
         geometry: &PositionGeometry,
         x: &Array<Self>,
+        weights: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self>;
+        needs: [bool; 2],
+    ) -> [Option<Array<Self>>; 2];
 }
 
 impl<T: Scalar> PerPositionConvKernel for Cpu<T> {
@@ -164,85 +143,24 @@ impl<T: Scalar> PerPositionConvKernel for Cpu<T> {
         x: &Array<Self>,
         weights: &Array<Self>,
     ) -> Array<Self> {
-        let (x, weights) = (x.as_slice(), weights.as_slice());
-        let PositionGeometry { batch, channels, groups, window } = *geometry;
-        let (positions, pixels, stride) = (window.positions(), window.pixels(), window.stride[1]);
-        let mut y = vec![T::zero(); batch * channels * positions];
-        par::for_each_chunk(&mut y, positions, positions * window.taps(), |plane, y| {
-            let x = &x[plane * pixels..][..pixels];
-            let kernel = &weights[plane / (channels / groups) * window.taps() * positions..];
-            geometry.for_each_run(|tap, outputs, start| {
-                let weights = &kernel[tap * positions..][outputs.clone()];
-                if stride == 1 {
-                    multiply_add(weights, &x[start..], &mut y[outputs]);
-                } else {
-                    for ((y, &w), &x) in
-                        y[outputs].iter_mut().zip(weights).zip(x[start..].iter().step_by(stride))
-                    {
-                        *y += w * x;
-                    }
-                }
-            });
-        });
-        Array::host(&[batch, channels, window.output[0], window.output[1]], y)
+        let y = position::forward(simd::isa(), geometry, x.as_slice(), Sources::Given(weights.as_slice()));
+        Array::from_buffer(&geometry.output_shape(), y)
     }
 
-    fn per_position_conv_backward_input(
-        geometry: &PositionGeometry,
-        weights: &Array<Self>,
-        grad_output: &Array<Self>,
-    ) -> Array<Self> {
-        let (weights, grad_output) = (weights.as_slice(), grad_output.as_slice());
-        let PositionGeometry { batch, channels, groups, window } = *geometry;
-        let (positions, pixels, stride) = (window.positions(), window.pixels(), window.stride[1]);
-        let mut grad = vec![T::zero(); batch * channels * pixels];
-        par::for_each_chunk(&mut grad, pixels, positions * window.taps(), |plane, grad| {
-            let grad_output = &grad_output[plane * positions..][..positions];
-            let kernel = &weights[plane / (channels / groups) * window.taps() * positions..];
-            geometry.for_each_run(|tap, outputs, start| {
-                let (weights, from) = (&kernel[tap * positions..][outputs.clone()], &grad_output[outputs]);
-                if stride == 1 {
-                    multiply_add(weights, from, &mut grad[start..]);
-                } else {
-                    for ((x, &w), &g) in grad[start..].iter_mut().step_by(stride).zip(weights).zip(from) {
-                        *x += w * g;
-                    }
-                }
-            });
-        });
-        Array::host(&[batch, channels, window.image[0], window.image[1]], grad)
-    }
-
-    fn per_position_conv_backward_weights(
+    fn per_position_conv_backward(
         geometry: &PositionGeometry,
         x: &Array<Self>,
+        weights: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self> {
-        let (x, grad_output) = (x.as_slice(), grad_output.as_slice());
-        let PositionGeometry { batch, channels, groups, window } = *geometry;
-        let (positions, pixels, stride) = (window.positions(), window.pixels(), window.stride[1]);
-        let (taps, group_channels) = (window.taps(), channels / groups);
-        let mut grad = vec![T::zero(); batch * groups * taps * positions];
-        // Each task owns the kernels of one group of one image.
-        par::for_each_chunk(&mut grad, taps * positions, group_channels * taps * positions, |group, grad| {
-            for plane in group * group_channels..(group + 1) * group_channels {
-                let x = &x[plane * pixels..][..pixels];
-                let grad_output = &grad_output[plane * positions..][..positions];
-                geometry.for_each_run(|tap, outputs, start| {
-                    let (grad, from) = (&mut grad[tap * positions..][outputs.clone()], &grad_output[outputs]);
-                    if stride == 1 {
-                        multiply_add(from, &x[start..], grad);
-                    } else {
-                        for ((grad, &g), &x) in
-                            grad.iter_mut().zip(from).zip(x[start..].iter().step_by(stride))
-                        {
-                            *grad += g * x;
-                        }
-                    }
-                });
-            }
-        });
-        Array::host(&[batch, groups, taps, window.output[0], window.output[1]], grad)
+        needs: [bool; 2],
+    ) -> [Option<Array<Self>>; 2] {
+        let (sources, cotangent) = (Sources::Given(weights.as_slice()), grad_output.as_slice());
+        let [grad_x, grad_weights] =
+            position_backward::backward(simd::isa(), geometry, x.as_slice(), sources, cotangent, needs);
+        [
+            grad_x.map(|grad| Array::from_buffer(x.shape(), grad)),
+            grad_weights.map(|grad| Array::from_buffer(weights.shape(), grad)),
+        ]
     }
 }
 

@@ -17,6 +17,7 @@ mod dynamic_conv_block;
 mod dynamic_conv_cases;
 mod dynamic_conv_per_position;
 mod dynamic_conv_per_step;
+mod dynamic_conv_predicted;
 mod dynamic_conv_state;
 mod dynamic_conv_tap_softmax;
 #[cfg(test)]
@@ -37,10 +38,11 @@ pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv
 pub use deformable_conv_1d::deform_conv1d;
 pub use deformable_conv_pack::{deform_conv1d_pack, deform_conv2d_pack};
 pub use dynamic_conv::{DynamicConvKernels, DynamicConvOptions, dynamic_conv};
-pub use dynamic_conv_2d::{DynamicConv2dKernels, dynamic_conv_2d};
+pub use dynamic_conv_2d::{DynamicConv2dKernels, dynamic_conv_2d, dynamic_conv_2d_output};
 pub use dynamic_conv_block::{BlockConv, ConvBlock1d, conv_block_1d};
 pub use dynamic_conv_per_position::{PerPositionConvKernel, PositionGeometry, per_position_conv2d};
 pub use dynamic_conv_per_step::{PerStepConvKernel, StepGeometry, per_step_conv};
+pub use dynamic_conv_predicted::PredictedConvKernel;
 pub use dynamic_conv_state::DynamicConvState;
 pub use dynamic_conv_tap_softmax::TapSoftmaxKernel;
 pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embedding};

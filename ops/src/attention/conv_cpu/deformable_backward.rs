@@ -24,7 +24,7 @@ use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
 use super::corners::{BLOCK, Corners, Taps};
 use super::deformable::{Plan, sample, taps};
-use super::layout::{channels_last, each, split_columns};
+use super::layout::{Add, channels_last, each, split_columns};
 use super::product::product;
 use super::spread::{Reached, spread};
 use crate::attention::deformable_conv::{DeformGeometry, Sampled};
@@ -147,23 +147,6 @@ impl<T: Scalar> Backward<'_, T> {
             }
         }
         grad
-    }
-}
-
-/// `sum += term`
-struct Add<'a, T> {
-    sum: &'a mut [T],
-    term: &'a [T],
-}
-
-impl<T: Scalar> Kernel<T> for Add<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector<Element = T>>(self) {
-        for (sum, term) in self.sum.chunks_mut(V::LANES).zip(self.term.chunks(V::LANES)) {
-            (V::from_slice(sum) + V::from_slice(term)).write_to(sum);
-        }
     }
 }
 

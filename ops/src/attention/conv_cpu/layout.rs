@@ -49,16 +49,40 @@ impl<T: Scalar> Kernel<T> for Turn<'_, T> {
     }
 }
 
+/// `sum += term`
+pub(super) struct Add<'a, T> {
+    pub sum: &'a mut [T],
+    pub term: &'a [T],
+}
+
+impl<T: Scalar> Kernel<T> for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        for (sum, term) in self.sum.chunks_mut(V::LANES).zip(self.term.chunks(V::LANES)) {
+            (V::from_slice(sum) + V::from_slice(term)).write_to(sum);
+        }
+    }
+}
+
 /// The columns of a matrix in blocks of `width`.
 pub(super) fn split_columns<T>(matrix: ArrayViewMut2<T>, width: usize) -> Vec<ArrayViewMut2<T>> {
-    let (mut blocks, mut rest) = (Vec::new(), matrix);
-    while rest.ncols() > width {
-        let (block, tail) = rest.split_at(Axis(1), width);
-        blocks.push(block);
+    let columns = matrix.ncols();
+    let widths: Vec<usize> = (0..columns).step_by(width).map(|at| width.min(columns - at)).collect();
+    split_at(matrix, &widths)
+}
+
+/// The columns of a matrix in blocks of these widths.
+pub(super) fn split_at<'a, T>(matrix: ArrayViewMut2<'a, T>, widths: &[usize]) -> Vec<ArrayViewMut2<'a, T>> {
+    let mut rest = matrix;
+    let split = |&width: &usize| {
+        let whole = std::mem::replace(&mut rest, ArrayViewMut2::from_shape((0, 0), &mut []).expect("empty"));
+        let (block, tail) = whole.split_at(Axis(1), width);
         rest = tail;
-    }
-    blocks.push(rest);
-    blocks
+        block
+    };
+    widths.iter().map(split).collect()
 }
 
 /// Runs `f` on each task, in parallel where there is enough work for it; results in order.

@@ -9,11 +9,17 @@
 //! | `layout` | channels last and back, blocks of columns |
 //! | `corners` | where the taps of a deformable convolution fall |
 //! | `deformable`, `deformable_backward`, `spread` | deformable convolution |
+//! | `frame` | images with zeros around them |
+//! | `kernels` | the kernels of a block, predicted or given |
+//! | `position`, `position_backward` | convolution with a kernel for each position |
 
 mod corners;
 pub(super) mod deformable;
 pub(super) mod deformable_backward;
-
+mod frame;
+mod kernels;
 mod layout;
+pub(super) mod position;
+pub(super) mod position_backward;
 mod product;
 mod spread;

@@ -1,0 +1,476 @@
+//! Convolution with a kernel for each output, backward.
+//!
+//! ```text
+//! for each band of outputs, in parallel
+//!     for each block of outputs, for some groups of channels at a time
+//!         make the kernels again
+//!         dw = <dy, x> under each tap; dx from the kernels and dy, a row of outputs at a time
+//!         where kernels are predicted:
+//!             ds = w (dw - sum w dw)
+//!             dx at the queries += d^T ds, dd += ds queries^T
+//! add up the dx and dd of all bands, in order
+//! ```
+//!
+//! A band has a dx of its own, of the rows that its taps reach.
+
+use std::ops::Range;
+
+use ndarray::ArrayViewMut2;
+use termwise_autograd::Scalar;
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Isa, Kernel, Vector};
+
+use super::frame::{Block, Frame, WIDEST};
+use super::kernels::{Kernels, Source};
+use super::layout::{Add, each, split_at};
+use super::position::{Sources, output_work};
+use super::product::product;
+use crate::attention::dynamic_conv_per_position::PositionGeometry;
+use crate::gemm::matrix_mut;
+use crate::par;
+
+/// Bands that are computed at a time, of one sample or of several: enough for as many threads, few enough
+/// that what each holds of dx and dd does not add up.
+const BANDS: usize = 8;
+
+/// Gradients in the input and in what the kernels come from, as far as they are needed.
+pub(in crate::attention) fn backward<T: Scalar>(
+    isa: Isa,
+    geometry: &PositionGeometry,
+    x: &[T],
+    sources: Sources<T>,
+    grad_output: &[T],
+    [needs_x, needs_source]: [bool; 2],
+) -> [Option<Buffer<T>>; 2] {
+    let PositionGeometry { batch, channels, groups, window } = *geometry;
+    let (positions, pixels, rows) = (window.positions(), window.pixels(), groups * window.taps());
+    let frame = Frame::new(window);
+    let blocks = frame.blocks();
+    let mut grad_x = needs_x.then(|| Buffer::zeros(batch * channels * pixels));
+    let predicted = matches!(sources, Sources::Predicted(_));
+    let mut grad_given = (needs_source && !predicted).then(|| Buffer::arbitrary(batch * rows * positions));
+    let mut sums: Vec<Buffer<T>> = Vec::new();
+    for first in (0..batch).step_by(BANDS) {
+        let samples = first..(first + BANDS).min(batch);
+        let together = blocks.len().div_ceil((BANDS / samples.len()).max(1)).max(1);
+        let framed = par::map(samples.len(), channels * frame.plane(), |i| {
+            frame.around(&x[(first + i) * channels * pixels..], channels)
+        });
+        let widths: Vec<usize> =
+            blocks.chunks(together).map(|band| band.iter().map(Block::outputs).sum()).collect();
+        let mut given = grad_given.iter_mut().flat_map(|grad| {
+            let len = rows * positions;
+            let grads = grad[samples.start * len..samples.end * len].chunks_mut(len);
+            grads.flat_map(|grad| split_at(matrix_mut(grad, rows, positions), &widths))
+        });
+        let mut bands = Vec::new();
+        for n in samples.clone() {
+            for blocks in blocks.chunks(together) {
+                if needs_source && predicted && sums.len() == bands.len() {
+                    sums.push(Buffer::zeros(rows * channels));
+                }
+                bands.push(Band {
+                    geometry,
+                    frame: &frame,
+                    source: sources.of(geometry, n),
+                    x: &framed[n - first],
+                    grad_output: &grad_output[n * channels * positions..][..channels * positions],
+                    blocks,
+                    needs_x,
+                    grad_given: given.next(),
+                    grad_d: None,
+                });
+            }
+        }
+        bands.iter_mut().zip(&mut sums).for_each(|(band, sum)| band.grad_d = Some(sum));
+        let work = 3 * output_work(geometry, &sources) * widths[0];
+        let reached = each(bands, work, |_, band| simd::run_on(isa, band));
+        if let Some(grad_x) = &mut grad_x {
+            let grad_x = &mut grad_x[first * channels * pixels..][..samples.len() * channels * pixels];
+            par::for_each_chunk(grad_x, pixels, 2 * pixels, |index, plane| {
+                let (sample, channel) = (index / channels, index % channels);
+                for (framed, rows) in reached.chunks(widths.len()).nth(sample).into_iter().flatten().flatten() {
+                    let len = rows.len() * frame.line();
+                    frame.add_inside(&framed[channel * len..][..len], rows.start, plane);
+                }
+            });
+        }
+    }
+    let grad_d = (needs_source && predicted).then(|| {
+        let mut sums = sums.into_iter();
+        let mut sum = sums.next().unwrap_or_else(|| Buffer::zeros(rows * channels));
+        sums.for_each(|term| simd::run_on(isa, Add { sum: &mut sum, term: &term }));
+        sum
+    });
+    [grad_x, if predicted { grad_d } else { grad_given }]
+}
+
+/// Consecutive blocks of one sample.
+struct Band<'a, T: Scalar> {
+    geometry: &'a PositionGeometry,
+    frame: &'a Frame,
+    source: Source<'a, T>,
+    x: &'a [T],           // (C, rows, classes, width)
+    grad_output: &'a [T], // (C, positions)
+    blocks: &'a [Block],
+    needs_x: bool,
+    grad_given: Option<ArrayViewMut2<'a, T>>, // (G taps, positions of the band)
+    grad_d: Option<&'a mut Buffer<T>>,        // (G taps, C)
+}
+
+/// Numbers that a band works with.
+struct Scratch<T: Scalar> {
+    /// Gradient of the output times the scale of the kernels, with zeros on either side.
+    /// // (channels of a group, margin + width + margin)
+    cotangent: Buffer<T>,
+    margin: usize,
+    /// Gradient of the kernels of one group along one row, and its sum times the kernels. // (taps + 1, width)
+    grad_kernel: Buffer<T>,
+    /// Gradient of the queries. // (C, lanes)
+    grad_queries: Buffer<T>,
+    /// The queries the other way round. // (lanes, C)
+    queries: Buffer<T>,
+    /// Gradient of the framed input, some rows of it. // (C, rows, classes, width)
+    grad_x: Buffer<T>,
+    /// Which rows.
+    rows: Range<usize>,
+    /// The taps of each row and class of columns: which one, and how far right it reads.
+    taps: Vec<(usize, Vec<(usize, usize)>)>,
+}
+
+impl<T: Scalar> Kernel<T> for Band<'_, T> {
+    /// Gradient of the framed input, and the rows that it is of.
+    type Output = Option<(Buffer<T>, Range<usize>)>;
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(mut self) -> Self::Output {
+        let &PositionGeometry { channels, groups, window, .. } = self.geometry;
+        let lanes = self.blocks.iter().map(Block::lanes).max().unwrap_or(0);
+        let mut kernels = Kernels::new(self.frame, channels, groups, lanes);
+        let mut scratch = self.scratch(lanes);
+        let (predicted, d) = match self.source {
+            Source::Predicted(d) => (true, d),
+            Source::Given(_) => (false, &[][..]),
+        };
+        let mut at = 0;
+        for block in self.blocks {
+            let lanes = block.lanes();
+            if predicted {
+                kernels.query::<V>(self.frame, self.x, block);
+                turn(&kernels.queries, lanes, &mut scratch.queries, channels);
+            }
+            for (index, run) in kernels.runs(groups).into_iter().enumerate() {
+                kernels.make::<V>(&self.source, run.clone(), channels, self.frame, block);
+                for group in run.clone() {
+                    for row in 0..block.rows.len() {
+                        self.row::<V>(&mut kernels, &mut scratch, group, block, row, at);
+                    }
+                }
+                if predicted {
+                    let rows = run.start * window.taps()..run.end * window.taps();
+                    let (values, queries) = (kernels.values_mut(), &scratch.queries);
+                    if self.needs_x {
+                        let d = &d[rows.start * channels..rows.end * channels];
+                        product::<T, V>(
+                            [channels, lanes, rows.len()],
+                            (d, 1, channels),
+                            (values, lanes),
+                            (&mut scratch.grad_queries, lanes),
+                            index > 0,
+                        );
+                    }
+                    if let Some(grad) = &mut self.grad_d {
+                        product::<T, V>(
+                            [rows.len(), channels, lanes],
+                            (values, lanes, 1),
+                            (queries, channels),
+                            (&mut grad[rows.start * channels..], channels),
+                            true,
+                        );
+                    }
+                }
+            }
+            if predicted && self.needs_x {
+                self.add_queries::<V>(&mut scratch, block);
+            }
+            at += block.outputs();
+        }
+        if self.needs_x { Some((scratch.grad_x, scratch.rows)) } else { None }
+    }
+}
+
+impl<T: Scalar> Band<'_, T> {
+    fn scratch(&self, lanes: usize) -> Scratch<T> {
+        let &PositionGeometry { channels, groups, window, .. } = self.geometry;
+        let frame = self.frame;
+        let [first, last] = [self.blocks.first(), self.blocks.last()].map(|block| block.expect("a block"));
+        let extent = (window.dilation[0] * (window.kernel[0] - 1)).max(window.padding[0]);
+        let start = first.rows.start * window.stride[0];
+        let rows = start..(last.rows.end - 1) * window.stride[0] + extent + 1;
+        let width = self.blocks.iter().map(Block::width).max().unwrap_or(0);
+        let margin = (frame.reach + WIDEST).next_multiple_of(WIDEST);
+        let mut taps = Vec::new();
+        for i in 0..window.kernel[0] {
+            for class in 0..frame.classes {
+                let row = (i * window.dilation[0] * frame.classes + class) * frame.width;
+                let of_class = (0..window.kernel[1])
+                    .filter(|j| j * window.dilation[1] % frame.classes == class)
+                    .map(|j| (i * window.kernel[1] + j, j * window.dilation[1] / frame.classes));
+                taps.push((row, of_class.collect::<Vec<_>>()));
+            }
+        }
+        taps.retain(|(_, taps)| !taps.is_empty());
+        Scratch {
+            cotangent: Buffer::zeros(channels / groups * (width + 2 * margin)),
+            margin,
+            grad_kernel: Buffer::arbitrary((window.taps() + 1) * width),
+            grad_queries: Buffer::arbitrary(channels * lanes),
+            queries: Buffer::arbitrary(channels * lanes),
+            grad_x: Buffer::zeros(if self.needs_x { channels * rows.len() * frame.line() } else { 0 }),
+            rows,
+            taps,
+        }
+    }
+
+    /// One row of a block's outputs, for one group. Where kernels are predicted, their gradient before the
+    /// softmax takes their place.
+    #[inline(always)]
+    fn row<V: Vector<Element = T>>(
+        &mut self,
+        kernels: &mut Kernels<T>,
+        scratch: &mut Scratch<T>,
+        group: usize,
+        block: &Block,
+        row: usize,
+        at: usize,
+    ) {
+        let window = &self.geometry.window;
+        let together = self.geometry.channels / self.geometry.groups;
+        let (width, cols, taps) = (block.width(), block.cols.len(), window.taps());
+        let channels = group * together..(group + 1) * together;
+        // dy times the scale.
+        let pitch = width + 2 * scratch.margin;
+        let output = (block.rows.start + row) * window.output[1] + block.cols.start;
+        let scales = &kernels.scales(group)[row * width..][..width];
+        for (channel, into) in channels.clone().zip(scratch.cotangent.chunks_mut(pitch)) {
+            let from = &self.grad_output[channel * window.positions() + output..][..cols];
+            let (before, into) = into.split_at_mut(scratch.margin);
+            before.fill(T::zero());
+            for col in (0..width).step_by(V::LANES) {
+                let from = V::from_slice(from.get(col..).unwrap_or(&[]));
+                (from * V::from_slice(&scales[col..])).write_to(&mut into[col..]);
+            }
+            into[width..].fill(T::zero());
+        }
+        if self.grad_d.is_some() || self.grad_given.is_some() || self.needs_predicted_x() {
+            self.kernel_gradients::<V>(kernels, scratch, &channels, block, row);
+        }
+        if self.needs_x {
+            self.input_gradients::<V>(kernels, scratch, &channels, block, row);
+        }
+        let (grad_kernel, total) = scratch.grad_kernel.split_at(taps * width);
+        if let Source::Predicted(_) = self.source {
+            // ds = w (dw - sum w dw)
+            let (first, lanes) = (kernels.groups.start, kernels.lanes);
+            let values = &mut kernels.values_mut()[(group - first) * taps * lanes..][..taps * lanes];
+            for (values, grad) in values.chunks_mut(lanes).zip(grad_kernel.chunks(width)) {
+                let values = &mut values[row * width..];
+                for col in (0..width).step_by(V::LANES) {
+                    let shifted = V::from_slice(&grad[col..]) - V::from_slice(&total[col..]);
+                    (V::from_slice(&values[col..]) * shifted).write_to(&mut values[col..]);
+                }
+            }
+        } else if let Some(grad) = &mut self.grad_given {
+            let first = at + row * cols;
+            for (tap, from) in grad_kernel.chunks(width).take(taps).enumerate() {
+                let into = grad.row_mut(group * taps + tap).into_slice().expect("rows of planes are contiguous");
+                into[first..first + cols].copy_from_slice(&from[..cols]);
+            }
+        }
+    }
+
+    fn needs_predicted_x(&self) -> bool {
+        self.needs_x && matches!(self.source, Source::Predicted(_))
+    }
+
+    /// `dw = <dy, x>` under each tap, times the scale, and `sum w dw`.
+    #[inline(always)]
+    fn kernel_gradients<V: Vector<Element = T>>(
+        &self,
+        kernels: &Kernels<T>,
+        scratch: &mut Scratch<T>,
+        channels: &Range<usize>,
+        block: &Block,
+        row: usize,
+    ) {
+        let frame = self.frame;
+        let (width, taps) = (block.width(), frame.window.taps());
+        let group = channels.start / channels.len();
+        let pitch = width + 2 * scratch.margin;
+        let row_at = (block.rows.start + row) * frame.window.stride[0] * frame.line() + block.cols.start;
+        let (grad, total) = scratch.grad_kernel.split_at_mut(taps * width);
+        for col in (0..width).step_by(V::LANES) {
+            let mut channel = 0;
+            while channel < channels.len() {
+                let x = &self.x[(channels.start + channel) * frame.plane() + row_at + col..];
+                let cotangent = &scratch.cotangent[channel * pitch + scratch.margin + col..];
+                let grad = &mut grad[col..];
+                // SAFETY: rows of the frame go on behind the outputs as far as the taps reach, up to whole
+                // vectors; the others are `width` long.
+                channel += unsafe {
+                    match channels.len() - channel {
+                        4.. => under_taps::<V, 4>(frame, x, (cotangent, pitch), (grad, width), channel > 0),
+                        2.. => under_taps::<V, 2>(frame, x, (cotangent, pitch), (grad, width), channel > 0),
+                        _ => under_taps::<V, 1>(frame, x, (cotangent, pitch), (grad, width), channel > 0),
+                    }
+                };
+            }
+            let values = kernels.group(group);
+            let mut sum = V::zero();
+            for tap in 0..taps {
+                // SAFETY: the kernels of a group have `lanes` numbers for each tap, of which this row is part.
+                let value = unsafe { V::load(values.add(tap * kernels.lanes + row * width + col)) };
+                sum = value.mul_add(V::from_slice(&grad[tap * width + col..]), sum);
+            }
+            (sum * V::from_slice(&kernels.scales(group)[row * width + col..])).write_to(&mut total[col..]);
+        }
+    }
+
+    /// `dx_{q+j} += w_jq dy_q`, for each place in the input the sum over the taps of a row of the kernel.
+    #[inline(always)]
+    fn input_gradients<V: Vector<Element = T>>(
+        &self,
+        kernels: &Kernels<T>,
+        scratch: &mut Scratch<T>,
+        channels: &Range<usize>,
+        block: &Block,
+        row: usize,
+    ) {
+        let frame = self.frame;
+        let width = block.width();
+        let (pitch, plane) = (width + 2 * scratch.margin, scratch.rows.len() * frame.line());
+        let group = channels.start / channels.len();
+        let first = (block.rows.start + row) * frame.window.stride[0] - scratch.rows.start;
+        for (place, taps) in &scratch.taps {
+            let reach = taps.last().map_or(0, |&(_, right)| right);
+            let into = first * frame.line() + place + block.cols.start;
+            for col in (0..width + reach).step_by(V::LANES) {
+                let mut channel = 0;
+                while channel < channels.len() {
+                    // SAFETY: a tap reads kernels and cotangent up to `reach` before and a vector behind the
+                    // row, where both have margins; the frame has room for the last vector.
+                    channel += unsafe {
+                        let from = Shifted {
+                            taps,
+                            values: kernels.group(group).wrapping_add(row * width + col),
+                            lanes: kernels.lanes,
+                            cotangent: scratch.cotangent[channel * pitch + scratch.margin..].as_ptr().add(col),
+                            pitch,
+                        };
+                        let into = &mut scratch.grad_x[(channels.start + channel) * plane + into + col..];
+                        match channels.len() - channel {
+                            4.. => from.add_to::<V, 4>(into, plane),
+                            2.. => from.add_to::<V, 2>(into, plane),
+                            _ => from.add_to::<V, 1>(into, plane),
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// Adds the gradient of the queries where they were read.
+    #[inline(always)]
+    fn add_queries<V: Vector<Element = T>>(&self, scratch: &mut Scratch<T>, block: &Block) {
+        let frame = self.frame;
+        let plane = scratch.rows.len() * frame.line();
+        let gradients = scratch.grad_queries.chunks(block.lanes());
+        for (gradients, plane) in gradients.zip(scratch.grad_x.chunks_mut(plane)) {
+            for (row, gradients) in block.rows.clone().zip(gradients.chunks(block.width())) {
+                let first = (row * frame.window.stride[0] - scratch.rows.start) * frame.line();
+                let into = &mut plane[first + frame.query + block.cols.start..][..block.cols.len()];
+                for (into, from) in into.chunks_mut(V::LANES).zip(gradients.chunks(V::LANES)) {
+                    (V::from_slice(into) + V::from_slice(&from[..into.len()])).write_to(into);
+                }
+            }
+        }
+    }
+}
+
+/// `rows` (channels, lanes) the other way round.
+#[inline(always)]
+fn turn<T: Copy>(rows: &[T], lanes: usize, turned: &mut [T], channels: usize) {
+    for (channel, row) in rows.chunks(lanes).take(channels).enumerate() {
+        for (into, &value) in turned[channel..].iter_mut().step_by(channels).zip(row) {
+            *into = value;
+        }
+    }
+}
+
+/// For a vector of outputs: `grad_j = sum_c dy_c x_{c, j}` over `M` channels, added if `add`; returns `M`.
+///
+/// # Safety
+/// Under each tap of the frame a vector must be readable in `x`, for each channel; rows of `grad` must have one
+/// for each tap.
+#[inline(always)]
+unsafe fn under_taps<V: Vector, const M: usize>(
+    frame: &Frame,
+    x: &[V::Element],
+    (cotangent, pitch): (&[V::Element], usize),
+    (grad, width): (&mut [V::Element], usize),
+    add: bool,
+) -> usize {
+    let mut dy = [V::zero(); M];
+    for (m, dy) in dy.iter_mut().enumerate() {
+        *dy = V::from_slice(&cotangent[m * pitch..]);
+    }
+    let (x, mut grad, plane) = (x.as_ptr(), grad.as_mut_ptr(), frame.plane());
+    for &tap in &frame.taps {
+        // SAFETY: the caller vouches for both.
+        unsafe {
+            let mut sum = if add { V::load(grad) } else { V::zero() };
+            for (m, dy) in dy.iter().enumerate() {
+                sum = dy.mul_add(V::load(x.add(m * plane + tap)), sum);
+            }
+            sum.store(grad);
+            grad = grad.wrapping_add(width);
+        }
+    }
+    M
+}
+
+/// Kernels and gradient of the output of one row of outputs, for a vector of places in the input.
+struct Shifted<'a, T> {
+    /// Which taps, and how far to the left of a place the output is whose tap reads it.
+    taps: &'a [(usize, usize)],
+    values: *const T,
+    lanes: usize,
+    cotangent: *const T,
+    pitch: usize,
+}
+
+impl<T: Scalar> Shifted<'_, T> {
+    /// Adds `sum_j w_j dy` to a vector of `M` channels, which lie `plane` apart; returns `M`.
+    ///
+    /// # Safety
+    /// A vector must be readable at each tap's shift, and all of `into` be there.
+    #[inline(always)]
+    unsafe fn add_to<V: Vector<Element = T>, const M: usize>(&self, into: &mut [T], plane: usize) -> usize {
+        let mut sums = [V::zero(); M];
+        for &(tap, right) in self.taps {
+            // SAFETY: the caller vouches for the vectors.
+            unsafe {
+                let w = V::load(self.values.wrapping_add(tap * self.lanes).wrapping_sub(right));
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    let dy = V::load(self.cotangent.wrapping_add(m * self.pitch).wrapping_sub(right));
+                    *sum = w.mul_add(dy, *sum);
+                }
+            }
+        }
+        for (m, &sum) in sums.iter().enumerate() {
+            let into = &mut into[m * plane..];
+            (V::from_slice(into) + sum).write_to(into);
+        }
+        M
+    }
+}
