@@ -8,8 +8,8 @@
 pub mod attention;
 pub use attention::{
     BlockConv, ConvBlock1d, DynamicConvOptions, DynamicConvState, conv_block_1d, deform_conv1d,
-    deform_conv1d_pack, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d, dynamic_conv_2d_output, lightweight_conv,
-    per_position_conv2d, per_step_conv, regular_conv,
+    deform_conv1d_pack, deform_conv2d, deform_conv2d_pack, dynamic_conv, dynamic_conv_2d,
+    dynamic_conv_2d_output, lightweight_conv, per_position_conv2d, per_step_conv, regular_conv,
 };
 
 pub mod activations;

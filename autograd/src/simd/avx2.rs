@@ -231,6 +231,11 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            fn sums(vectors: &[Self]) -> Self {
+                Self::fold(vectors)
+            }
+
+            #[inline(always)]
             fn max_lane(self) -> $element {
                 self.reduce(|a, b| a.max(b), <$element>::max)
             }
@@ -279,6 +284,46 @@ impl F64x4 {
             let v = pairs(self, F64x4(_mm256_permute2f128_pd::<1>(self.0, self.0)));
             let low = _mm256_castpd256_pd128(v.0);
             last(_mm_cvtsd_f64(low), _mm_cvtsd_f64(_mm_unpackhi_pd(low, low)))
+        }
+    }
+}
+
+impl F32x8 {
+    /// [`Vector::sums`]: pairs of vectors are folded into one, three times.
+    #[inline(always)]
+    fn fold(v: &[Self]) -> Self {
+        // SAFETY: the machine has AVX2, see the module documentation.
+        unsafe {
+            // Sums of pairs of lanes, of two vectors; then of the four lanes of each half, of four.
+            let pair = |i: usize| {
+                let (a, b) = (v[i].0, v[i + 1].0);
+                _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+            };
+            let four = |i: usize| {
+                let (a, b) = (_mm256_castps_pd(pair(i)), _mm256_castps_pd(pair(i + 2)));
+                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+            };
+            let (a, b) = (four(0), four(4));
+            let (low, high) = (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            F32x8(_mm256_add_ps(low, high))
+        }
+    }
+}
+
+impl F64x4 {
+    /// [`Vector::sums`]: pairs of vectors are folded into one, twice.
+    #[inline(always)]
+    fn fold(v: &[Self]) -> Self {
+        // SAFETY: the machine has AVX2, see the module documentation.
+        unsafe {
+            let pair = |i: usize| {
+                let (a, b) = (v[i].0, v[i + 1].0);
+                _mm256_add_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b))
+            };
+            let (a, b) = (pair(0), pair(2));
+            let (low, high) = (_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
+            F64x4(_mm256_add_pd(low, high))
         }
     }
 }

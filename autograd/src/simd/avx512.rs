@@ -234,6 +234,11 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn sums(vectors: &[Self]) -> Self {
+                Self::fold(vectors)
+            }
+
+            #[inline(always)]
             fn max_lane(self) -> $element {
                 // SAFETY: see above.
                 unsafe { $max_lane(self.0) }
@@ -275,6 +280,62 @@ static UNZIP_32: [[i32; 16]; 2] = [
     [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31],
 ];
 static UNZIP_64: [[i64; 8]; 2] = [[0, 2, 4, 6, 8, 10, 12, 14], [1, 3, 5, 7, 9, 11, 13, 15]];
+
+impl F32x16 {
+    /// [`Vector::sums`]: pairs of vectors are folded into one, four times.
+    #[inline(always)]
+    fn fold(v: &[Self]) -> Self {
+        // SAFETY: the machine has AVX-512, see the module documentation.
+        unsafe {
+            // Sums of pairs of lanes, of two vectors; then of the four lanes of each quarter, of four.
+            let pair = |i: usize| {
+                let (a, b) = (v[i].0, v[i + 1].0);
+                _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
+            };
+            let four = |i: usize| {
+                let (a, b) = (_mm512_castps_pd(pair(i)), _mm512_castps_pd(pair(i + 2)));
+                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+            };
+            // Quarters of two, then of four.
+            let eight = |i: usize| {
+                let (a, b) = (four(i), four(i + 4));
+                let (low, high) =
+                    (_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b));
+                _mm512_add_ps(low, high)
+            };
+            let (a, b) = (eight(0), eight(8));
+            let (even, odd) =
+                (_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b));
+            F32x16(_mm512_add_ps(even, odd))
+        }
+    }
+}
+
+impl F64x8 {
+    /// [`Vector::sums`]: pairs of vectors are folded into one, three times.
+    #[inline(always)]
+    fn fold(v: &[Self]) -> Self {
+        // SAFETY: the machine has AVX-512, see the module documentation.
+        unsafe {
+            let pair = |i: usize| {
+                let (a, b) = (v[i].0, v[i + 1].0);
+                _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b))
+            };
+            let four = |i: usize| {
+                let (a, b) = (pair(i), pair(i + 2));
+                let (low, high) =
+                    (_mm512_shuffle_f64x2::<0b01_00_01_00>(a, b), _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b));
+                _mm512_add_pd(low, high)
+            };
+            let (a, b) = (four(0), four(4));
+            let (even, odd) =
+                (_mm512_shuffle_f64x2::<0b10_00_10_00>(a, b), _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b));
+            F64x8(_mm512_add_pd(even, odd))
+        }
+    }
+}
+
 
 /// The mask whose first `count` bits of `lanes` are set.
 #[inline(always)]

@@ -72,6 +72,11 @@ impl<T: Scalar> Kernel<T> for Operations {
         assert_eq!(va.sum(), a.iter().copied().sum::<T>(), "sum of {n}");
         assert_eq!(va.max_lane(), a[n - 1], "max_lane of {n}");
         assert_eq!((-va).max_lane(), -a[0], "max_lane of {n}");
+        let rows: Vec<V> = (0..n).map(|i| va * V::splat(T::of(i as f64 - 2.5)) + vb).collect();
+        check("sums", V::sums(&rows), &|x, _| {
+            let i = a.iter().position(|&y| y == x).expect("a lane");
+            rows[i].sum()
+        });
         for count in 0..=n {
             let mut lanes = Lanes::of(va.with_rest(count, vb));
             assert_eq!(lanes.as_mut_slice()[..count], a[..count], "first {count} of {n}");

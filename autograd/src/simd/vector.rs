@@ -129,6 +129,20 @@ pub trait Vector:
     /// The largest lane.
     fn max_lane(self) -> Self::Element;
 
+    /// The sums of `LANES` vectors: lane `i` is the sum of all lanes of `vectors[i]`, added pairwise. Much cheaper
+    /// than as many [`sum`](Vector::sum)s.
+    ///
+    /// # Panics
+    /// If there are fewer vectors.
+    #[inline(always)]
+    fn sums(vectors: &[Self]) -> Self {
+        let mut lanes = Lanes::of(Self::zero());
+        for (i, lane) in lanes.as_mut_slice().iter_mut().enumerate() {
+            *lane = vectors[i].sum();
+        }
+        lanes.vector()
+    }
+
     /// All lanes 0.
     #[inline(always)]
     fn zero() -> Self {

@@ -143,7 +143,8 @@ impl<T: Scalar> PerPositionConvKernel for Cpu<T> {
         x: &Array<Self>,
         weights: &Array<Self>,
     ) -> Array<Self> {
-        let y = position::forward(simd::isa(), geometry, x.as_slice(), Sources::Given(weights.as_slice()));
+        let sources = Sources::Given(weights.as_slice());
+        let y = position::forward(simd::isa(), geometry, x.as_slice(), sources, &mut []);
         Array::from_buffer(&geometry.output_shape(), y)
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Frame {
 pub(super) struct Block {
     pub rows: Range<usize>,
     pub cols: Range<usize>,
+    /// Lanes of all blocks before it.
+    pub first_lane: usize,
 }
 
 impl Block {
@@ -88,13 +90,17 @@ impl Frame {
     pub fn blocks(&self) -> Vec<Block> {
         let [height, width] = self.window.output;
         let rows = (OUTPUTS / width.next_multiple_of(WIDEST)).max(1);
-        let starts = (0..height).step_by(rows);
-        let blocks = starts.flat_map(|row| (0..width).step_by(MAX_COLS).map(move |col| (row, col)));
-        let block = |(row, col): (usize, usize)| Block {
-            rows: row..(row + rows).min(height),
-            cols: col..(col + MAX_COLS).min(width),
-        };
-        blocks.map(block).collect()
+        let mut blocks = Vec::new();
+        let mut first_lane = 0;
+        for row in (0..height).step_by(rows) {
+            for col in (0..width).step_by(MAX_COLS) {
+                let (rows, cols) = (row..(row + rows).min(height), col..(col + MAX_COLS).min(width));
+                let block = Block { rows, cols, first_lane };
+                first_lane += block.lanes();
+                blocks.push(block);
+            }
+        }
+        blocks
     }
 
     /// `image` (C, H, W) in its frame. // (C, rows, classes, width)
@@ -136,7 +142,9 @@ impl Frame {
     pub fn add_inside<T: Scalar>(&self, framed: &[T], first: usize, plane: &mut [T]) {
         let Window { image: [height, width], padding, .. } = self.window;
         for (row, framed) in framed.chunks(self.line()).enumerate() {
-            let Some(row) = (first + row).checked_sub(padding[0]).filter(|&row| row < height) else { continue };
+            let Some(row) = (first + row).checked_sub(padding[0]).filter(|&row| row < height) else {
+                continue;
+            };
             let line = &mut plane[row * width..][..width];
             if self.classes == 1 {
                 let from = framed.get(padding[1]..).unwrap_or(&[]);

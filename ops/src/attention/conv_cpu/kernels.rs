@@ -10,13 +10,15 @@ use super::frame::{Block, Frame, WIDEST};
 use super::product::product;
 
 /// Most numbers in the kernels that are made at a time: they stay in the second-level cache.
-const NUMBERS: usize = 1 << 16;
+const NUMBERS: usize = 1 << 14;
 
 /// Where the kernels of one sample come from.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a, T> {
     /// The softmax over the taps of `d x_q`, for `d` (G taps, C).
     Predicted(&'a [T]),
+    /// The same, made before: for each block of outputs the values of all groups and their scales.
+    Kept(&'a [T]),
     /// From an array. // (G, taps, positions)
     Given(&'a [T]),
 }
@@ -74,6 +76,15 @@ impl<T: Scalar> Kernels<T> {
         &self.scale[(group - self.groups.start) * self.lanes..][..self.lanes]
     }
 
+    /// Keeps the kernels that are there, of `groups` in all, with those of the other groups of a block.
+    pub fn keep(&self, groups: usize, kept: &mut [T]) {
+        let (values, scales) = kept.split_at_mut(groups * self.taps * self.lanes);
+        let (run, len) = (self.groups.start, self.groups.len() * self.lanes);
+        values[run * self.taps * self.lanes..][..len * self.taps]
+            .copy_from_slice(&self.values[self.margin..][..len * self.taps]);
+        scales[run * self.lanes..][..len].copy_from_slice(&self.scale[..len]);
+    }
+
     /// Reads the queries of a block.
     #[inline(always)]
     pub fn query<V: Vector<Element = T>>(&mut self, frame: &Frame, framed: &[T], block: &Block) {
@@ -113,6 +124,13 @@ impl<T: Scalar> Kernels<T> {
                     softmax::<T, V>(logits, scale);
                 }
             }
+            Source::Kept(kept) => {
+                let all = kept.len() / (lanes * (taps + 1));
+                let (kept, scales) = kept.split_at(all * taps * lanes);
+                values.copy_from_slice(&kept[rows.start * lanes..rows.end * lanes]);
+                let len = groups.len() * lanes;
+                self.scale[..len].copy_from_slice(&scales[groups.start * lanes..][..len]);
+            }
             Source::Given(kernels) => {
                 let (width, [height, across]) = (block.width(), frame.window.output);
                 self.scale[..groups.len() * lanes].fill(T::one());
@@ -133,22 +151,46 @@ impl<T: Scalar> Kernels<T> {
 #[inline(always)]
 fn softmax<T: Scalar, V: Vector<Element = T>>(logits: &mut [T], scale: &mut [T]) {
     let lanes = scale.len();
-    for (i, scale) in scale.chunks_mut(V::LANES).enumerate() {
-        let column = i * V::LANES;
-        let (mut max, mut broken) = (V::splat(T::neg_infinity()), V::zero());
-        for tap in logits.chunks(lanes) {
-            let logit = V::from_slice(&tap[column..]);
-            max = max.max(logit);
-            broken = V::select(logit.is_nan(), logit, broken);
-        }
-        // NaN where the largest is infinite: there is no distribution.
-        broken += max - max;
-        let mut sum = V::zero();
-        for tap in logits.chunks_mut(lanes) {
-            let value = math::exp_nonpositive(V::from_slice(&tap[column..]) - max);
-            sum += value;
-            value.write_to(&mut tap[column..]);
-        }
-        (V::splat(T::one()) / sum + broken).write_to(scale);
+    let mut column = 0;
+    while column < lanes {
+        // Some columns side by side, so that one need not wait for the other.
+        column += match (lanes - column) / V::LANES {
+            4.. if const { V::REGISTERS >= 32 } => columns::<T, V, 4>(logits, lanes, column, scale),
+            2.. => columns::<T, V, 2>(logits, lanes, column, scale),
+            _ => columns::<T, V, 1>(logits, lanes, column, scale),
+        };
     }
+}
+
+/// `M` vectors of columns, which must be there; returns how many columns that is.
+#[inline(always)]
+fn columns<T: Scalar, V: Vector<Element = T>, const M: usize>(
+    logits: &mut [T],
+    lanes: usize,
+    column: usize,
+    scale: &mut [T],
+) -> usize {
+    let (mut max, mut broken) = ([V::splat(T::neg_infinity()); M], [V::zero(); M]);
+    for tap in logits.chunks_exact(lanes) {
+        for m in 0..M {
+            let logit = V::from_slice(&tap[column + m * V::LANES..]);
+            max[m] = max[m].max(logit);
+            broken[m] = V::select(logit.is_nan(), logit, broken[m]);
+        }
+    }
+    let mut sum = [V::zero(); M];
+    for tap in logits.chunks_exact_mut(lanes) {
+        for m in 0..M {
+            let value = &mut tap[column + m * V::LANES..];
+            let exponential = math::exp_nonpositive(V::from_slice(value) - max[m]);
+            sum[m] += exponential;
+            exponential.write_to(value);
+        }
+    }
+    for m in 0..M {
+        // NaN where the largest is infinite: there is no distribution.
+        let broken = broken[m] + (max[m] - max[m]);
+        (V::splat(T::one()) / sum[m] + broken).write_to(&mut scale[column + m * V::LANES..]);
+    }
+    M * V::LANES
 }

@@ -23,7 +23,7 @@ use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 use super::frame::{Block, Frame, WIDEST};
 use super::kernels::{Kernels, Source};
 use super::layout::{Add, each, split_at};
-use super::position::{Sources, output_work};
+use super::position::{Sources, block_kept_len, output_work, sample_kept_len};
 use super::product::product;
 use crate::attention::dynamic_conv_per_position::PositionGeometry;
 use crate::gemm::matrix_mut;
@@ -47,7 +47,12 @@ pub(in crate::attention) fn backward<T: Scalar>(
     let frame = Frame::new(window);
     let blocks = frame.blocks();
     let mut grad_x = needs_x.then(|| Buffer::zeros(batch * channels * pixels));
-    let predicted = matches!(sources, Sources::Predicted(_));
+    let (d, kept) = match sources {
+        Sources::Predicted(d, kept) => (Some(d), kept),
+        Sources::Given(_) => (None, None),
+    };
+    let predicted = d.is_some();
+    let sample_kept = sample_kept_len(geometry, &blocks);
     let mut grad_given = (needs_source && !predicted).then(|| Buffer::arbitrary(batch * rows * positions));
     let mut sums: Vec<Buffer<T>> = Vec::new();
     for first in (0..batch).step_by(BANDS) {
@@ -73,6 +78,8 @@ pub(in crate::attention) fn backward<T: Scalar>(
                     geometry,
                     frame: &frame,
                     source: sources.of(geometry, n),
+                    d,
+                    kept: kept.map(|kept| &kept[n * sample_kept..][..sample_kept]),
                     x: &framed[n - first],
                     grad_output: &grad_output[n * channels * positions..][..channels * positions],
                     blocks,
@@ -89,7 +96,8 @@ pub(in crate::attention) fn backward<T: Scalar>(
             let grad_x = &mut grad_x[first * channels * pixels..][..samples.len() * channels * pixels];
             par::for_each_chunk(grad_x, pixels, 2 * pixels, |index, plane| {
                 let (sample, channel) = (index / channels, index % channels);
-                for (framed, rows) in reached.chunks(widths.len()).nth(sample).into_iter().flatten().flatten() {
+                for (framed, rows) in reached.chunks(widths.len()).nth(sample).into_iter().flatten().flatten()
+                {
                     let len = rows.len() * frame.line();
                     frame.add_inside(&framed[channel * len..][..len], rows.start, plane);
                 }
@@ -110,8 +118,10 @@ struct Band<'a, T: Scalar> {
     geometry: &'a PositionGeometry,
     frame: &'a Frame,
     source: Source<'a, T>,
-    x: &'a [T],           // (C, rows, classes, width)
-    grad_output: &'a [T], // (C, positions)
+    d: Option<&'a [T]>,    // (G taps, C)
+    kept: Option<&'a [T]>, // for each block, see `Source::Kept`
+    x: &'a [T],            // (C, rows, classes, width)
+    grad_output: &'a [T],  // (C, positions)
     blocks: &'a [Block],
     needs_x: bool,
     grad_given: Option<ArrayViewMut2<'a, T>>, // (G taps, positions of the band)
@@ -148,25 +158,28 @@ impl<T: Scalar> Kernel<T> for Band<'_, T> {
         let lanes = self.blocks.iter().map(Block::lanes).max().unwrap_or(0);
         let mut kernels = Kernels::new(self.frame, channels, groups, lanes);
         let mut scratch = self.scratch(lanes);
-        let (predicted, d) = match self.source {
-            Source::Predicted(d) => (true, d),
-            Source::Given(_) => (false, &[][..]),
-        };
         let mut at = 0;
         for block in self.blocks {
             let lanes = block.lanes();
-            if predicted {
+            let source = match self.kept {
+                Some(kept) => {
+                    let from = block_kept_len(self.geometry, block.first_lane);
+                    Source::Kept(&kept[from..][..block_kept_len(self.geometry, lanes)])
+                }
+                None => self.source,
+            };
+            if self.d.is_some() {
                 kernels.query::<V>(self.frame, self.x, block);
                 turn(&kernels.queries, lanes, &mut scratch.queries, channels);
             }
             for (index, run) in kernels.runs(groups).into_iter().enumerate() {
-                kernels.make::<V>(&self.source, run.clone(), channels, self.frame, block);
+                kernels.make::<V>(&source, run.clone(), channels, self.frame, block);
                 for group in run.clone() {
                     for row in 0..block.rows.len() {
                         self.row::<V>(&mut kernels, &mut scratch, group, block, row, at);
                     }
                 }
-                if predicted {
+                if let Some(d) = self.d {
                     let rows = run.start * window.taps()..run.end * window.taps();
                     let (values, queries) = (kernels.values_mut(), &scratch.queries);
                     if self.needs_x {
@@ -190,7 +203,7 @@ impl<T: Scalar> Kernel<T> for Band<'_, T> {
                     }
                 }
             }
-            if predicted && self.needs_x {
+            if self.d.is_some() && self.needs_x {
                 self.add_queries::<V>(&mut scratch, block);
             }
             at += block.outputs();
@@ -262,35 +275,36 @@ impl<T: Scalar> Band<'_, T> {
             }
             into[width..].fill(T::zero());
         }
-        if self.grad_d.is_some() || self.grad_given.is_some() || self.needs_predicted_x() {
+        if self.d.is_some() || self.grad_given.is_some() {
             self.kernel_gradients::<V>(kernels, scratch, &channels, block, row);
         }
         if self.needs_x {
             self.input_gradients::<V>(kernels, scratch, &channels, block, row);
         }
         let (grad_kernel, total) = scratch.grad_kernel.split_at(taps * width);
-        if let Source::Predicted(_) = self.source {
+        assert!(total.len() >= width && width.is_multiple_of(V::LANES));
+        if self.d.is_some() {
             // ds = w (dw - sum w dw)
             let (first, lanes) = (kernels.groups.start, kernels.lanes);
             let values = &mut kernels.values_mut()[(group - first) * taps * lanes..][..taps * lanes];
-            for (values, grad) in values.chunks_mut(lanes).zip(grad_kernel.chunks(width)) {
-                let values = &mut values[row * width..];
-                for col in (0..width).step_by(V::LANES) {
-                    let shifted = V::from_slice(&grad[col..]) - V::from_slice(&total[col..]);
-                    (V::from_slice(&values[col..]) * shifted).write_to(&mut values[col..]);
+            for (values, grad) in values.chunks_mut(lanes).zip(grad_kernel.chunks_exact(width)) {
+                let values = &mut values[row * width..][..width];
+                // SAFETY: `width` is a whole number of vectors, and all three rows are that long.
+                unsafe {
+                    for col in (0..width).step_by(V::LANES) {
+                        let (value, total) = (values.as_mut_ptr().add(col), V::load(total.as_ptr().add(col)));
+                        (V::load(value) * (V::load(grad.as_ptr().add(col)) - total)).store(value);
+                    }
                 }
             }
         } else if let Some(grad) = &mut self.grad_given {
             let first = at + row * cols;
             for (tap, from) in grad_kernel.chunks(width).take(taps).enumerate() {
-                let into = grad.row_mut(group * taps + tap).into_slice().expect("rows of planes are contiguous");
+                let into =
+                    grad.row_mut(group * taps + tap).into_slice().expect("rows of planes are contiguous");
                 into[first..first + cols].copy_from_slice(&from[..cols]);
             }
         }
-    }
-
-    fn needs_predicted_x(&self) -> bool {
-        self.needs_x && matches!(self.source, Source::Predicted(_))
     }
 
     /// `dw = <dy, x>` under each tap, times the scale, and `sum w dw`.
@@ -310,29 +324,35 @@ impl<T: Scalar> Band<'_, T> {
         let row_at = (block.rows.start + row) * frame.window.stride[0] * frame.line() + block.cols.start;
         let (grad, total) = scratch.grad_kernel.split_at_mut(taps * width);
         for col in (0..width).step_by(V::LANES) {
+            let values = kernels.group(group).wrapping_add(row * width + col);
             let mut channel = 0;
             while channel < channels.len() {
                 let x = &self.x[(channels.start + channel) * frame.plane() + row_at + col..];
                 let cotangent = &scratch.cotangent[channel * pitch + scratch.margin + col..];
-                let grad = &mut grad[col..];
+                let under = UnderTaps {
+                    taps: &frame.taps,
+                    x,
+                    plane: frame.plane(),
+                    cotangent,
+                    pitch,
+                    values,
+                    lanes: kernels.lanes,
+                };
+                let (grad, total) = (&mut grad[col..], &mut total[col..]);
                 // SAFETY: rows of the frame go on behind the outputs as far as the taps reach, up to whole
-                // vectors; the others are `width` long.
+                // vectors; the others are `width` long, and the kernels of a group have `lanes` numbers
+                // for each tap, of which this row is part.
                 channel += unsafe {
                     match channels.len() - channel {
-                        4.. => under_taps::<V, 4>(frame, x, (cotangent, pitch), (grad, width), channel > 0),
-                        2.. => under_taps::<V, 2>(frame, x, (cotangent, pitch), (grad, width), channel > 0),
-                        _ => under_taps::<V, 1>(frame, x, (cotangent, pitch), (grad, width), channel > 0),
+                        4.. => under.sum::<V, 4>(grad, width, channel > 0, total),
+                        2.. => under.sum::<V, 2>(grad, width, channel > 0, total),
+                        _ => under.sum::<V, 1>(grad, width, channel > 0, total),
                     }
                 };
             }
-            let values = kernels.group(group);
-            let mut sum = V::zero();
-            for tap in 0..taps {
-                // SAFETY: the kernels of a group have `lanes` numbers for each tap, of which this row is part.
-                let value = unsafe { V::load(values.add(tap * kernels.lanes + row * width + col)) };
-                sum = value.mul_add(V::from_slice(&grad[tap * width + col..]), sum);
-            }
-            (sum * V::from_slice(&kernels.scales(group)[row * width + col..])).write_to(&mut total[col..]);
+            let total = &mut total[col..];
+            (V::from_slice(total) * V::from_slice(&kernels.scales(group)[row * width + col..]))
+                .write_to(total);
         }
     }
 
@@ -364,7 +384,9 @@ impl<T: Scalar> Band<'_, T> {
                             taps,
                             values: kernels.group(group).wrapping_add(row * width + col),
                             lanes: kernels.lanes,
-                            cotangent: scratch.cotangent[channel * pitch + scratch.margin..].as_ptr().add(col),
+                            cotangent: scratch.cotangent[channel * pitch + scratch.margin..]
+                                .as_ptr()
+                                .add(col),
                             pitch,
                         };
                         let into = &mut scratch.grad_x[(channels.start + channel) * plane + into + col..];
@@ -407,36 +429,54 @@ fn turn<T: Copy>(rows: &[T], lanes: usize, turned: &mut [T], channels: usize) {
     }
 }
 
-/// For a vector of outputs: `grad_j = sum_c dy_c x_{c, j}` over `M` channels, added if `add`; returns `M`.
-///
-/// # Safety
-/// Under each tap of the frame a vector must be readable in `x`, for each channel; rows of `grad` must have one
-/// for each tap.
-#[inline(always)]
-unsafe fn under_taps<V: Vector, const M: usize>(
-    frame: &Frame,
-    x: &[V::Element],
-    (cotangent, pitch): (&[V::Element], usize),
-    (grad, width): (&mut [V::Element], usize),
-    add: bool,
-) -> usize {
-    let mut dy = [V::zero(); M];
-    for (m, dy) in dy.iter_mut().enumerate() {
-        *dy = V::from_slice(&cotangent[m * pitch..]);
-    }
-    let (x, mut grad, plane) = (x.as_ptr(), grad.as_mut_ptr(), frame.plane());
-    for &tap in &frame.taps {
-        // SAFETY: the caller vouches for both.
-        unsafe {
-            let mut sum = if add { V::load(grad) } else { V::zero() };
-            for (m, dy) in dy.iter().enumerate() {
-                sum = dy.mul_add(V::load(x.add(m * plane + tap)), sum);
-            }
-            sum.store(grad);
-            grad = grad.wrapping_add(width);
+/// Input, gradient of the output and kernels, for a vector of outputs.
+struct UnderTaps<'a, T> {
+    /// Where each tap reads.
+    taps: &'a [usize],
+    x: &'a [T],
+    plane: usize,
+    cotangent: &'a [T],
+    pitch: usize,
+    values: *const T,
+    lanes: usize,
+}
+
+impl<T: Scalar> UnderTaps<'_, T> {
+    /// `grad_j = sum_c dy_c x_{c, j}` over `M` channels, and `total = sum_j w_j grad_j`, both added if `add`;
+    /// returns `M`.
+    ///
+    /// # Safety
+    /// Under each tap a vector must be readable, in `x` for each channel; rows of `grad` must have one for each tap.
+    #[inline(always)]
+    unsafe fn sum<V: Vector<Element = T>, const M: usize>(
+        &self,
+        grad: &mut [T],
+        width: usize,
+        add: bool,
+        total: &mut [T],
+    ) -> usize {
+        let mut dy = [V::zero(); M];
+        for (m, dy) in dy.iter_mut().enumerate() {
+            *dy = V::from_slice(&self.cotangent[m * self.pitch..]);
         }
+        let (x, mut grad, mut value) = (self.x.as_ptr(), grad.as_mut_ptr(), self.values);
+        let mut sum_of_all = if add { V::from_slice(total) } else { V::zero() };
+        for &tap in self.taps {
+            // SAFETY: the caller vouches for these.
+            unsafe {
+                let mut sum = dy[0] * V::load(x.add(tap));
+                for (m, dy) in dy.iter().enumerate().skip(1) {
+                    sum = dy.mul_add(V::load(x.add(m * self.plane + tap)), sum);
+                }
+                sum_of_all = V::load(value).mul_add(sum, sum_of_all);
+                (if add { sum + V::load(grad) } else { sum }).store(grad);
+            }
+            grad = grad.wrapping_add(width);
+            value = value.wrapping_add(self.lanes);
+        }
+        sum_of_all.write_to(total);
+        M
     }
-    M
 }
 
 /// Kernels and gradient of the output of one row of outputs, for a vector of places in the input.
