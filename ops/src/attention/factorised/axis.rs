@@ -1,8 +1,6 @@
-//! One direction of the image: its table of positions, the energies read from it, and their gradients.
+//! The two directions of the image, and where queries and keys lie along them.
 
-use termwise_autograd::Scalar;
-use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{Vector, transpose};
+use termwise_autograd::simd::Vector;
 
 use super::{BLOCK, Problem};
 use crate::attention::Lattice;
@@ -66,10 +64,26 @@ impl Grid {
         Grid { inner, outer, inner_padded: padded(inner), outer_padded: padded(outer), width: x.queries }
     }
 
-    /// Position of a query along an axis.
+    /// Position (x, y) of a query.
     #[inline(always)]
-    pub fn position(&self, axis: &Axis, query: usize) -> usize {
-        if axis.which == 0 { query % self.width } else { query / self.width }
+    pub fn place(&self, query: usize) -> [usize; 2] {
+        [query % self.width, query / self.width]
+    }
+
+    /// Positions along the inner and the outer axis of the `count` queries from `start`, 0 where there is
+    /// none.
+    #[inline(always)]
+    pub fn positions(&self, start: usize, count: usize) -> [[usize; BLOCK]; 2] {
+        let [mut x, mut y] = self.place(start);
+        let (mut along_x, mut along_y) = ([0; BLOCK], [0; BLOCK]);
+        for i in 0..count {
+            (along_x[i], along_y[i]) = (x, y);
+            x += 1;
+            if x == self.width {
+                (x, y) = (0, y + 1);
+            }
+        }
+        if self.inner.which == 0 { [along_x, along_y] } else { [along_y, along_x] }
     }
 
     /// How far apart neighbours along the inner axis are in the order of all queries.
@@ -89,156 +103,4 @@ impl Grid {
     pub fn key(&self, outer: usize, inner: usize) -> usize {
         outer * self.outer.key_stride + inner * self.inner.key_stride
     }
-}
-
-/// One head's table of positions, in the orders that the kernels read.
-pub(super) struct Table<T: Scalar> {
-    axis: Axis,
-    dim: usize,
-    /// Channels, rounded up to whole vectors.
-    pub dim_padded: usize,
-    /// Rows that keys next to each other read, next to each other: (key_step, d, length).
-    by_channel: Buffer<T>,
-    length: usize,
-    /// (rows, dim_padded)
-    by_row: Buffer<T>,
-}
-
-impl<T: Scalar> Table<T> {
-    /// The table of `axis` of head `m`.
-    #[inline(always)]
-    pub fn new<V: Vector<Element = T>>(p: &Problem<T>, axis: Axis, m: usize) -> Self {
-        let (dim, stride) = (p.head_dim, p.heads * p.head_dim);
-        let table = &p.tables[axis.which][m * dim..];
-        let dim_padded = dim.next_multiple_of(V::LANES);
-        let mut by_row = Buffer::zeros(axis.rows * dim_padded);
-        for (row, into) in by_row.chunks_exact_mut(dim_padded).enumerate() {
-            into[..dim].copy_from_slice(&table[row * stride..][..dim]);
-        }
-        // A window of whole vectors may begin at the last row.
-        let length = axis.rows.div_ceil(axis.key_step) + axis.keys.next_multiple_of(V::LANES);
-        let mut by_channel = Buffer::zeros(axis.key_step * dim * length);
-        for (residue, into) in by_channel.chunks_exact_mut(dim * length).enumerate() {
-            let rows = axis.rows.saturating_sub(residue).div_ceil(axis.key_step);
-            if rows > 0 {
-                // SAFETY: the rows `residue + i key_step` are rows of the table, `rows` of them, of
-                // dim_padded elements each; `into` holds d rows of at least as many elements.
-                unsafe {
-                    let from = by_row.as_ptr().add(residue * dim_padded);
-                    let from_stride = axis.key_step * dim_padded;
-                    transpose::<V>([rows, dim], from, from_stride, into.as_mut_ptr(), length);
-                }
-            }
-        }
-        Table { axis, dim, dim_padded, by_channel, length, by_row }
-    }
-
-    /// `energies[q, k] = queries[q] . P[first_rows[q] + k key_step]`, for each query.
-    ///
-    /// `queries` (count, dim_padded), `energies` (count, keys rounded up to whole vectors).
-    #[inline(always)]
-    pub fn energies<V: Vector<Element = T>>(&self, first_rows: &[usize], queries: &[T], energies: &mut [T]) {
-        let padded = self.axis.keys.next_multiple_of(V::LANES);
-        let rows = first_rows.iter().zip(queries.chunks_exact(self.dim_padded));
-        for ((&first, query), energies) in rows.zip(energies.chunks_exact_mut(padded)) {
-            let (residue, start) = (first % self.axis.key_step, first / self.axis.key_step);
-            let window = &self.by_channel[residue * self.dim * self.length + start..];
-            let mut at = 0;
-            while at < padded {
-                let left = (padded - at) / V::LANES;
-                let (query, window, energies) = (&query[..self.dim], &window[at..], &mut energies[at..]);
-                // SAFETY: a window of `padded` elements fits each of the dim rows, see `length`.
-                unsafe {
-                    if left >= 4 {
-                        read_window::<V, 4>(query, window, self.length, energies);
-                        at += 4 * V::LANES;
-                    } else if left >= 2 {
-                        read_window::<V, 2>(query, window, self.length, energies);
-                        at += 2 * V::LANES;
-                    } else {
-                        read_window::<V, 1>(query, window, self.length, energies);
-                        at += V::LANES;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The gradients of [`Table::energies`]: adds `sum_k d_energies[q, k] P[row]` to `d_queries[q]` and
-    /// `d_energies[q, k] queries[q]` to the row of `d_table`.
-    #[inline(always)]
-    pub fn energies_backward<V: Vector<Element = T>>(
-        &self,
-        first_rows: &[usize],
-        queries: &[T],
-        d_energies: &[T],
-        d_queries: &mut [T],
-        d_table: &mut [T],
-    ) {
-        let (keys, step, dim) = (self.axis.keys, self.axis.key_step, self.dim_padded);
-        let padded = keys.next_multiple_of(V::LANES);
-        assert!(d_table.len() == self.by_row.len() && queries.len() >= first_rows.len() * dim);
-        assert!(d_queries.len() >= first_rows.len() * dim && d_energies.len() >= first_rows.len() * padded);
-        for (q, &first) in first_rows.iter().enumerate() {
-            assert!((first + (keys - 1) * step + 1) * dim <= d_table.len());
-            for c in (0..dim).step_by(V::LANES) {
-                // SAFETY: rows `first`, `first + step` .. of `keys` keys are rows of the table, just
-                // checked, and so are the rows of the other three matrices.
-                unsafe {
-                    let query = V::load(queries.as_ptr().add(q * dim + c));
-                    let d_query = d_queries.as_mut_ptr().add(q * dim + c);
-                    let mut d_energy = d_energies.as_ptr().add(q * padded);
-                    let mut row = self.by_row.as_ptr().add(first * dim + c);
-                    let mut d_row = d_table.as_mut_ptr().add(first * dim + c);
-                    let mut sums = [V::load(d_query), V::zero()];
-                    for k in 0..keys {
-                        let d = V::splat(*d_energy);
-                        sums[k % 2] = d.mul_add(V::load(row), sums[k % 2]);
-                        d.mul_add(query, V::load(d_row)).store(d_row);
-                        d_energy = d_energy.wrapping_add(1);
-                        row = row.wrapping_add(step * dim);
-                        d_row = d_row.wrapping_add(step * dim);
-                    }
-                    (sums[0] + sums[1]).store(d_query);
-                }
-            }
-        }
-    }
-}
-
-/// `energies[..W vectors] = sum_c query[c] window[c length ..]`.
-///
-/// # Safety
-/// `window` must hold `W` vectors at each multiple of `length` below `query.len() length`.
-#[inline(always)]
-unsafe fn read_window<V: Vector, const W: usize>(
-    query: &[V::Element],
-    window: &[V::Element],
-    length: usize,
-    energies: &mut [V::Element],
-) {
-    let mut sums = [V::zero(); W];
-    let mut at = window.as_ptr();
-    for &factor in query {
-        let factor = V::splat(factor);
-        for w in 0..W {
-            // SAFETY: the caller vouches for the window.
-            sums[w] = factor.mul_add(unsafe { V::load(at.add(w * V::LANES)) }, sums[w]);
-        }
-        at = at.wrapping_add(length);
-    }
-    for (sum, energies) in sums.iter().zip(energies.chunks_exact_mut(V::LANES)) {
-        sum.write_to(energies);
-    }
-}
-
-/// Which row of an axis' table each query of a block reads first; queries beyond `count` read the table
-/// from its start.
-#[inline(always)]
-pub(super) fn first_rows(grid: &Grid, axis: &Axis, start: usize, count: usize) -> [usize; BLOCK] {
-    let mut rows = [0; BLOCK];
-    for (i, row) in rows[..count].iter_mut().enumerate() {
-        *row = axis.first_row(grid.position(axis, start + i));
-    }
-    rows
 }

@@ -1,50 +1,42 @@
 //! The factors `px` and `py` of a block of queries.
 
 use termwise_autograd::Scalar;
-use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Vector, math, transpose};
 
-use super::axis::{Axis, Grid, Table, first_rows};
+use super::axis::Axis;
+use super::table::Table;
 use super::{BLOCK, Problem};
 
 /// The factors of a block of queries along one axis: queries along the lanes.
-pub(super) struct Factors<T: Scalar> {
+pub(super) struct Factors<'a, T> {
     /// `exp(e - max e)`. (keys, BLOCK)
-    pub weights: Buffer<T>,
+    pub weights: &'a mut [T],
     /// `max e`. (BLOCK)
     pub largest: [T; BLOCK],
     /// Sum of the weights over the keys. (BLOCK)
     pub sums: [T; BLOCK],
-    /// The row of the table that each query's first key reads.
-    pub first_rows: [usize; BLOCK],
 }
 
-impl<T: Scalar> Factors<T> {
-    pub fn new(axis: &Axis) -> Self {
-        Factors {
-            weights: Buffer::arbitrary(axis.keys * BLOCK),
-            largest: [T::zero(); BLOCK],
-            sums: [T::zero(); BLOCK],
-            first_rows: [0; BLOCK],
-        }
+impl<'a, T: Scalar> Factors<'a, T> {
+    /// Room for the factors, to be filled. (keys, BLOCK)
+    pub fn new(weights: &'a mut [T]) -> Self {
+        Factors { weights, largest: [T::zero(); BLOCK], sums: [T::zero(); BLOCK] }
     }
 
-    /// Those of `count` queries from `start`, whose scaled content is `queries` (BLOCK, dim_padded).
+    /// Those of the queries at the given positions, whose scaled content is `queries` (BLOCK, dim_padded).
     /// `energies` is scratch: (BLOCK, keys rounded up to whole vectors).
     #[inline(always)]
     pub fn fill<V: Vector<Element = T>>(
         &mut self,
-        grid: &Grid,
         axis: &Axis,
         table: &Table<T>,
-        (start, count): (usize, usize),
+        positions: &[usize; BLOCK],
         queries: &[T],
         energies: &mut [T],
     ) {
         let padded = axis.keys.next_multiple_of(V::LANES);
-        self.first_rows = first_rows(grid, axis, start, count);
         // (1) e = q . P
-        table.energies::<V>(&self.first_rows, queries, energies);
+        table.energies::<V>(positions, queries, energies);
         assert!(energies.len() >= BLOCK * padded && self.weights.len() == axis.keys * BLOCK);
         // SAFETY: both matrices are as long as just checked.
         unsafe {

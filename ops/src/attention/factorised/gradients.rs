@@ -4,9 +4,9 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector, transpose};
 
-use super::axis::{Grid, Table};
+use super::axis::Grid;
 use super::keys::Keys;
-use super::{Problem, Shared};
+use super::{Problem, Shared, carve, carved};
 use crate::par;
 
 /// Which operands need gradients; only operands that are there do.
@@ -58,15 +58,16 @@ impl<T: Scalar> Gradients<T> {
     }
 
     /// Adds what one task found for head `m`.
-    pub fn add_factors(&mut self, p: &Problem<T>, m: usize, partial: &Partial<T>) {
+    pub fn add_factors(&mut self, p: &Problem<T>, m: usize, partial: &mut Partial<T>) {
         let (dim, channels) = (p.head_dim, p.heads * p.head_dim);
         let add = |into: &mut [T], from: &[T]| into.iter_mut().zip(from).for_each(|(sum, &d)| *sum += d);
         if let Some(grad) = &mut self.position_bias {
             add(&mut grad[m * dim..][..dim], &partial.query);
         }
-        for (axis, part) in partial.axes.into_iter().zip(&partial.tables) {
+        let dim_padded = partial.query.len();
+        for (axis, part) in partial.axes.into_iter().zip(partial.tables()) {
             let Some(grad) = &mut self.tables[axis] else { continue };
-            for (into, from) in grad.chunks_exact_mut(channels).zip(part.chunks_exact(partial.query.len())) {
+            for (into, from) in grad.chunks_exact_mut(channels).zip(part.chunks_exact(dim_padded)) {
                 add(&mut into[m * dim..][..dim], from);
             }
         }
@@ -77,8 +78,10 @@ impl<T: Scalar> Gradients<T> {
 pub(super) struct Partial<T: Scalar> {
     /// Which axes `tables` belong to.
     axes: [usize; 2],
-    /// Of the tables of the inner and the outer axis. (rows, dim_padded); empty where not needed
-    pub tables: [Buffer<T>; 2],
+    /// Of the tables of the inner and the outer axis; empty where not needed.
+    tables: Buffer<T>,
+    /// Elements of each of them. (rows, dim_padded)
+    sizes: [usize; 2],
     /// Sum of the gradients of the scaled queries, times the scale: that of v. (dim_padded)
     pub query: Vec<T>,
     /// Of V'. (outer, columns, inner_padded); empty where not needed
@@ -92,18 +95,25 @@ pub(super) struct Partial<T: Scalar> {
 
 impl<T: Scalar> Partial<T> {
     /// All zeros.
-    pub fn new(p: &Problem<T>, grid: &Grid, tables: &[Table<T>; 2], factors: bool, keys: bool) -> Self {
-        let axes = [grid.inner.rows, grid.outer.rows];
-        let dim = tables[0].dim_padded;
+    #[inline(always)]
+    pub fn new<V: Vector<Element = T>>(p: &Problem<T>, grid: &Grid, factors: bool, keys: bool) -> Self {
+        let dim = p.head_dim.next_multiple_of(V::LANES);
+        let sizes = [grid.inner, grid.outer].map(|axis| if factors { axis.rows * dim } else { 0 });
         Partial {
             axes: [grid.inner.which, grid.outer.which],
-            tables: axes.map(|rows| Buffer::zeros(if factors { rows * dim } else { 0 })),
+            tables: Buffer::zeros(carved(sizes)),
+            sizes,
             query: vec![T::zero(); dim],
             values: Buffer::zeros(if keys { grid.outer.keys * p.columns() * grid.inner_padded } else { 0 }),
             direct: None,
             keys: None,
             packed: Buffer::zeros(0),
         }
+    }
+
+    /// Gradients of the tables of the inner and the outer axis. (rows, dim_padded)
+    pub fn tables(&mut self) -> [&mut [T]; 2] {
+        carve(&mut self.tables, self.sizes)
     }
 
     /// Where queries computed directly add their gradients.
@@ -130,7 +140,7 @@ pub(super) fn gather<T: Scalar>(
     per_head: usize,
     grads: &mut Gradients<T>,
 ) {
-    for (task, partial) in partials.iter().enumerate() {
+    for (task, partial) in partials.iter_mut().enumerate() {
         grads.add_factors(p, task / per_head % p.heads, partial);
     }
     if !needs.keys() {

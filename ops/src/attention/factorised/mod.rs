@@ -40,6 +40,7 @@ mod per_axis;
 mod per_query;
 mod per_query_backward;
 mod per_query_forward;
+mod table;
 mod tile;
 
 use ndarray::Array2;
@@ -120,6 +121,23 @@ impl<'a, T: Scalar> Problem<'a, T> {
     pub fn smallest_normaliser() -> T {
         T::min_positive_value().sqrt()
     }
+}
+
+/// Elements to a cache line, or a multiple of it.
+const LINE: usize = 16;
+
+/// Elements of a piece of memory that [`carve`] can cut into parts of these lengths.
+fn carved<const N: usize>(lens: [usize; N]) -> usize {
+    lens.into_iter().map(|len| len.next_multiple_of(LINE)).sum()
+}
+
+/// Cuts memory that begins on a cache line into parts that each do.
+fn carve<T, const N: usize>(mut memory: &mut [T], lens: [usize; N]) -> [&mut [T]; N] {
+    lens.map(|len| {
+        let (part, rest) = std::mem::take(&mut memory).split_at_mut(len.next_multiple_of(LINE));
+        memory = rest;
+        &mut part[..len]
+    })
 }
 
 /// A buffer that several tasks write at once, each its own elements.

@@ -8,13 +8,15 @@
 use ndarray::{ArrayView2, s};
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{self, Isa, Kernel, Vector, math, transpose};
+use termwise_autograd::simd::{self, Isa, Kernel, Vector, transpose};
 
-use super::axis::{Axis, Grid, Table};
+use super::axis::{Axis, Grid};
 use super::direct::{Direct, Saved};
 use super::gradients::{Partial, gather};
 use super::keys::{Keys, values_by_column};
-use super::{Gradients, Needs, Problem, Shared};
+use super::table::{LEAD, Table};
+use super::{Gradients, Needs, Problem, Shared, carve, carved};
+use crate::attention::key_rows::{self, exp_minus, sum};
 use crate::gemm::{gemm, matrix, matrix_mut};
 use crate::par;
 
@@ -62,8 +64,8 @@ struct AxisFactors<T: Scalar> {
     keys_padded: usize,
     /// `max e`, or the log-sum-exp where the weights are divided by their sum. (queries)
     largest: Vec<T>,
-    /// The row of the table that each position's first key reads. (queries)
-    first_rows: Vec<usize>,
+    /// All positions along the axis.
+    positions: Vec<usize>,
     /// The scaled v, once for each position. (queries, dim_padded)
     queries: Buffer<T>,
 }
@@ -71,29 +73,27 @@ struct AxisFactors<T: Scalar> {
 impl<T: Scalar> AxisFactors<T> {
     #[inline(always)]
     fn new<V: Vector<Element = T>>(p: &Problem<T>, axis: Axis, table: &Table<T>, m: usize) -> Self {
-        let first_rows: Vec<usize> = (0..axis.queries).map(|position| axis.first_row(position)).collect();
         let mut queries = Buffer::zeros(axis.queries * table.dim_padded);
         for query in queries.chunks_exact_mut(table.dim_padded) {
             let bias = p.position_bias.map_or(&[][..], |bias| &bias[m * p.head_dim..][..p.head_dim]);
             query.iter_mut().zip(bias).for_each(|(query, &v)| *query = p.scale * v);
         }
+        let positions: Vec<usize> = (0..axis.queries).collect();
         let keys_padded = axis.keys.next_multiple_of(V::LANES);
         let mut weights = Buffer::arbitrary(axis.queries * keys_padded);
-        table.energies::<V>(&first_rows, &queries, &mut weights);
+        table.energies::<V>(&positions, &queries, &mut weights);
         let mut largest = vec![T::zero(); axis.queries];
         for (row, largest) in weights.chunks_exact_mut(keys_padded).zip(&mut largest) {
             let row = &mut row[..axis.keys];
-            *largest = row.iter().fold(T::neg_infinity(), |a, &b| if a >= b { a } else { b });
-            for weights in row.chunks_mut(V::LANES) {
-                math::exp(V::from_slice(weights) - V::splat(*largest)).write_to(weights);
-            }
+            *largest = key_rows::largest::<V>(row).unwrap_or(T::zero());
+            exp_minus::<V>(row, *largest);
             if !p.weighted() {
-                let sum: T = row.iter().copied().sum();
+                let sum = sum::<V>(row);
                 row.iter_mut().for_each(|weight| *weight /= sum);
                 *largest += sum.ln();
             }
         }
-        AxisFactors { axis, weights, keys_padded, largest, first_rows, queries }
+        AxisFactors { axis, weights, keys_padded, largest, positions, queries }
     }
 
     /// (queries, keys)
@@ -103,23 +103,36 @@ impl<T: Scalar> AxisFactors<T> {
 }
 
 /// What forward and backward of one head both begin with.
-struct Head<T: Scalar> {
+struct Head<'a, T: Scalar> {
     grid: Grid,
     keys: Option<Keys<T>>,
     /// V'. (outer, columns, inner_padded)
     values: Buffer<T>,
-    tables: [Table<T>; 2],
+    /// Along the inner and the outer axis.
+    tables: [Table<'a, T>; 2],
     inner: AxisFactors<T>,
     outer: AxisFactors<T>,
 }
 
-impl<T: Scalar> Head<T> {
+/// Room for the tables of a head.
+#[inline(always)]
+fn table_sizes<V: Vector>(p: &Problem<V::Element>) -> [usize; 4] {
+    let Grid { inner, outer, .. } = Grid::of::<V>(p);
+    let [[rows_i, channels_i], [rows_o, channels_o]] = [inner, outer].map(|axis| Table::sizes::<V>(p, &axis));
+    [rows_i, channels_i, rows_o, channels_o]
+}
+
+impl<'a, T: Scalar> Head<'a, T> {
     #[inline(always)]
-    fn new<V: Vector<Element = T>>(p: &Problem<T>, (n, m): (usize, usize)) -> Self {
+    fn new<V: Vector<Element = T>>(p: &Problem<T>, (n, m): (usize, usize), memory: &'a mut [T]) -> Self {
         let grid = Grid::of::<V>(p);
         let keys = Keys::new::<V>(p, &grid, n, m);
         let values = values_by_column::<V>(p, &grid, keys.as_ref(), n, m);
-        let tables = [Table::new::<V>(p, grid.inner, m), Table::new::<V>(p, grid.outer, m)];
+        let [rows_i, channels_i, rows_o, channels_o] = carve(memory, table_sizes::<V>(p));
+        let tables = [
+            Table::new::<V>(p, grid.inner, m, [rows_i, channels_i]),
+            Table::new::<V>(p, grid.outer, m, [rows_o, channels_o]),
+        ];
         let inner = AxisFactors::new::<V>(p, grid.inner, &tables[0], m);
         let outer = AxisFactors::new::<V>(p, grid.outer, &tables[1], m);
         Head { grid, keys, values, tables, inner, outer }
@@ -146,13 +159,7 @@ impl<T: Scalar> Head<T> {
         self.outer.largest[outer] + self.keys.as_ref().map_or(T::zero(), |keys| keys.largest)
     }
 
-    /// The query at a place of the grid, in the order of all queries.
-    #[inline(always)]
-    fn query(&self, outer: usize, inner: usize) -> usize {
-        self.grid.query(outer, inner)
-    }
-
-    /// Its position (x, y).
+    /// Position (x, y) of a query.
     fn position(&self, outer: usize, inner: usize) -> [usize; 2] {
         if self.grid.inner.which == 0 { [inner, outer] } else { [outer, inner] }
     }
@@ -175,7 +182,8 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
     fn run<V: Vector<Element = T>>(self) {
         let (p, (n, m)) = (self.p, self.at);
         let (dim, columns, stride) = (p.value_dim, p.columns(), p.heads * p.value_dim);
-        let head = Head::new::<V>(p, self.at);
+        let mut memory = Buffer::arbitrary(carved(table_sizes::<V>(p)));
+        let head = Head::new::<V>(p, self.at, &mut memory);
         let Grid { inner, outer, .. } = head.grid;
         // (1) T = V' px
         let sums = head.inner_sums(columns);
@@ -195,7 +203,7 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                     }
                 }
             }
-            let first = (n * p.queries() + head.query(o, 0)) * stride + m * dim;
+            let first = (n * p.queries() + head.grid.query(o, 0)) * stride + m * dim;
             let apart = head.grid.inner_query_stride() * stride;
             // SAFETY: the columns of this head in the rows of these queries, which no other task writes;
             // `rows` holds `dim` rows of `inner.queries` elements.
@@ -204,7 +212,7 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                 transpose::<V>(shape, rows.as_ptr(), inner.queries, self.output.at(first), apart);
             }
             for i in 0..inner.queries {
-                let query = head.query(o, i);
+                let query = head.grid.query(o, i);
                 // SAFETY: the statistics of this head of this sample, which no other task writes.
                 let statistic = unsafe { self.statistics.at((n * p.heads + m) * p.queries() + query) };
                 let mut log_sum = head.inner.largest[i] + head.largest(o);
@@ -247,14 +255,16 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
     fn run<V: Vector<Element = T>>(self) -> Partial<T> {
         let p = self.p;
         let columns = p.columns();
-        let mut head = Head::new::<V>(p, self.at);
+        let mut memory = Buffer::arbitrary(carved(table_sizes::<V>(p)));
+        let mut head = Head::new::<V>(p, self.at, &mut memory);
         let (need_factors, need_keys) = (self.needs.factors(), self.needs.keys());
-        let mut partial = Partial::new(p, &head.grid, &head.tables, need_factors, need_keys);
+        let mut partial = Partial::new::<V>(p, &head.grid, need_factors, need_keys);
         let Grid { inner, outer, inner_padded, .. } = head.grid;
         let width = columns * inner.queries;
         // (3) o = sums / Z  =>  g' = [g / Z | -(g . o) / Z], and nothing where (4) gave the output
-        let mut d_inner = Buffer::zeros(inner.queries * inner_padded);
-        let mut d_outer = Buffer::zeros(outer.queries * head.outer.keys_padded);
+        let gradients =
+            |axis: &Axis| Buffer::zeros(LEAD + axis.queries * Table::<T>::gradient_stride::<V>(axis));
+        let (mut d_inner, mut d_outer) = (gradients(&inner), gradients(&outer));
         let grads = self.scaled_gradients::<V>(&head, &mut d_inner, &mut d_outer, &mut partial);
         let grads = matrix(&grads, outer.queries, width);
         // (2) [o Z | Z] = py T  =>  dT = py^T g'
@@ -278,23 +288,23 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
             let mut dp_outer = Buffer::arbitrary(outer.queries * outer.keys);
             let into = &mut matrix_mut(&mut dp_outer, outer.queries, outer.keys);
             gemm(T::one(), grads, matrix(&sums, outer.keys, width).reversed_axes(), T::zero(), into);
+            let mut d_bias = vec![T::zero(); partial.query.len()];
+            let [table_inner, table_outer] = &head.tables;
+            let [d_table_inner, d_table_outer] = partial.tables();
             for (factors, table, dp, d, d_table) in [
-                (&head.inner, &head.tables[0], &dp_inner, &mut d_inner, 0),
-                (&head.outer, &head.tables[1], &dp_outer, &mut d_outer, 1),
+                (&head.inner, table_inner, &dp_inner, &mut d_inner, d_table_inner),
+                (&head.outer, table_outer, &dp_outer, &mut d_outer, d_table_outer),
             ] {
-                add_energy_gradients(factors, dp, d, !p.weighted());
+                let stride = Table::<T>::gradient_stride::<V>(&factors.axis);
+                add_energy_gradients(factors, dp, &mut d[LEAD..], stride, !p.weighted());
                 let mut d_queries = Buffer::zeros(factors.queries.len());
-                table.energies_backward::<V>(
-                    &factors.first_rows,
-                    &factors.queries,
-                    d,
-                    &mut d_queries,
-                    &mut partial.tables[d_table],
-                );
+                let AxisFactors { positions, queries, .. } = factors;
+                table.energies_backward::<V>(positions, queries, d, &mut d_queries, d_table);
                 for d_query in d_queries.chunks_exact(table.dim_padded) {
-                    partial.query.iter_mut().zip(d_query).for_each(|(sum, &d)| *sum += p.scale * d);
+                    d_bias.iter_mut().zip(d_query).for_each(|(sum, &d)| *sum += p.scale * d);
                 }
             }
+            partial.query = d_bias;
         }
         partial.keep(head.keys.take(), std::mem::replace(&mut head.values, Buffer::zeros(0)));
         partial
@@ -303,7 +313,7 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
 
 impl<T: Scalar> Backward<'_, T> {
     /// g' (outer queries, columns, inner queries). Queries that were computed directly have 0 there; they add to
-    /// the gradients of the energies (queries, keys_padded) and to those of the keys.
+    /// the gradients of the energies (LEAD zeros, then rows gradient_stride apart) and to those of the keys.
     #[inline(always)]
     fn scaled_gradients<V: Vector<Element = T>>(
         &self,
@@ -320,7 +330,7 @@ impl<T: Scalar> Backward<'_, T> {
         let mut outputs = Buffer::arbitrary(if head.keys.is_some() { dim * inner.queries } else { 0 });
         let mut direct = None;
         for (o, grads) in grads.chunks_exact_mut(width).enumerate() {
-            let first = (n * p.queries() + head.query(o, 0)) * stride + m * dim;
+            let first = (n * p.queries() + head.grid.query(o, 0)) * stride + m * dim;
             let apart = head.grid.inner_query_stride() * stride;
             let (grad, output) = (&self.grad_output[first..], &self.output[first..]);
             let shape = [inner.queries, dim];
@@ -333,7 +343,7 @@ impl<T: Scalar> Backward<'_, T> {
             unsafe { transpose::<V>(shape, output.as_ptr(), apart, outputs.as_mut_ptr(), inner.queries) }
             let (grads, last) = grads.split_at_mut(dim * inner.queries);
             for i in 0..inner.queries {
-                let query = head.query(o, i);
+                let query = head.grid.query(o, i);
                 let log_sum = self.statistics[(n * p.heads + m) * p.queries() + query];
                 let normaliser = (log_sum - (head.inner.largest[i] + head.largest(o))).exp();
                 if normaliser > Problem::<T>::smallest_normaliser() {
@@ -351,11 +361,11 @@ impl<T: Scalar> Backward<'_, T> {
                 let content = &head.inner.queries[..p.head_dim];
                 let direct = direct.get_or_insert_with(|| Direct::new(p, self.at, &keys.energies));
                 direct.backward::<V>(head.position(o, i), content, saved, along, partial.direct(p));
-                d_inner[i * head.inner.keys_padded..]
+                d_inner[LEAD + i * Table::<T>::gradient_stride::<V>(&inner)..]
                     .iter_mut()
                     .zip(&rows[0])
                     .for_each(|(sum, &d)| *sum += d);
-                d_outer[o * head.outer.keys_padded..]
+                d_outer[LEAD + o * Table::<T>::gradient_stride::<V>(&outer)..]
                     .iter_mut()
                     .zip(&rows[1])
                     .for_each(|(sum, &d)| *sum += d);
@@ -377,11 +387,17 @@ impl<T: Scalar> Backward<'_, T> {
     }
 }
 
-/// Adds to `d` (queries, keys_padded) the gradients of the energies, given those of the factors (queries, keys):
+/// Adds to `d`, its rows `stride` apart, the gradients of the energies, given those of the factors (queries, keys):
 /// `p dp`, or `p (dp - <p, dp>)` where the factors are divided by their sum.
-fn add_energy_gradients<T: Scalar>(factors: &AxisFactors<T>, dp: &[T], d: &mut [T], divided: bool) {
+fn add_energy_gradients<T: Scalar>(
+    factors: &AxisFactors<T>,
+    dp: &[T],
+    d: &mut [T],
+    stride: usize,
+    divided: bool,
+) {
     let rows = factors.weights.chunks_exact(factors.keys_padded).zip(dp.chunks_exact(factors.axis.keys));
-    for ((weights, dp), d) in rows.zip(d.chunks_exact_mut(factors.keys_padded)) {
+    for ((weights, dp), d) in rows.zip(d.chunks_exact_mut(stride)) {
         let mean = if divided { weights.iter().zip(dp).map(|(&p, &dp)| p * dp).sum() } else { T::zero() };
         for ((d, &p), &dp) in d.iter_mut().zip(weights).zip(dp) {
             *d += p * (dp - mean);

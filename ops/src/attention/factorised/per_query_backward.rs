@@ -4,13 +4,14 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Kernel, Vector, math, transpose};
 
-use super::axis::{Grid, Table};
+use super::axis::Grid;
 use super::block::{Factors, load_queries, load_transposed};
 use super::direct::{Direct, Saved};
 use super::gradients::Partial;
 use super::keys::{Keys, values_by_column};
+use super::table::{LEAD, Table};
 use super::tile::{Strided, tile, tile_count, tile_rows, with_rows};
-use super::{BLOCK, Problem, Shared};
+use super::{BLOCK, Problem, Shared, carve, carved};
 
 /// Backward of some queries of one head of one sample.
 pub(super) struct Backward<'a, T> {
@@ -41,35 +42,55 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
         let (p, (n, m)) = (self.p, self.at);
         let (dim, columns) = (p.value_dim, p.columns());
         let grid = Grid::of::<V>(p);
-        let tables = [Table::new::<V>(p, grid.inner, m), Table::new::<V>(p, grid.outer, m)];
+        let [sizes_inner, sizes_outer] = [grid.inner, grid.outer].map(|axis| Table::sizes::<V>(p, &axis));
+        let [stride_inner, stride_outer] =
+            [grid.inner, grid.outer].map(|axis| Table::<T>::gradient_stride::<V>(&axis));
+        let dim_padded = p.head_dim.next_multiple_of(V::LANES);
+        let lens = [
+            sizes_inner[0],
+            sizes_inner[1],
+            sizes_outer[0],
+            sizes_outer[1],
+            BLOCK * dim_padded,
+            BLOCK * dim_padded,
+            BLOCK * grid.inner_padded.max(grid.outer_padded),
+            grid.inner.keys * BLOCK,
+            grid.outer.keys * BLOCK,
+            grid.inner.keys * BLOCK,
+            grid.outer.keys * BLOCK,
+            LEAD + BLOCK * stride_inner,
+            LEAD + BLOCK * stride_outer,
+            columns * BLOCK,
+            columns * BLOCK,
+        ];
+        let mut memory = Buffer::arbitrary(carved(lens));
+        let [rows_i, channels_i, rows_o, channels_o, queries, d_queries, by_query, rest @ ..] =
+            carve(&mut memory, lens);
+        let [px, py, d_inner, d_outer, inner_by_query, outer_by_query, grads, outputs] = rest;
+        let inner_table = Table::new::<V>(p, grid.inner, m, [rows_i, channels_i]);
+        let outer_table = Table::new::<V>(p, grid.outer, m, [rows_o, channels_o]);
+        let (mut inner, mut outer) = (Factors::new(px), Factors::new(py));
         let keys = Keys::new::<V>(p, &grid, n, m);
         let values = values_by_column::<V>(p, &grid, keys.as_ref(), n, m);
-        let mut partial = Partial::new(p, &grid, &tables, self.need_factors, self.need_keys);
+        let mut partial = Partial::new::<V>(p, &grid, self.need_factors, self.need_keys);
         let mut direct = None;
+        inner_by_query.fill(T::zero());
+        outer_by_query.fill(T::zero());
 
-        let dim_padded = tables[0].dim_padded;
-        let mut queries = Buffer::arbitrary(BLOCK * dim_padded);
-        let mut d_queries = Buffer::arbitrary(BLOCK * dim_padded);
-        let [mut inner_by_query, mut outer_by_query] =
-            [grid.inner_padded, grid.outer_padded].map(|padded| Buffer::zeros(BLOCK * padded));
-        let (mut inner, mut outer) = (Factors::new(&grid.inner), Factors::new(&grid.outer));
-        let [mut d_inner, mut d_outer] =
-            [grid.inner.keys, grid.outer.keys].map(|keys| Buffer::arbitrary(keys * BLOCK));
-        let mut grads = Buffer::arbitrary(columns * BLOCK);
-        let mut outputs = Buffer::arbitrary(columns * BLOCK);
         let (first, total) = self.queries;
         for start in (first..first + total).step_by(BLOCK) {
             let count = BLOCK.min(first + total - start);
             // (1) px, py
-            load_queries::<V>(p, (n, m), (start, count), &mut queries);
-            outer.fill::<V>(&grid, &grid.outer, &tables[1], (start, count), &queries, &mut outer_by_query);
-            inner.fill::<V>(&grid, &grid.inner, &tables[0], (start, count), &queries, &mut inner_by_query);
+            load_queries::<V>(p, (n, m), (start, count), queries);
+            let positions = grid.positions(start, count);
+            outer.fill::<V>(&grid.outer, &outer_table, &positions[1], queries, by_query);
+            inner.fill::<V>(&grid.inner, &inner_table, &positions[0], queries, by_query);
 
             // (3) o = sums / Z  =>  g' = [g / Z | -(g . o) / Z], and nothing where (4) gave the output
             let stride = p.heads * dim;
             let row = (n * p.queries() + start) * stride + m * dim;
-            load_transposed::<V>(self.grad_output, (row, stride), (count, dim), &mut grads);
-            load_transposed::<V>(self.output, (row, stride), (count, dim), &mut outputs);
+            load_transposed::<V>(self.grad_output, (row, stride), (count, dim), grads);
+            load_transposed::<V>(self.output, (row, stride), (count, dim), outputs);
             let mut log_sums = [T::zero(); BLOCK];
             let statistics = &self.statistics[(n * p.heads + m) * p.queries() + start..][..count];
             log_sums[..count].copy_from_slice(statistics);
@@ -107,20 +128,12 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                 // px with the keys along the lanes
                 // SAFETY: the matrices hold BLOCK queries of all keys of the inner axis.
                 unsafe {
-                    let (from, into) = (inner.weights.as_ptr(), inner_by_query.as_mut_ptr());
+                    let (from, into) = (inner.weights.as_ptr(), by_query.as_mut_ptr());
                     transpose::<V>([grid.inner.keys, BLOCK], from, BLOCK, into, grid.inner_padded);
                 }
-                // The outputs are not needed any more.
-                let scaled = &mut outputs;
-                add_value_gradients::<V>(
-                    &grid,
-                    columns,
-                    &inner_by_query,
-                    &outer.weights,
-                    &grads,
-                    scaled,
-                    &mut partial.values,
-                );
+                // The outputs are not needed any more: room for py g'.
+                let d_values = &mut partial.values;
+                add_value_gradients::<V>(&grid, columns, [by_query, outer.weights], grads, outputs, d_values);
             }
             if self.need_factors {
                 //                                   =>  P = g' . V',  dex = px sum_ky py P,  dey = py sum_kx px P
@@ -140,14 +153,22 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                     }
                 }
                 let plain = keys.is_none();
-                energy_gradients::<V>(&inner, plain.then_some(&means), &mut d_inner);
-                energy_gradients::<V>(&outer, plain.then_some(&means), &mut d_outer);
-                for (keys, padded, d, by_query) in [
-                    (grid.inner.keys, grid.inner_padded, &d_inner, &mut inner_by_query),
-                    (grid.outer.keys, grid.outer_padded, &d_outer, &mut outer_by_query),
+                energy_gradients::<V>(&inner, plain.then_some(&means), d_inner);
+                energy_gradients::<V>(&outer, plain.then_some(&means), d_outer);
+                for (keys, stride, d, by_query) in [
+                    (grid.inner.keys, stride_inner, &*d_inner, &mut *inner_by_query),
+                    (grid.outer.keys, stride_outer, &*d_outer, &mut *outer_by_query),
                 ] {
                     // SAFETY: the matrices hold BLOCK queries of all keys of their axis.
-                    unsafe { transpose::<V>([keys, BLOCK], d.as_ptr(), BLOCK, by_query.as_mut_ptr(), padded) }
+                    unsafe {
+                        transpose::<V>(
+                            [keys, BLOCK],
+                            d.as_ptr(),
+                            BLOCK,
+                            by_query[LEAD..].as_mut_ptr(),
+                            stride,
+                        );
+                    }
                 }
             }
             // (4) where Z is not to be trusted, the definition
@@ -157,11 +178,11 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                         continue;
                     }
                     let direct = direct.get_or_insert_with(|| Direct::new(p, (n, m), &keys.energies));
-                    let at = [0, 1].map(|axis| grid.position(&p.axes[axis], start + q));
+                    let at = grid.place(start + q);
                     let row = ((n * p.queries() + start + q) * p.heads + m) * dim;
                     let (inner, outer) = (
-                        &mut inner_by_query[q * grid.inner_padded..][..grid.inner.keys],
-                        &mut outer_by_query[q * grid.outer_padded..][..grid.outer.keys],
+                        &mut inner_by_query[LEAD + q * stride_inner..][..grid.inner.keys],
+                        &mut outer_by_query[LEAD + q * stride_outer..][..grid.outer.keys],
                     );
                     direct.backward::<V>(
                         at,
@@ -179,21 +200,11 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
             // (1) ex, ey = c (b2 Q + b4 v) . P
             if self.need_factors {
                 d_queries.fill(T::zero());
-                let [d_inner, d_outer] = &mut partial.tables;
-                tables[0].energies_backward::<V>(
-                    &inner.first_rows[..count],
-                    &queries,
-                    &inner_by_query,
-                    &mut d_queries,
-                    d_inner,
-                );
-                tables[1].energies_backward::<V>(
-                    &outer.first_rows[..count],
-                    &queries,
-                    &outer_by_query,
-                    &mut d_queries,
-                    d_outer,
-                );
+                let [d_inner, d_outer] = partial.tables();
+                let [inner, outer] = &positions;
+                let (d_i, d_o) = (&*inner_by_query, &*outer_by_query);
+                inner_table.energies_backward::<V>(&inner[..count], queries, d_i, d_queries, d_inner);
+                outer_table.energies_backward::<V>(&outer[..count], queries, d_o, d_queries, d_outer);
                 for (q, d_query) in d_queries.chunks_exact_mut(dim_padded).take(count).enumerate() {
                     for (d, sum) in
                         d_query.chunks_exact_mut(V::LANES).zip(partial.query.chunks_exact_mut(V::LANES))
@@ -223,8 +234,7 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
 fn add_value_gradients<V: Vector>(
     grid: &Grid,
     columns: usize,
-    px: &[V::Element],
-    py: &[V::Element],
+    [px, py]: [&[V::Element]; 2],
     grads: &[V::Element],
     scaled: &mut [V::Element],
     d_values: &mut [V::Element],

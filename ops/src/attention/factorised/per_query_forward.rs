@@ -4,12 +4,13 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Kernel, Vector, transpose};
 
-use super::axis::{Grid, Table};
+use super::axis::Grid;
 use super::block::{Factors, load_queries};
 use super::direct::Direct;
 use super::keys::{Keys, values_by_key};
+use super::table::Table;
 use super::tile::{Strided, tile, tile_count, tile_rows, with_rows};
-use super::{BLOCK, Problem, Shared};
+use super::{BLOCK, Problem, Shared, carve, carved};
 
 /// Forward of some queries of one head of one sample.
 pub(super) struct Forward<'a, T> {
@@ -32,22 +33,37 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         let (p, (n, m)) = (self.p, self.at);
         let (dim, columns) = (p.value_dim, p.columns());
         let grid = Grid::of::<V>(p);
-        let tables = [Table::new::<V>(p, grid.inner, m), Table::new::<V>(p, grid.outer, m)];
+        let [sizes_inner, sizes_outer] = [grid.inner, grid.outer].map(|axis| Table::sizes::<V>(p, &axis));
+        let dim_padded = p.head_dim.next_multiple_of(V::LANES);
+        let lens = [
+            sizes_inner[0],
+            sizes_inner[1],
+            sizes_outer[0],
+            sizes_outer[1],
+            BLOCK * dim_padded,
+            BLOCK * grid.inner_padded.max(grid.outer_padded),
+            grid.inner.keys * BLOCK,
+            grid.outer.keys * BLOCK,
+            columns * BLOCK,
+        ];
+        let mut memory = Buffer::arbitrary(carved(lens));
+        let [rows_i, channels_i, rows_o, channels_o, queries, energies, px, py, sums] =
+            carve(&mut memory, lens);
+        let inner_table = Table::new::<V>(p, grid.inner, m, [rows_i, channels_i]);
+        let outer_table = Table::new::<V>(p, grid.outer, m, [rows_o, channels_o]);
+        let (mut inner, mut outer) = (Factors::new(px), Factors::new(py));
         let keys = Keys::new::<V>(p, &grid, n, m);
         let values = values_by_key::<V>(p, &grid, keys.as_ref(), n, m);
         let mut direct = None;
 
-        let mut queries = Buffer::arbitrary(BLOCK * tables[0].dim_padded);
-        let mut energies = Buffer::arbitrary(BLOCK * grid.inner_padded.max(grid.outer_padded));
-        let (mut inner, mut outer) = (Factors::new(&grid.inner), Factors::new(&grid.outer));
-        let mut sums = Buffer::arbitrary(columns * BLOCK);
         let (first, total) = self.queries;
         for start in (first..first + total).step_by(BLOCK) {
             let count = BLOCK.min(first + total - start);
             // (1) px, py
-            load_queries::<V>(p, (n, m), (start, count), &mut queries);
-            inner.fill::<V>(&grid, &grid.inner, &tables[0], (start, count), &queries, &mut energies);
-            outer.fill::<V>(&grid, &grid.outer, &tables[1], (start, count), &queries, &mut energies);
+            load_queries::<V>(p, (n, m), (start, count), queries);
+            let positions = grid.positions(start, count);
+            inner.fill::<V>(&grid.inner, &inner_table, &positions[0], queries, energies);
+            outer.fill::<V>(&grid.outer, &outer_table, &positions[1], queries, energies);
             // (2) [o Z | Z] = sum_ky py sum_kx px V'
             sums.fill(T::zero());
             for q in (0..count).step_by(2 * V::LANES) {
@@ -96,8 +112,8 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                     continue;
                 }
                 let direct = direct.get_or_insert_with(|| Direct::new(p, (n, m), &keys.energies));
-                let at = [0, 1].map(|axis| grid.position(&p.axes[axis], start + q));
-                let query = &queries[q * tables[0].dim_padded..][..p.head_dim];
+                let at = grid.place(start + q);
+                let query = &queries[q * dim_padded..][..p.head_dim];
                 // SAFETY: as above.
                 let output =
                     unsafe { self.output.slice(((n * p.queries() + start + q) * p.heads + m) * dim, dim) };
