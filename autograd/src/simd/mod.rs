@@ -77,6 +77,19 @@ pub trait Kernel<T: Scalar> {
     fn run<V: Vector<Element = T>>(self) -> Self::Output;
 }
 
+/// Asks for the cache line that `element` lies in, ahead of its use.
+#[inline(always)]
+pub fn prefetch<T>(element: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE, which every x86-64 has; a prefetch reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(element.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = element;
+}
+
 /// Runs a kernel on the instruction set in force ([`isa`]), denormals flushed.
 #[inline]
 pub fn run<T: Scalar, K: Kernel<T>>(kernel: K) -> K::Output {

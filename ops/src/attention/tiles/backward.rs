@@ -50,34 +50,55 @@ impl<T: Scalar> Gradients<T> {
             simd::run_on(plan.isa, kernel)
         });
         // Whatever tasks share is added in their order.
-        let per_head = plan.groups * (spec.keys * (spec.head_dim + spec.value_dim));
-        let (d, dv) = (spec.head_dim, spec.value_dim);
+        let (d, heads) = (spec.head_dim, spec.num_heads);
         if plan.groups > 1 {
-            par::map(spec.batch * spec.num_heads, per_head, |i| {
+            let per_head = plan.groups * (spec.keys * (d + spec.value_dim));
+            par::map(spec.batch * heads, per_head, |i| {
                 let parts = &results[i * plan.groups..(i + 1) * plan.groups];
-                let write = |into: Shared<T>,
-                             dim: usize,
-                             factor: T,
-                             of: fn(&Partial<T>) -> &Option<Packed<T>>| {
-                    let parts: Vec<&Packed<T>> = parts.iter().filter_map(|part| of(part).as_ref()).collect();
-                    if !parts.is_empty() {
-                        plan.write_keys([i / spec.num_heads, i % spec.num_heads], &parts, dim, factor, into);
-                    }
-                };
-                write(key, d, plan.unscale(), |part| &part.key);
-                write(value, dv, T::one(), |part| &part.value);
+                simd::run_on(plan.isa, WriteKeys { plan, head: [i / heads, i % heads], parts, key, value });
             });
         }
+        let tables_of = |i: usize| (i / plan.groups % heads, &results[i].tables);
+        if needs[3] || needs[4] {
+            let all: Vec<_> = (0..results.len()).map(tables_of).collect();
+            tables.gradients(plan, &all, plan.unscale(), &mut self.buffers[3..5]);
+        }
         for (i, part) in results.iter().enumerate() {
-            let m = i / plan.groups % spec.num_heads;
-            if needs[3] || needs[4] {
-                tables.unpack(plan, m, &part.tables, plan.unscale(), &mut self.buffers[3..5]);
-            }
+            let m = i / plan.groups % heads;
             for (bias, from) in [(5, &part.key_bias), (6, &part.position_bias)] {
                 if needs[bias] {
                     let into = &mut self.buffers[bias][m * d..(m + 1) * d];
                     into.iter_mut().zip(from).for_each(|(sum, &x)| *sum += T::of(spec.scale) * x);
                 }
+            }
+        }
+    }
+}
+
+/// Adds what the tasks of one head have left for its keys and values, and writes it.
+struct WriteKeys<'a, T: Scalar> {
+    plan: &'a Plan<'a, T>,
+    head: [usize; 2],
+    parts: &'a [Partial<T>],
+    key: Shared<T>,
+    value: Shared<T>,
+}
+
+impl<T: Scalar> Kernel<T> for WriteKeys<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let (plan, head) = (self.plan, self.head);
+        let keys: Vec<_> = self.parts.iter().filter_map(|part| part.key.as_ref()).collect();
+        let values: Vec<_> = self.parts.iter().filter_map(|part| part.value.as_ref()).collect();
+        // SAFETY: `V` is what the plan was made for, and no other task has this head.
+        unsafe {
+            if !keys.is_empty() {
+                plan.write_keys::<V>(head, &keys, plan.spec.head_dim, plan.unscale(), self.key);
+            }
+            if !values.is_empty() {
+                plan.write_keys::<V>(head, &values, plan.spec.value_dim, T::one(), self.value);
             }
         }
     }
@@ -200,17 +221,31 @@ impl<T: Scalar> Block<T> {
         }
     }
 
-    fn load(&mut self, plan: &Plan<T>, head: &Head, block: usize, [output, normalisers, grad]: [&[T]; 3]) {
+    #[inline(always)]
+    fn load<V: Vector<Element = T>>(
+        &mut self,
+        plan: &Plan<T>,
+        head: &Head,
+        block: usize,
+        [output, normalisers, grad]: [&[T]; 3],
+    ) {
         let (spec, dv, channels) = (plan.spec, plan.spec.value_dim, plan.value_channels());
-        plan.pack_queries(head, block, &mut self.content, &mut self.position);
+        plan.pack_queries::<V>(head, block, &mut self.content, &mut self.position);
         self.grad.fill(T::zero());
         self.normalisers.fill(T::infinity());
         self.minus_dot.fill(T::zero());
         for (i, q) in plan.queries(block).enumerate() {
             let at = [head.n, spec.queries, q];
             let [output, grad] = [output, grad].map(|x| head_row(x, at, [spec.num_heads, head.m], dv));
-            self.grad[i * channels..][..dv].copy_from_slice(grad);
-            self.minus_dot[i] = -output.iter().zip(grad).map(|(&o, &g)| o * g).sum::<T>();
+            let into = &mut self.grad[i * channels..][..dv];
+            let mut dot = V::zero();
+            for c in (0..dv).step_by(V::LANES) {
+                let end = dv.min(c + V::LANES);
+                let grad = V::from_slice(&grad[c..end]);
+                grad.write_to(&mut into[c..end]);
+                dot = grad.mul_add(V::from_slice(&output[c..end]), dot);
+            }
+            self.minus_dot[i] = -dot.sum();
             let normaliser = normalisers[(head.n * spec.num_heads + head.m) * spec.queries + q];
             if normaliser != T::neg_infinity() {
                 self.normalisers[i] = normaliser * T::of(std::f64::consts::LOG2_E);
@@ -236,10 +271,19 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
         let needs_biases = plan.has_key_bias() && (needs[1] || needs[5]);
         // Operands of the keys.
         let dots = use_dots(d, V::LANES);
-        let key = plan.key.filter(|_| terms.query_key);
-        let keys = key.map(|key| pack::transposed(plan, &head, key, d));
-        let key_rows = key.filter(|_| needs_content && !dots).map(|key| pack::rows(plan, &head, key, d));
-        let values = needs_scores.then(|| pack::transposed(plan, &head, plan.value, spec.value_dim));
+        let (mut keys, mut key_rows, mut values) = (None, None, None);
+        // SAFETY: `V` is what the plan was made for.
+        unsafe {
+            if let Some(key) = plan.key.filter(|_| terms.query_key) {
+                keys = Some(pack::transposed::<T, V>(plan, &head, key, d));
+                if needs_content && !dots {
+                    key_rows = Some(pack::rows::<T, V>(plan, &head, key, d));
+                }
+            }
+            if needs_scores {
+                values = Some(pack::transposed::<T, V>(plan, &head, plan.value, spec.value_dim));
+            }
+        }
         let zeros = |rows: usize| Packed::zeros(head.chunks.clone(), rows, width);
         let mut grad_keys = needs[1].then(|| zeros(channels));
         let mut grad_values = needs[2].then(|| zeros(plan.value_channels()));
@@ -254,22 +298,28 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
         let mut slopes = scratch::<T>(plan.block, width + 2 * margin);
         let per_query = if dots { channels * V::LANES } else { key_rows.as_ref().map_or(0, |rows| rows.row) };
         let mut grad_content = scratch::<T>(plan.block, if needs_content { per_query } else { 0 });
-        let [mut content, mut position] = [(); 2].map(|()| scratch::<T>(plan.block, channels));
+        let [mut content, mut position] = [(); 2].map(|()| Buffer::zeros(plan.block * channels));
         let mut key_bias = vec![T::zero(); d];
         let mut position_bias = vec![T::zero(); d];
         for block in blocks {
             let queries = plan.queries(block);
             let rows = queries.len().next_multiple_of(8);
-            operands.load(plan, &head, block, self.given);
+            operands.load::<V>(plan, &head, block, self.given);
             let visible = plan.visible(block);
             grad_content.fill(T::zero());
+            if let Some(query) = plan.query {
+                plan.prefetch_queries(&head, block + 1, query, d);
+            }
+            for of_output in [self.given[0], self.given[2]] {
+                plan.prefetch_queries(&head, block + 1, of_output, spec.value_dim);
+            }
             relative.begin();
             // SAFETY: `V` is what the plan was made for; all extents are the plan's.
             unsafe {
                 bias.begin::<V>(block, &operands.position);
                 for chunk in head.chunks.clone() {
-                    let Some(seen) = seen(&plan.chunks[chunk], visible, V::LANES) else { continue };
-                    let start = bias.start::<V>(block, chunk, &seen, &operands.position, visible);
+                    let Some(seen) = seen(&plan.chunks[chunk], visible.as_ref(), V::LANES) else { continue };
+                    let start = bias.start::<V>(block, chunk, &seen, &operands.position, visible.as_ref());
                     let tile = Tile { rows, queries: queries.len(), columns: seen.columns.clone(), width };
                     // (1) P = 2^(S - normaliser)
                     let normalisers = operands.normalisers.as_ptr();
@@ -342,13 +392,8 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                     collapse::<V>(from, dots, &mut into[..d]);
                 }
             }
-            self.write_queries(&head, queries.clone(), &content, &position);
-            for i in 0..queries.len() {
-                for c in 0..d {
-                    key_bias[c] += content[i * channels + c];
-                    position_bias[c] += position[i * channels + c];
-                }
-            }
+            let gradients = [&content[..], &position];
+            self.finish_queries::<V>(&head, queries, gradients, [&mut key_bias, &mut position_bias]);
         }
         let sums = grad_biases.as_mut().map(Packed::as_mut_slice);
         if let (Some(sums), Some(key), Some(u)) = (sums, plan.key, plan.key_bias) {
@@ -366,7 +411,10 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
                 (grad_keys.take(), d, plan.unscale(), self.key),
                 (grad_values.take(), spec.value_dim, T::one(), self.value),
             ] {
-                grad.iter().for_each(|grad| plan.write_keys([n, m], &[grad], dim, factor, into));
+                if let Some(grad) = grad {
+                    // SAFETY: `V` is what the plan was made for; no other task has this head.
+                    unsafe { plan.write_keys::<V>([n, m], &[&grad], dim, factor, into) };
+                }
             }
         }
         Partial { key: grad_keys, value: grad_values, tables: relative.packed, key_bias, position_bias }
@@ -374,21 +422,33 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
 }
 
 impl<T: Scalar> Backward<'_, T> {
-    /// `dq = c (b1 dcontent + b2 dposition)`.
-    fn write_queries(&self, head: &Head, queries: Range<usize>, content: &[T], position: &[T]) {
-        if !self.needs[0] {
-            return;
-        }
+    /// `dq = c (b1 dcontent + b2 dposition)`, both zero where not needed; adds them to the gradients of the
+    /// biases.
+    #[inline(always)]
+    fn finish_queries<V: Vector<Element = T>>(
+        &self,
+        head: &Head,
+        queries: Range<usize>,
+        [content, position]: [&[T]; 2],
+        [key_bias, position_bias]: [&mut [T]; 2],
+    ) {
         let (spec, d, channels) = (self.plan.spec, self.plan.spec.head_dim, self.plan.channels());
-        let terms = spec.terms;
+        let scale = V::splat(T::of(spec.scale));
         for (i, q) in queries.enumerate() {
             let at = ((head.n * spec.queries + q) * spec.num_heads + head.m) * d;
-            // SAFETY: no other task writes the queries of this head.
-            let into = unsafe { self.query.slice(at, d) };
-            for (c, into) in into.iter_mut().enumerate() {
-                let content = if terms.query_key { content[i * channels + c] } else { T::zero() };
-                let position = if terms.query_position { position[i * channels + c] } else { T::zero() };
-                *into = T::of(spec.scale) * (content + position);
+            for c in (0..d).step_by(V::LANES) {
+                let range = c..d.min(c + V::LANES);
+                let content = V::from_slice(&content[i * channels..][range.clone()]);
+                let position = V::from_slice(&position[i * channels..][range.clone()]);
+                for (bias, x) in [(&mut *key_bias, content), (&mut *position_bias, position)] {
+                    let bias = &mut bias[range.clone()];
+                    (V::from_slice(bias) + x).write_to(bias);
+                }
+                if self.needs[0] {
+                    let sum = if spec.terms.query_position { content + position } else { content };
+                    // SAFETY: no other task writes the queries of this head.
+                    (sum * scale).write_to(unsafe { self.query.slice(at + c, range.len()) });
+                }
             }
         }
     }
@@ -540,24 +600,6 @@ impl<T: Scalar> Plan<'_, T> {
                         grad[c * self.width + j] += sum * u * self.scale();
                     }
                 }
-            }
-        }
-    }
-
-    /// Writes a gradient (N, K, M dim) of one head: the sum of transposed parts, in order; keys that none of
-    /// them has seen get zero.
-    fn write_keys(&self, [n, m]: [usize; 2], parts: &[&Packed<T>], dim: usize, factor: T, into: Shared<T>) {
-        let spec = self.spec;
-        for (i, chunk) in self.chunks.iter().enumerate() {
-            for j in 0..chunk.len {
-                let at = ((n * spec.keys + chunk.start + j) * spec.num_heads + m) * dim;
-                // SAFETY: no other task writes the keys of this head.
-                let row = unsafe { into.slice(at, dim) };
-                row.fill(T::zero());
-                for part in parts.iter().filter_map(|part| part.get(i)) {
-                    row.iter_mut().enumerate().for_each(|(c, sum)| *sum += part[c * self.width + j]);
-                }
-                row.iter_mut().for_each(|sum| *sum *= factor);
             }
         }
     }

@@ -8,7 +8,7 @@ use termwise_autograd::simd::Vector;
 
 use super::super::VisibleKeys;
 use super::pack::{Head, KeyBiases, scratch};
-use super::plan::{Chunk, Plan, Relative, padding};
+use super::plan::{Chunk, Plan, Relative, Visible, padding};
 use super::product::{Accumulate, Left, Right, sweep};
 use super::tables::{Axis, Tables};
 
@@ -97,13 +97,19 @@ pub(super) struct Seen {
 }
 
 /// The part of a chunk that some of the queries see; `None` where none sees any.
-pub(super) fn seen(chunk: &Chunk, visible: Option<&[VisibleKeys]>, lanes: usize) -> Option<Seen> {
-    let Some(visible) = visible else {
-        return Some(Seen { columns: 0..chunk.len.next_multiple_of(lanes), partly: false });
-    };
+pub(super) fn seen(chunk: &Chunk, visible: Option<&Visible>, lanes: usize) -> Option<Seen> {
+    let all = Seen { columns: 0..chunk.len.next_multiple_of(lanes), partly: false };
+    let Some(Visible { keys, some, every }) = visible else { return Some(all) };
+    let end = chunk.start + chunk.len;
+    if some.start >= end || some.end <= chunk.start {
+        return None;
+    }
+    if every.start <= chunk.start && end <= every.end {
+        return Some(all);
+    }
     // First and last key that any query sees, and how many the query sees that sees fewest.
     let (mut first, mut last, mut fewest) = (usize::MAX, 0, usize::MAX);
-    for keys in visible {
+    for keys in *keys {
         let mut count = 0;
         for interval in keys.intervals_in(chunk.rows.clone()) {
             let (start, end) = (interval.start.max(chunk.start), interval.end.min(chunk.start + chunk.len));
@@ -226,7 +232,7 @@ impl<'a, T: Scalar> Bias<'a, T> {
         chunk: usize,
         seen: &Seen,
         position: &[T],
-        visible: Option<&[VisibleKeys]>,
+        visible: Option<&Visible>,
     ) -> Start<T> {
         let keys = self.keys.biases.chunk(chunk).as_ptr();
         let plain = !seen.partly && !self.keys.used(chunk);
@@ -244,7 +250,11 @@ impl<'a, T: Scalar> Bias<'a, T> {
         // SAFETY: the tile holds a block of rows of `width` numbers and a cache line more.
         unsafe {
             match self.plan.relative {
-                Relative::Absent => self.tile[..queries.len() * width].fill(T::zero()),
+                Relative::Absent => {
+                    for row in self.tile.chunks_exact_mut(width).take(queries.len()) {
+                        row[seen.columns.clone()].fill(T::zero());
+                    }
+                }
                 Relative::Separable => self.separable::<V>(queries.clone(), chunk),
                 Relative::Joint => self.joint::<V>(queries.clone(), chunk, position),
                 Relative::Line => {
@@ -264,10 +274,10 @@ impl<'a, T: Scalar> Bias<'a, T> {
                 }
             }
         }
-        if seen.partly {
+        if let (true, Some(visible)) = (seen.partly, visible) {
             let piece = &self.plan.chunks[chunk];
             let end = seen.columns.end.min(piece.len);
-            for (row, keys) in self.tile.chunks_exact_mut(width).zip(visible.into_iter().flatten()) {
+            for (row, keys) in self.tile.chunks_exact_mut(width).zip(visible.keys) {
                 hide(&mut row[..end], piece, keys);
             }
         }

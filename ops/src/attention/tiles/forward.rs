@@ -149,11 +149,18 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         let head = Head { n, m, chunks: plan.chunks_of(&blocks) };
         let dots = use_dots(spec.value_dim, V::LANES);
         let keys = plan.key.filter(|_| spec.terms.query_key);
-        let keys = keys.map(|key| pack::transposed(plan, &head, key, spec.head_dim));
-        let values = if dots {
-            pack::transposed(plan, &head, plan.value, spec.value_dim)
-        } else {
-            pack::rows(plan, &head, plan.value, spec.value_dim)
+        // SAFETY: `V` is what the plan was made for.
+        let (keys, values) = unsafe {
+            let keys = match keys {
+                Some(key) => Some(pack::transposed::<T, V>(plan, &head, key, spec.head_dim)),
+                None => None,
+            };
+            let values = if dots {
+                pack::transposed::<T, V>(plan, &head, plan.value, spec.value_dim)
+            } else {
+                pack::rows::<T, V>(plan, &head, plan.value, spec.value_dim)
+            };
+            (keys, values)
         };
         let mut bias = Bias::new(plan, self.tables, &head);
         let channels = plan.channels();
@@ -172,15 +179,18 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
         for block in blocks {
             let queries = plan.queries(block);
             let rows = queries.len().next_multiple_of(8);
-            plan.pack_queries(&head, block, &mut content, &mut position);
+            plan.pack_queries::<V>(&head, block, &mut content, &mut position);
             let visible = plan.visible(block);
             softmax.begin();
+            if let Some(query) = plan.query {
+                plan.prefetch_queries(&head, block + 1, query, spec.head_dim);
+            }
             // SAFETY: `V` is what the plan was made for; all extents are the plan's.
             unsafe {
                 bias.begin::<V>(block, &position);
                 for chunk in head.chunks.clone() {
-                    let Some(seen) = seen(&plan.chunks[chunk], visible, V::LANES) else { continue };
-                    let start = bias.start::<V>(block, chunk, &seen, &position, visible);
+                    let Some(seen) = seen(&plan.chunks[chunk], visible.as_ref(), V::LANES) else { continue };
+                    let start = bias.start::<V>(block, chunk, &seen, &position, visible.as_ref());
                     let (depth, data) = match &keys {
                         Some(keys) => (spec.head_dim, keys.chunk(chunk).as_ptr()),
                         None => (0, content.as_ptr()),

@@ -49,7 +49,8 @@ use tables::Tables;
 /// lattice.
 pub(super) fn covers(spec: &AttentionSpec) -> bool {
     let sizes = [spec.batch, spec.queries, spec.keys, spec.value_dim];
-    !spec.shares_row() && !sizes.contains(&0) && Relative::of(spec).is_some()
+    let has_channels = spec.head_dim > 0 || !(spec.terms.uses_query() || spec.terms.position);
+    !spec.shares_row() && !sizes.contains(&0) && has_channels && Relative::of(spec).is_some()
 }
 
 /// Output and logarithms of the normalisers; see the kernel trait.
@@ -105,6 +106,11 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     fn new(buffer: &mut [T]) -> Self {
         Shared { data: buffer.as_mut_ptr(), len: buffer.len() }
+    }
+
+    /// Whether there is nothing to write.
+    fn is_empty(self) -> bool {
+        self.len == 0
     }
 
     /// The part from `start` on.

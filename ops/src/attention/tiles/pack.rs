@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{Vector, prefetch, transpose};
 
-use super::plan::{Plan, padding};
+use super::Shared;
+use super::plan::{Chunk, Plan, Relative, padding};
 
 /// One operand of the keys of one head, chunk after chunk.
 pub(super) struct Packed<T: Scalar> {
@@ -18,10 +20,17 @@ pub(super) struct Packed<T: Scalar> {
 }
 
 impl<T: Scalar> Packed<T> {
-    /// Zeros for the chunks `chunks`, of `rows` rows of `row` numbers each.
-    pub fn zeros(chunks: Range<usize>, rows: usize, row: usize) -> Self {
+    /// Room for the chunks `chunks`, of `rows` rows of `row` numbers each.
+    pub fn arbitrary(chunks: Range<usize>, rows: usize, row: usize) -> Self {
         let size = rows * row;
-        Packed { data: Buffer::zeros(chunks.len() * size), first: chunks.start, size, row }
+        Packed { data: Buffer::arbitrary(chunks.len() * size), first: chunks.start, size, row }
+    }
+
+    /// Zeros for the chunks.
+    pub fn zeros(chunks: Range<usize>, rows: usize, row: usize) -> Self {
+        let mut packed = Packed::arbitrary(chunks, rows, row);
+        packed.data.fill(T::zero());
+        packed
     }
 
     /// The chunk.
@@ -67,40 +76,103 @@ pub(super) fn head_row<T>(
 
 /// Channels as rows, keys as columns: each chunk is (channels, width), channels a multiple of 4; zero where
 /// there is no key or no channel.
-pub(super) fn transposed<T: Scalar>(plan: &Plan<T>, head: &Head, source: &[T], dim: usize) -> Packed<T> {
-    let channels = dim.next_multiple_of(4);
-    let mut packed = Packed::zeros(head.chunks.clone(), channels, plan.width);
+///
+/// # Safety
+/// `V` must be of the plan's instruction set.
+#[inline(always)]
+pub(super) unsafe fn transposed<T: Scalar, V: Vector<Element = T>>(
+    plan: &Plan<T>,
+    head: &Head,
+    source: &[T],
+    dim: usize,
+) -> Packed<T> {
+    let mut packed = Packed::arbitrary(head.chunks.clone(), dim.next_multiple_of(4), plan.width);
     for i in head.chunks.clone() {
         let chunk = &plan.chunks[i];
+        let from = plan.rows_of(source, head, chunk, dim);
         let into = packed.chunk_mut(i);
-        for j in 0..chunk.len {
-            let row = plan.row_of(source, head, chunk.start + j, dim);
-            for (c, &value) in row.iter().enumerate() {
-                into[c * plan.width + j] = value;
-            }
+        // SAFETY: the rows of the chunk's keys, channels of the head, are within the source; the packed chunk has
+        // a row for each channel and a column for each key.
+        unsafe {
+            transpose::<V>([chunk.len, dim], from.as_ptr(), plan.stride(dim), into.as_mut_ptr(), plan.width);
         }
+        for channel in into[..dim * plan.width].chunks_exact_mut(plan.width) {
+            channel[chunk.len..].fill(T::zero());
+        }
+        into[dim * plan.width..].fill(T::zero());
     }
     packed
 }
 
 /// Keys as rows: each chunk is (width, row), a row the channels and zeros up to a multiple of the lanes.
-pub(super) fn rows<T: Scalar>(plan: &Plan<T>, head: &Head, source: &[T], dim: usize) -> Packed<T> {
-    let row = dim.next_multiple_of(plan.lanes);
-    let mut packed = Packed::zeros(head.chunks.clone(), plan.width, row);
+#[inline(always)]
+pub(super) fn rows<T: Scalar, V: Vector<Element = T>>(
+    plan: &Plan<T>,
+    head: &Head,
+    source: &[T],
+    dim: usize,
+) -> Packed<T> {
+    let row = dim.next_multiple_of(V::LANES);
+    let mut packed = Packed::arbitrary(head.chunks.clone(), plan.width, row);
     for i in head.chunks.clone() {
         let chunk = &plan.chunks[i];
-        for (j, into) in packed.chunk_mut(i).chunks_mut(row).take(chunk.len).enumerate() {
-            into[..dim].copy_from_slice(plan.row_of(source, head, chunk.start + j, dim));
+        let from = plan.rows_of(source, head, chunk, dim).chunks(plan.stride(dim));
+        let into = packed.chunk_mut(i);
+        for (into, from) in into.chunks_exact_mut(row).zip(from) {
+            for (into, from) in into.chunks_exact_mut(V::LANES).zip(from[..dim].chunks(V::LANES)) {
+                V::from_slice(from).write_to(into);
+            }
         }
+        into[chunk.len * row..].fill(T::zero());
     }
     packed
 }
 
 impl<T: Scalar> Plan<'_, T> {
-    /// The numbers of key `k` in an operand (N, K, M dim).
+    /// Numbers from one key or query to the next in an operand (N, .., M dim).
+    fn stride(&self, dim: usize) -> usize {
+        self.spec.num_heads * dim
+    }
+
+    /// From the numbers of a chunk's first key in an operand (N, K, M dim) to those of its last.
     #[inline(always)]
-    fn row_of<'s>(&self, source: &'s [T], head: &Head, k: usize, dim: usize) -> &'s [T] {
-        head_row(source, [head.n, self.spec.keys, k], [self.spec.num_heads, head.m], dim)
+    fn rows_of<'s>(&self, source: &'s [T], head: &Head, chunk: &Chunk, dim: usize) -> &'s [T] {
+        let start = ((head.n * self.spec.keys + chunk.start) * self.spec.num_heads + head.m) * dim;
+        &source[start..][..(chunk.len - 1) * self.stride(dim) + dim]
+    }
+
+    /// Writes a gradient (N, K, M dim) of one head: `factor` times the sum of transposed parts, in order; keys
+    /// that none of them has seen get zero.
+    ///
+    /// # Safety
+    /// `V` must be of the plan's instruction set, and nobody else may use the keys of this head in `into`.
+    #[inline(always)]
+    pub unsafe fn write_keys<V: Vector<Element = T>>(
+        &self,
+        [n, m]: [usize; 2],
+        parts: &[&Packed<T>],
+        dim: usize,
+        factor: T,
+        into: Shared<T>,
+    ) {
+        let mut sums = scratch::<T>(dim.next_multiple_of(4), self.width);
+        for (i, chunk) in self.chunks.iter().enumerate() {
+            sums.fill(T::zero());
+            for part in parts.iter().filter_map(|part| part.get(i)) {
+                for (sum, part) in sums.chunks_exact_mut(V::LANES).zip(part.chunks_exact(V::LANES)) {
+                    (V::from_slice(sum) + V::from_slice(part)).write_to(sum);
+                }
+            }
+            for sum in sums.chunks_exact_mut(V::LANES) {
+                (V::from_slice(sum) * V::splat(factor)).write_to(sum);
+            }
+            let start = ((n * self.spec.keys + chunk.start) * self.spec.num_heads + m) * dim;
+            // SAFETY: the rows of the chunk's keys lie in the gradient, the channels in the sums.
+            unsafe {
+                let into = into.slice(start, (chunk.len - 1) * self.stride(dim) + dim).as_mut_ptr();
+                transpose::<V>([dim, chunk.len], sums.as_ptr(), self.width, into, self.stride(dim));
+            }
+        }
     }
 
     /// The bias of each key: scaled E3 where it is not folded into the query, and `-inf` where nobody may look.
@@ -116,7 +188,8 @@ impl<T: Scalar> Plan<'_, T> {
             used[i - head.chunks.start] |= !chunk.len.is_multiple_of(self.lanes);
             if let (Some(u), Some(key)) = (bias, self.key) {
                 for (j, bias) in row[..chunk.len].iter_mut().enumerate() {
-                    let key = self.row_of(key, head, chunk.start + j, d);
+                    let at = [head.n, spec.keys, chunk.start + j];
+                    let key = head_row(key, at, [spec.num_heads, head.m], d);
                     *bias = self.scale() * key.iter().zip(u).map(|(&k, &u)| k * u).sum::<T>();
                 }
             }
@@ -134,26 +207,72 @@ impl<T: Scalar> Plan<'_, T> {
 
     /// Queries of a block: `(b1 q + b3 u) c` for content and `(b2 q + b4 v) c` for positions, (block,
     /// channels) each, with `c` the scale in base 2; rows beyond the last query are zero.
-    pub fn pack_queries(&self, head: &Head, block: usize, content: &mut [T], position: &mut [T]) {
-        let (spec, d, channels) = (self.spec, self.spec.head_dim, self.channels());
-        let terms = spec.terms;
-        content.fill(T::zero());
-        position.fill(T::zero());
-        let bias = |bias: Option<&'_ [T]>, c: usize| bias.map_or(T::zero(), |b| b[head.m * d + c]);
-        for (i, q) in self.queries(block).enumerate() {
-            let at = [head.n, spec.queries, q];
-            let query = self.query.map(|query| head_row(query, at, [spec.num_heads, head.m], d));
-            for c in 0..d {
-                let value = query.map_or(T::zero(), |query| query[c]);
-                if terms.query_key {
-                    content[i * channels + c] = (value + bias(self.key_bias, c)) * self.scale();
+    #[inline(always)]
+    pub fn pack_queries<V: Vector<Element = T>>(
+        &self,
+        head: &Head,
+        block: usize,
+        content: &mut [T],
+        position: &mut [T],
+    ) {
+        let terms = self.spec.terms;
+        let key_bias = self.key_bias.filter(|_| terms.query_key);
+        let query = self.query.filter(|_| terms.query_key);
+        self.pack_sums::<V>(head, block, query, key_bias, content);
+        if self.relative != Relative::Absent {
+            let query = self.query.filter(|_| terms.query_position);
+            self.pack_sums::<V>(head, block, query, self.position_bias, position);
+        }
+    }
+
+    /// Asks for the rows of an operand (N, Q, M dim) that a block of queries reads.
+    #[inline(always)]
+    pub fn prefetch_queries(&self, head: &Head, block: usize, source: &[T], dim: usize) {
+        let spec = self.spec;
+        if dim == 0 || block * self.block >= spec.queries {
+            return;
+        }
+        for q in self.queries(block) {
+            let row = head_row(source, [head.n, spec.queries, q], [spec.num_heads, head.m], dim);
+            row.iter().step_by(padding::<T>()).for_each(|x| prefetch(x));
+        }
+    }
+
+    /// The sum of a query and a bias, scaled.
+    #[inline(always)]
+    fn pack_sums<V: Vector<Element = T>>(
+        &self,
+        head: &Head,
+        block: usize,
+        query: Option<&[T]>,
+        bias: Option<&[T]>,
+        into: &mut [T],
+    ) {
+        let (spec, d, scale) = (self.spec, self.spec.head_dim, V::splat(self.scale()));
+        let Some(channels) = Some(self.channels()).filter(|_| query.is_some() || bias.is_some()) else {
+            into.fill(T::zero());
+            return;
+        };
+        let bias = bias.map(|bias| &bias[head.m * d..][..d]);
+        let queries = self.queries(block);
+        for (i, q) in queries.clone().enumerate() {
+            let into = &mut into[i * channels..][..channels];
+            into[d..].fill(T::zero());
+            let query =
+                query.map(|query| head_row(query, [head.n, spec.queries, q], [spec.num_heads, head.m], d));
+            for c in (0..d).step_by(V::LANES) {
+                let end = d.min(c + V::LANES);
+                let mut sum = V::zero();
+                if let Some(query) = query {
+                    sum = V::from_slice(&query[c..end]);
                 }
-                if self.relative != super::plan::Relative::Absent {
-                    let value = if terms.query_position { value } else { T::zero() };
-                    position[i * channels + c] = (value + bias(self.position_bias, c)) * self.scale();
+                if let Some(bias) = bias {
+                    sum += V::from_slice(&bias[c..end]);
                 }
+                (sum * scale).write_to(&mut into[c..end]);
             }
         }
+        into[queries.len() * channels..].fill(T::zero());
     }
 }
 
@@ -171,7 +290,8 @@ impl<T: Scalar> KeyBiases<T> {
     }
 }
 
-/// A block's worth of scratch: `rows` rows of `row` numbers, and a cache line to write past the end.
+/// A block's worth of scratch, whatever it holds: `rows` rows of `row` numbers, and a cache line to write past
+/// the end.
 pub(super) fn scratch<T: Scalar>(rows: usize, row: usize) -> Buffer<T> {
-    Buffer::zeros(rows * row + padding::<T>())
+    Buffer::arbitrary(rows * row + padding::<T>())
 }

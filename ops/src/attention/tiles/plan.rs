@@ -108,6 +108,10 @@ impl<'a, T: Scalar> Plan<'a, T> {
         let slice = |i: usize| inputs[i].present().map(Array::as_slice);
         let short = use_dots(spec.value_dim.max(spec.head_dim), lanes);
         let (block, width) = if short { (16, 256) } else { (32, 128) };
+        let (block, width) = std::env::var("TILE").ok().map_or((block, width), |t| {
+            let (a, b) = t.split_once(',').unwrap();
+            (a.parse().unwrap(), b.parse().unwrap())
+        });
         let width = width.min(spec.keys.next_multiple_of(padding::<T>()));
         let chunks = chunks(spec, width);
         let blocks = spec.queries.div_ceil(block);
@@ -187,10 +191,29 @@ impl<'a, T: Scalar> Plan<'a, T> {
         start..start + self.chunks[start..].iter().take_while(|chunk| reached(chunk)).count()
     }
 
-    /// Of each query of a block the keys that it sees by position; `None` where it sees all.
-    pub fn visible(&self, block: usize) -> Option<&[VisibleKeys]> {
-        self.visible.as_ref().map(|visible| &visible[self.queries(block)])
+    /// What the queries of a block see by position; `None` where they see all.
+    pub fn visible(&self, block: usize) -> Option<Visible<'_>> {
+        let keys = &self.visible.as_ref()?[self.queries(block)];
+        let (mut some, mut every) = (usize::MAX..0, 0..usize::MAX);
+        for keys in keys {
+            let span = keys.span();
+            let whole = keys.rows.len() <= 1 || keys.columns.len() == keys.width;
+            every = if whole { every.start.max(span.start)..every.end.min(span.end) } else { 0..0 };
+            some = some.start.min(span.start)..some.end.max(span.end);
+        }
+        Some(Visible { keys, some, every })
     }
+}
+
+/// What the queries of a block see by position.
+#[derive(Clone)]
+pub(super) struct Visible<'a> {
+    /// Of each query.
+    pub keys: &'a [VisibleKeys],
+    /// Beyond these keys nobody sees any.
+    pub some: Range<usize>,
+    /// These everybody sees.
+    pub every: Range<usize>,
 }
 
 /// Numbers that every packed row is padded to: a cache line.

@@ -5,8 +5,11 @@
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector, transpose};
 
+use super::Shared;
 use super::plan::{Plan, Relative, padding, use_dots};
+use crate::par;
 
 /// How the rows of a table along one direction are packed.
 #[derive(Clone, Copy, Debug)]
@@ -79,34 +82,17 @@ impl<T: Scalar> Tables<T> {
         let as_rows = backward && plan.relative == Relative::Line && !use_dots(spec.head_dim, plan.lanes);
         let row = if as_rows { spec.head_dim.next_multiple_of(plan.lanes) } else { 0 };
         let rows_per_head = row * (x.rows + 2 * pad);
-        let mut tables = Tables {
-            x,
-            y,
-            per_head,
-            packed: Buffer::zeros(per_head * spec.num_heads),
-            row,
-            rows: Buffer::zeros(rows_per_head * spec.num_heads),
-            rows_per_head,
-        };
-        for m in 0..spec.num_heads {
-            tables.pack(plan, m);
+        let mut packed = Buffer::zeros(per_head * spec.num_heads);
+        let mut rows = Buffer::zeros(rows_per_head * spec.num_heads);
+        let tables =
+            Tables { x, y, per_head, row, rows_per_head, packed: Buffer::zeros(0), rows: Buffer::zeros(0) };
+        if plan.relative != Relative::Absent {
+            let (packed, rows) = (Shared::new(&mut packed), Shared::new(&mut rows));
+            par::map(spec.num_heads, 2 * per_head, |m| {
+                simd::run_on(plan.isa, Pack { tables: &tables, plan, m, packed, rows });
+            });
         }
-        tables
-    }
-
-    fn pack(&mut self, plan: &Plan<T>, m: usize) {
-        let (d, heads, channels) = (plan.spec.head_dim, plan.spec.num_heads, plan.channels());
-        let row_of = |table: usize, r: usize| &plan.tables[table][(r * heads + m) * d..][..d];
-        let packed = &mut self.packed[m * self.per_head..(m + 1) * self.per_head];
-        for_each_row(plan.relative, self.x, self.y, channels, |table, r, at, line| {
-            row_of(table, r).iter().enumerate().for_each(|(c, &value)| packed[at + c * line] = value);
-        });
-        if self.row > 0 {
-            let rows = &mut self.rows[m * self.rows_per_head..][padding::<T>() * self.row..];
-            for r in 0..self.x.rows {
-                rows[r * self.row..][..d].copy_from_slice(row_of(0, r));
-            }
-        }
+        Tables { packed, rows, ..tables }
     }
 
     /// The packed tables of head `m`.
@@ -119,35 +105,135 @@ impl<T: Scalar> Tables<T> {
         &self.rows[m * self.rows_per_head..(m + 1) * self.rows_per_head]
     }
 
-    /// `table[r, channels of head m] += factor * packed`, for the gradients of all tables.
-    pub fn unpack(&self, plan: &Plan<T>, m: usize, packed: &[T], factor: T, tables: &mut [Buffer<T>]) {
-        let (d, heads) = (plan.spec.head_dim, plan.spec.num_heads);
-        for_each_row(plan.relative, self.x, self.y, plan.channels(), |table, r, at, line| {
-            let row = &mut tables[table][(r * heads + m) * d..][..d];
-            row.iter_mut().enumerate().for_each(|(c, sum)| *sum += factor * packed[at + c * line]);
+    /// `table[r, channels of head m] = factor * sum of packed gradients of head m`, for all heads; `parts`
+    /// holds heads and packed gradients, which are added in their order.
+    pub fn gradients(
+        &self,
+        plan: &Plan<T>,
+        parts: &[(usize, &Buffer<T>)],
+        factor: T,
+        into: &mut [Buffer<T>],
+    ) {
+        let heads = plan.spec.num_heads;
+        let into: Vec<Shared<T>> = into.iter_mut().map(|buffer| Shared::new(buffer)).collect();
+        par::map(heads, self.per_head * parts.len().div_ceil(heads), |m| {
+            let parts: Vec<_> = parts.iter().filter(|(head, _)| *head == m).map(|(_, part)| *part).collect();
+            simd::run_on(plan.isa, Unpack { tables: self, plan, m, parts: &parts, factor, into: &into });
         });
+    }
+
+    /// The pieces of the tables that are transposed as one.
+    fn pieces(&self, plan: &Plan<T>) -> Vec<Piece> {
+        let channels = plan.channels();
+        let pieces = |table: usize, axis: Axis, first: usize, start: usize| {
+            (0..axis.step.min(axis.rows)).map(move |r| Piece {
+                table,
+                row: first + r,
+                step: axis.step,
+                count: (axis.rows - r).div_ceil(axis.step),
+                at: start + axis.at(channels, r),
+                line: axis.line,
+            })
+        };
+        let size = self.x.len(channels);
+        match plan.relative {
+            Relative::Absent => Vec::new(),
+            Relative::Line => pieces(0, self.x, 0, 0).collect(),
+            Relative::Separable => pieces(0, self.x, 0, 0).chain(pieces(1, self.y, 0, size)).collect(),
+            Relative::Joint => {
+                (0..self.y.rows).flat_map(|t| pieces(0, self.x, t * self.x.rows, t * size)).collect()
+            }
+        }
     }
 }
 
-/// Calls `f(table, row, where channel 0 is packed, numbers from one channel to the next)` for each row.
-fn for_each_row(
-    relative: Relative,
-    x: Axis,
-    y: Axis,
-    channels: usize,
-    mut f: impl FnMut(usize, usize, usize, usize),
-) {
-    let size = x.len(channels);
-    match relative {
-        Relative::Absent => {}
-        Relative::Line => (0..x.rows).for_each(|r| f(0, r, x.at(channels, r), x.line)),
-        Relative::Separable => {
-            (0..x.rows).for_each(|r| f(0, r, x.at(channels, r), x.line));
-            (0..y.rows).for_each(|r| f(1, r, size + y.at(channels, r), y.line));
+/// Rows of a table that lie side by side when packed: `count` of them, every `step`-th from `row`.
+struct Piece {
+    table: usize,
+    row: usize,
+    step: usize,
+    count: usize,
+    /// Where channel 0 of the first is packed, and how far it is to the next channel.
+    at: usize,
+    line: usize,
+}
+
+/// Packs the tables of one head.
+struct Pack<'a, T: Scalar> {
+    tables: &'a Tables<T>,
+    plan: &'a Plan<'a, T>,
+    m: usize,
+    packed: Shared<T>,
+    rows: Shared<T>,
+}
+
+impl<T: Scalar> Kernel<T> for Pack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Pack { tables, plan, m, .. } = self;
+        let (d, heads) = (plan.spec.head_dim, plan.spec.num_heads);
+        // SAFETY: no other task packs this head.
+        let packed = unsafe { self.packed.slice(m * tables.per_head, tables.per_head) };
+        for piece in tables.pieces(plan) {
+            let from = &plan.tables[piece.table][(piece.row * heads + m) * d..];
+            let into = &mut packed[piece.at..];
+            let stride = piece.step * heads * d;
+            assert!(from.len() >= (piece.count - 1) * stride + d, "a table holds its rows");
+            assert!(into.len() >= (d - 1) * piece.line + piece.count, "the packed table holds its channels");
+            // SAFETY: just checked.
+            unsafe {
+                transpose::<V>([piece.count, d], from.as_ptr(), stride, into.as_mut_ptr(), piece.line);
+            }
         }
-        Relative::Joint => {
-            for t in 0..y.rows {
-                (0..x.rows).for_each(|r| f(0, t * x.rows + r, t * size + x.at(channels, r), x.line));
+        // SAFETY: as above.
+        let rows = unsafe { self.rows.slice(m * tables.rows_per_head, tables.rows_per_head) };
+        if tables.row > 0 {
+            for (r, into) in
+                rows.chunks_exact_mut(tables.row).skip(padding::<T>()).take(tables.x.rows).enumerate()
+            {
+                into[..d].copy_from_slice(&plan.tables[0][(r * heads + m) * d..][..d]);
+            }
+        }
+    }
+}
+
+/// Adds the packed gradients of the tables of one head and unpacks them.
+struct Unpack<'a, T: Scalar> {
+    tables: &'a Tables<T>,
+    plan: &'a Plan<'a, T>,
+    m: usize,
+    parts: &'a [&'a Buffer<T>],
+    factor: T,
+    into: &'a [Shared<T>],
+}
+
+impl<T: Scalar> Kernel<T> for Unpack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Unpack { tables, plan, m, .. } = self;
+        let (d, heads) = (plan.spec.head_dim, plan.spec.num_heads);
+        // A packed table is made of whole cache lines.
+        let mut sum = Buffer::zeros(tables.per_head);
+        for (i, part) in self.parts.iter().enumerate() {
+            let factor = V::splat(if i + 1 == self.parts.len() { self.factor } else { T::one() });
+            for (sum, part) in sum.chunks_exact_mut(V::LANES).zip(part.chunks_exact(V::LANES)) {
+                ((V::from_slice(sum) + V::from_slice(part)) * factor).write_to(sum);
+            }
+        }
+        for piece in tables.pieces(plan) {
+            let Some(into) = self.into.get(piece.table).filter(|into| !into.is_empty()) else { continue };
+            let from = &sum[piece.at..];
+            let stride = piece.step * heads * d;
+            assert!(from.len() >= (d - 1) * piece.line + piece.count, "the packed table holds its channels");
+            // SAFETY: no other task writes the channels of this head; the rest was just checked.
+            unsafe {
+                let len = (piece.count - 1) * stride + d;
+                let into = into.slice((piece.row * heads + m) * d, len).as_mut_ptr();
+                transpose::<V>([d, piece.count], from.as_ptr(), piece.line, into, stride);
             }
         }
     }
