@@ -10,7 +10,6 @@ use termwise_autograd::simd;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::cpu;
-use super::lowering;
 use super::{Conv2dOptions, ConvGeometry};
 use crate::par;
 
@@ -193,17 +192,16 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
 
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self> {
         let (out_channels, positions) = (grad_output.shape()[1], grad_output.shape()[2..].iter().product());
-        Array::host(&[out_channels], lowering::bias_gradient(grad_output.as_slice(), out_channels, positions))
+        let grad = cpu::bias_gradient(grad_output.as_slice(), out_channels, positions);
+        Array::from_buffer(&[out_channels], grad)
     }
 
-    fn conv2d_add_bias(y: Array<Self>, bias: &Array<Self>) -> Array<Self> {
-        let shape = y.shape().to_vec();
-        let positions: usize = shape[2..].iter().product();
-        let mut values = y.as_slice().to_vec();
-        par::for_each_chunk(&mut values, positions, positions, |plane, values| {
-            let bias = bias.as_slice()[plane % shape[1]];
+    fn conv2d_add_bias(mut y: Array<Self>, bias: &Array<Self>) -> Array<Self> {
+        let (channels, positions) = (y.shape()[1], y.shape()[2..].iter().product());
+        par::for_each_chunk(y.as_mut_slice(), positions, positions, |plane, values| {
+            let bias = bias.as_slice()[plane % channels];
             values.iter_mut().for_each(|v| *v += bias);
         });
-        Array::host(&shape, values)
+        y
     }
 }

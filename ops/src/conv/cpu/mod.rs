@@ -31,7 +31,8 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Isa, Vector};
 
-use super::ConvGeometry;
+use super::{ConvGeometry, vector};
+use crate::par;
 
 /// `y = W x + bias`. // (N, O, Ho, Wo)
 pub(super) fn forward<T: Scalar>(
@@ -81,6 +82,21 @@ pub(super) fn all_gradients<T: Scalar>(
     grad_output: &[T],
 ) -> Option<[Buffer<T>; 3]> {
     depthwise::applies(geometry).then(|| depthwise::backward(isa, geometry, x, weight, grad_output))
+}
+
+/// `db[o] = sum_{n, q} dy[n, o, q]`. // (O,)
+pub(super) fn bias_gradient<T: Scalar>(
+    grad_output: &[T],
+    out_channels: usize,
+    positions: usize,
+) -> Buffer<T> {
+    let batch = grad_output.len() / (out_channels * positions).max(1);
+    let mut grad = Buffer::arbitrary(out_channels);
+    par::for_each_chunk(&mut grad, 1, batch * positions, |o, grad| {
+        let planes = (0..batch).map(|n| &grad_output[(n * out_channels + o) * positions..][..positions]);
+        grad[0] = planes.map(vector::sum).sum();
+    });
+    grad
 }
 
 /// Multiplications that are worth a task.
