@@ -16,9 +16,10 @@
 use termwise_autograd::Var;
 
 use super::dynamic_conv_per_step::{PerStepConvKernel, per_step_conv_after};
-use super::dynamic_conv_tap_softmax::{TapSoftmaxKernel, tap_softmax};
+use super::dynamic_conv_step_softmax::{SoftmaxConvKernel, TapRange, softmax_conv_after};
+use crate::activations::SoftmaxKernel;
 use crate::tensor::TensorKernels;
-use crate::{add, linear, reshape, softmax, split};
+use crate::{add, linear, reshape, split};
 
 /// Settings of a dynamic convolution.
 ///
@@ -84,9 +85,10 @@ impl DynamicConvOptions {
 }
 
 /// What a backend must offer for dynamic and lightweight convolution.
-pub trait DynamicConvKernels: PerStepConvKernel + TapSoftmaxKernel + TensorKernels {}
+pub trait DynamicConvKernels: PerStepConvKernel + SoftmaxConvKernel + SoftmaxKernel + TensorKernels {}
 
-impl<B> DynamicConvKernels for B where B: PerStepConvKernel + TapSoftmaxKernel + TensorKernels {}
+impl<B> DynamicConvKernels for B where B: PerStepConvKernel + SoftmaxConvKernel + SoftmaxKernel + TensorKernels
+{}
 
 /// Dynamic convolution of sequences.
 ///
@@ -100,7 +102,7 @@ impl<B> DynamicConvKernels for B where B: PerStepConvKernel + TapSoftmaxKernel +
 /// the first C take the place of `x` in the sum.
 ///
 /// # Gradient
-/// Composed of [`linear`], [`softmax`] and [`per_step_conv`](super::per_step_conv).
+/// Composed of [`linear`] and of the softmax and the sum, which are one operation.
 ///
 /// # Edge cases
 /// A tap outside the sequence contributes nothing but keeps its share of the softmax, unless
@@ -197,15 +199,14 @@ pub(super) fn convolve<B: DynamicConvKernels>(
     before: usize,
     options: &DynamicConvOptions,
 ) -> Var<B> {
-    let weights = if options.renorm_padding {
-        let first_tap = before as isize - options.padding_l as isize;
-        tap_softmax(logits, first_tap, input.shape()[0])
+    let (name, padding_l) = ("dynamic_conv", options.padding_l);
+    let y = if options.renorm_padding {
+        softmax_conv_after(name, input, logits, before, padding_l, TapRange::Inside)
     } else if options.weight_softmax {
-        softmax(logits, -1)
+        softmax_conv_after(name, input, logits, before, padding_l, TapRange::All)
     } else {
-        logits.clone()
+        per_step_conv_after(name, input, logits, before, padding_l)
     };
-    let y = per_step_conv_after("dynamic_conv", input, &weights, before, options.padding_l);
     with_bias("dynamic_conv", y, conv_bias)
 }
 

@@ -6,7 +6,7 @@ use super::{
     BlockConv, ConvBlock1d, DynamicConv2dKernels, DynamicConvKernels, DynamicConvOptions, conv_block_1d,
     dynamic_conv, dynamic_conv_2d, lightweight_conv,
 };
-use super::{dynamic_conv_per_position, dynamic_conv_per_step, dynamic_conv_tap_softmax};
+use super::{dynamic_conv_per_position, dynamic_conv_per_step, dynamic_conv_step_softmax};
 use crate::activations::GluKernel;
 use crate::conv::Conv2dOptions;
 
@@ -14,7 +14,7 @@ use crate::conv::Conv2dOptions;
 pub fn cases<B: DynamicConvKernels + DynamicConv2dKernels + GluKernel>() -> Vec<Case<B>> {
     [
         dynamic_conv_per_step::cases(),
-        dynamic_conv_tap_softmax::cases(),
+        dynamic_conv_step_softmax::cases(),
         dynamic_conv_per_position::cases(),
         dynamic_conv_cases(),
         lightweight_conv_cases(),

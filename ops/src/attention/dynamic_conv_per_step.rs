@@ -3,11 +3,14 @@
 //!
 //! `y[t, b, c] = sum_k w[t, b, h(c), k] x[t + k - padding_l, b, c]`, `h(c) = c / (C / H)`, `x` zero outside the sequence.
 
+use std::ops::Range;
+
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::simd;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use crate::conv::vector::{axpy, dot};
-use crate::par;
+use super::conv_cpu::steps::{self, StepKernels};
+use super::conv_cpu::steps_backward;
 
 /// Convolution of `x` with the kernel `weights` given for every step, sample and head.
 ///
@@ -103,14 +106,9 @@ impl StepGeometry {
         })
     }
 
-    /// The step of the input under tap `tap` of output `step`, or `None` outside the sequence.
-    pub fn input(&self, step: usize, tap: usize) -> Option<usize> {
-        step.checked_add_signed(self.first_tap + tap as isize).filter(|&at| at < self.inputs)
-    }
-
-    /// The output whose tap `tap` lies on step `input`, or `None` where there is none.
-    pub fn output(&self, input: usize, tap: usize) -> Option<usize> {
-        input.checked_add_signed(-self.first_tap - tap as isize).filter(|&step| step < self.steps)
+    /// Shape of the output (T, B, C).
+    pub fn output_shape(&self) -> [usize; 3] {
+        [self.steps, self.batch, self.channels]
     }
 
     /// Channels of one head.
@@ -118,21 +116,17 @@ impl StepGeometry {
         self.channels / self.heads
     }
 
-    /// The kernels of all heads at one step of one sequence. // (H, K)
-    fn kernel<'a, T>(&self, weights: &'a [T], step: usize, b: usize) -> &'a [T] {
+    /// The taps of output `step` that lie within the sequence.
+    pub fn taps_inside(&self, step: usize) -> Range<usize> {
+        let origin = step as isize + self.first_tap;
+        let before = |bound: usize| (bound as isize - origin).clamp(0, self.taps as isize).unsigned_abs();
+        before(0)..before(self.inputs).max(before(0))
+    }
+
+    /// Where the kernel of one head at one step of one sequence lies in all of them.
+    pub(super) fn kernel_at(&self, step: usize, b: usize, head: usize) -> usize {
         let row = if self.shared { 0 } else { step * self.batch + b };
-        &weights[row * self.heads * self.taps..][..self.heads * self.taps]
-    }
-
-    /// The channels of one head at one step of one sequence.
-    fn head<'a, T>(&self, values: &'a [T], step: usize, b: usize, head: usize) -> &'a [T] {
-        let len = self.head_channels();
-        &values[(step * self.batch + b) * self.channels + head * len..][..len]
-    }
-
-    /// Multiplications of one row of outputs.
-    fn row_work(&self) -> usize {
-        self.batch * self.channels * self.taps
+        (row * self.heads + head) * self.taps
     }
 }
 
@@ -158,14 +152,8 @@ impl<B: PerStepConvKernel> Op<B, 2> for PerStepConv {
         grad_output: &Array<B>,
         needs: [bool; 2],
     ) -> [Option<Array<B>>; 2] {
-        let geometry = &self.geometry;
-        [
-            // y_t = sum_k w_tk x_{t+k}  =>  dx_s = sum_k w_{s-k,k} dy_{s-k}, dw_tk = <dy_t, x_{t+k}>
-            needs[0].then(|| B::per_step_conv_backward_input(geometry, weights, grad_output)),
-            needs[1].then(|| {
-                B::per_step_conv_backward_weights(geometry, x, grad_output).reshape(weights.shape())
-            }),
-        ]
+        // y_t = sum_k w_tk x_{t+k}  =>  dx_s = sum_k w_{s-k,k} dy_{s-k}, dw_tk = <dy_t, x_{t+k}>
+        B::per_step_conv_backward(&self.geometry, x, weights, grad_output, needs)
     }
 }
 
@@ -174,93 +162,37 @@ pub trait PerStepConvKernel: Backend {
     /// The convolution. // (T, B, C)
     fn per_step_conv_forward(geometry: &StepGeometry, x: &Array<Self>, weights: &Array<Self>) -> Array<Self>;
 
-    /// Gradient in the input.
-    fn per_step_conv_backward_input(
-        geometry: &StepGeometry,
-        weights: &Array<Self>,
-        grad_output: &Array<Self>,
-    ) -> Array<Self>;
-
-    /// Gradient in the kernel, its elements in order. // (T, B, H, K) or (H, K)
-    fn per_step_conv_backward_weights(
+    /// Gradients in input and kernel, those that are needed.
+    fn per_step_conv_backward(
         geometry: &StepGeometry,
         x: &Array<Self>,
+        weights: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self>;
+        needs: [bool; 2],
+    ) -> [Option<Array<Self>>; 2];
 }
 
 impl<T: Scalar> PerStepConvKernel for Cpu<T> {
     fn per_step_conv_forward(geometry: &StepGeometry, x: &Array<Self>, weights: &Array<Self>) -> Array<Self> {
-        let (x, weights) = (x.as_slice(), weights.as_slice());
-        let StepGeometry { steps, batch, channels, heads, taps, .. } = *geometry;
-        let len = geometry.head_channels();
-        let mut y = vec![T::zero(); steps * batch * channels];
-        par::for_each_chunk(&mut y, batch * channels, geometry.row_work(), |step, y| {
-            for (tap, input) in (0..taps).filter_map(|tap| Some((tap, geometry.input(step, tap)?))) {
-                for (row, y) in y.chunks_mut(len.max(1)).enumerate() {
-                    let (b, head) = (row / heads, row % heads);
-                    let weight = geometry.kernel(weights, step, b)[head * taps + tap];
-                    axpy(weight, geometry.head(x, input, b, head), y);
-                }
-            }
-        });
-        Array::host(&[steps, batch, channels], y)
+        let kernels = StepKernels::Given(weights.as_slice());
+        let (y, _) = steps::forward(simd::isa(), geometry, x.as_slice(), kernels);
+        Array::from_buffer(&geometry.output_shape(), y)
     }
 
-    fn per_step_conv_backward_input(
-        geometry: &StepGeometry,
-        weights: &Array<Self>,
-        grad_output: &Array<Self>,
-    ) -> Array<Self> {
-        let (weights, grad_output) = (weights.as_slice(), grad_output.as_slice());
-        let StepGeometry { inputs, batch, channels, heads, taps, .. } = *geometry;
-        let len = geometry.head_channels();
-        let mut grad = vec![T::zero(); inputs * batch * channels];
-        par::for_each_chunk(&mut grad, batch * channels, geometry.row_work(), |input, grad| {
-            for (tap, step) in (0..taps).filter_map(|tap| Some((tap, geometry.output(input, tap)?))) {
-                for (row, grad) in grad.chunks_mut(len.max(1)).enumerate() {
-                    let (b, head) = (row / heads, row % heads);
-                    let weight = geometry.kernel(weights, step, b)[head * taps + tap];
-                    axpy(weight, geometry.head(grad_output, step, b, head), grad);
-                }
-            }
-        });
-        Array::host(&[inputs, batch, channels], grad)
-    }
-
-    fn per_step_conv_backward_weights(
+    fn per_step_conv_backward(
         geometry: &StepGeometry,
         x: &Array<Self>,
+        weights: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self> {
-        let (x, grad_output) = (x.as_slice(), grad_output.as_slice());
-        let StepGeometry { steps, batch, heads, taps, .. } = *geometry;
-        let product = |step: usize, input: usize, b: usize, head: usize| {
-            dot(geometry.head(grad_output, step, b, head), geometry.head(x, input, b, head))
-        };
-        if geometry.shared {
-            let mut grad = vec![T::zero(); heads * taps];
-            par::for_each_chunk(&mut grad, taps, steps * geometry.row_work() / heads, |head, grad| {
-                for step in 0..steps {
-                    for (tap, grad) in grad.iter_mut().enumerate() {
-                        let Some(input) = geometry.input(step, tap) else { continue };
-                        *grad += (0..batch).map(|b| product(step, input, b, head)).sum();
-                    }
-                }
-            });
-            return Array::host(&[heads, taps], grad);
-        }
-        let mut grad = vec![T::zero(); steps * batch * heads * taps];
-        par::for_each_chunk(&mut grad, batch * heads * taps, geometry.row_work(), |step, grad| {
-            for (row, grad) in grad.chunks_mut(taps).enumerate() {
-                for (tap, grad) in grad.iter_mut().enumerate() {
-                    if let Some(input) = geometry.input(step, tap) {
-                        *grad = product(step, input, row / heads, row % heads);
-                    }
-                }
-            }
-        });
-        Array::host(&[steps, batch, heads, taps], grad)
+        needs: [bool; 2],
+    ) -> [Option<Array<Self>>; 2] {
+        let (kernels, cotangent) = (weights.as_slice(), grad_output.as_slice());
+        let [grad_x, grad_weights] =
+            steps_backward::backward(simd::isa(), geometry, x.as_slice(), kernels, false, cotangent, needs);
+        [
+            grad_x.map(|grad| Array::from_buffer(x.shape(), grad)),
+            grad_weights.map(|grad| Array::from_buffer(weights.shape(), grad)),
+        ]
     }
 }
 

@@ -19,7 +19,7 @@ mod dynamic_conv_per_position;
 mod dynamic_conv_per_step;
 mod dynamic_conv_predicted;
 mod dynamic_conv_state;
-mod dynamic_conv_tap_softmax;
+mod dynamic_conv_step_softmax;
 #[cfg(test)]
 mod dynamic_conv_tests;
 mod factorised;
@@ -51,7 +51,7 @@ pub use dynamic_conv_per_position::{PerPositionConvKernel, PositionGeometry, per
 pub use dynamic_conv_per_step::{PerStepConvKernel, StepGeometry, per_step_conv};
 pub use dynamic_conv_predicted::PredictedConvKernel;
 pub use dynamic_conv_state::DynamicConvState;
-pub use dynamic_conv_tap_softmax::TapSoftmaxKernel;
+pub use dynamic_conv_step_softmax::{SoftmaxConvKernel, TapRange};
 pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embedding};
 pub use lightweight_conv::lightweight_conv;
 pub use regular_conv::regular_conv;

@@ -1,5 +1,7 @@
 //! Arrays with the channels last, and pieces of arrays that tasks share.
 
+use std::marker::PhantomData;
+
 use ndarray::{ArrayViewMut2, Axis};
 use rayon::prelude::*;
 use termwise_autograd::Scalar;
@@ -95,5 +97,33 @@ pub(super) fn each<A: Send, R: Send>(
         tasks.into_iter().enumerate().map(|(index, task)| f(index, task)).collect()
     } else {
         tasks.into_par_iter().enumerate().map(|(index, task)| f(index, task)).collect()
+    }
+}
+
+/// Numbers that tasks write side by side, each where no other does.
+pub(super) struct Shared<'a, T> {
+    data: *mut T,
+    len: usize,
+    owner: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: tasks reach the numbers through `row` alone, whose callers keep to their own.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub fn new(data: &'a mut [T]) -> Self {
+        Shared { data: data.as_mut_ptr(), len: data.len(), owner: PhantomData }
+    }
+
+    /// Some numbers.
+    ///
+    /// # Safety
+    /// While they are borrowed nobody else may borrow any of them.
+    #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
+    pub unsafe fn row(&self, from: usize, len: usize) -> &mut [T] {
+        assert!(from + len <= self.len, "shared: out of range");
+        // SAFETY: they lie within the data, and the caller vouches for the rest.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(from), len) }
     }
 }

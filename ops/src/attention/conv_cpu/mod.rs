@@ -12,6 +12,8 @@
 //! | `frame` | images with zeros around them |
 //! | `kernels` | the kernels of a block, predicted or given |
 //! | `position`, `position_backward` | convolution with a kernel for each position |
+//! | `mix` | weighted sums of rows |
+//! | `steps`, `steps_backward` | convolution with a kernel for each step |
 
 mod corners;
 pub(super) mod deformable;
@@ -19,7 +21,10 @@ pub(super) mod deformable_backward;
 mod frame;
 mod kernels;
 mod layout;
+mod mix;
 pub(super) mod position;
 pub(super) mod position_backward;
 mod product;
 mod spread;
+pub(super) mod steps;
+pub(super) mod steps_backward;
