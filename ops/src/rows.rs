@@ -71,3 +71,26 @@ pub(crate) fn scale<V: Vector>(x: &mut [V::Element], factor: V::Element) {
     let rest = vectors.into_remainder();
     (V::from_slice(rest) * factor).write_to(rest);
 }
+
+/// `y += x`
+#[inline(always)]
+pub(crate) fn add<V: Vector>(y: &mut [V::Element], x: &[V::Element]) {
+    let (mut ys, mut xs) = (y.chunks_exact_mut(V::LANES), x.chunks_exact(V::LANES));
+    for (y, x) in (&mut ys).zip(&mut xs) {
+        (V::from_slice(y) + V::from_slice(x)).write_to(y);
+    }
+    let (y, x) = (ys.into_remainder(), xs.remainder());
+    (V::from_slice(y) + V::from_slice(x)).write_to(y);
+}
+
+/// `y += factor x`
+#[inline(always)]
+pub(crate) fn add_scaled<V: Vector>(y: &mut [V::Element], x: &[V::Element], factor: V::Element) {
+    let factor = V::splat(factor);
+    let (mut ys, mut xs) = (y.chunks_exact_mut(V::LANES), x.chunks_exact(V::LANES));
+    for (y, x) in (&mut ys).zip(&mut xs) {
+        V::from_slice(x).mul_add(factor, V::from_slice(y)).write_to(y);
+    }
+    let (y, x) = (ys.into_remainder(), xs.remainder());
+    V::from_slice(x).mul_add(factor, V::from_slice(y)).write_to(y);
+}

@@ -24,6 +24,7 @@ macro_rules! avx2 {
         $set1:ident $load:ident $store:ident $maskload:ident $maskstore:ident
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blendv:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
+        $transpose:ident
     ) => {
         // SAFETY (of every block below): the machine has AVX2 and FMA, see the module documentation.
         operators!(
@@ -199,6 +200,17 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            unsafe fn transpose(
+                from: *const $element,
+                from_stride: usize,
+                into: *mut $element,
+                into_stride: usize,
+            ) {
+                // SAFETY: see above; the caller vouches for the squares.
+                unsafe { $transpose(from, from_stride, into, into_stride) }
+            }
+
+            #[inline(always)]
             fn sum(self) -> $element {
                 self.reduce(|a, b| a + b, |a, b| a + b)
             }
@@ -217,7 +229,7 @@ avx2!(
     _mm256_or_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_maskload_ps _mm256_maskstore_ps
     _mm256_fmadd_ps _mm256_fmsub_ps _mm256_fnmadd_ps _mm256_max_ps _mm256_min_ps _mm256_sqrt_ps _mm256_round_ps
     _mm256_cmp_ps _mm256_blendv_ps _mm256_castps_si256 _mm256_castsi256_ps _mm256_add_epi32 _mm256_slli_epi32
-    _mm256_srli_epi32
+    _mm256_srli_epi32 transpose_f32
 );
 
 avx2!(
@@ -226,7 +238,7 @@ avx2!(
     _mm256_or_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_maskload_pd _mm256_maskstore_pd
     _mm256_fmadd_pd _mm256_fmsub_pd _mm256_fnmadd_pd _mm256_max_pd _mm256_min_pd _mm256_sqrt_pd _mm256_round_pd
     _mm256_cmp_pd _mm256_blendv_pd _mm256_castpd_si256 _mm256_castsi256_pd _mm256_add_epi64 _mm256_slli_epi64
-    _mm256_srli_epi64
+    _mm256_srli_epi64 transpose_f64
 );
 
 impl F32x8 {
@@ -268,6 +280,50 @@ fn first_lanes<const LANES: usize>(count: usize) -> __m256i {
             _mm256_loadu_si256(F32.as_ptr().add(start).cast())
         } else {
             _mm256_loadu_si256(F64.as_ptr().add(start).cast())
+        }
+    }
+}
+
+/// Transposes a square of 8 x 8, see [`Vector::transpose`].
+#[inline(always)]
+pub(super) unsafe fn transpose_f32(from: *const f32, from_stride: usize, into: *mut f32, into_stride: usize) {
+    // SAFETY: the machine has AVX2; the caller vouches for 8 rows of 8 elements on both sides.
+    unsafe {
+        // Pairs of rows interleaved, then pairs of pairs, then halves of registers exchanged.
+        let mut fours = [_mm256_setzero_ps(); 8];
+        for i in [0, 4] {
+            let (a, b) = (_mm256_loadu_ps(from.add(i * from_stride)), _mm256_loadu_ps(from.add((i + 1) * from_stride)));
+            let (c, d) = (_mm256_loadu_ps(from.add((i + 2) * from_stride)), _mm256_loadu_ps(from.add((i + 3) * from_stride)));
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            fours[i] = _mm256_shuffle_ps::<0x44>(ab, cd);
+            fours[i + 1] = _mm256_shuffle_ps::<0xee>(ab, cd);
+            let (ab, cd) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            fours[i + 2] = _mm256_shuffle_ps::<0x44>(ab, cd);
+            fours[i + 3] = _mm256_shuffle_ps::<0xee>(ab, cd);
+        }
+        for j in 0..4 {
+            let low = _mm256_permute2f128_ps::<0x20>(fours[j], fours[j + 4]);
+            let high = _mm256_permute2f128_ps::<0x31>(fours[j], fours[j + 4]);
+            _mm256_storeu_ps(into.add(j * into_stride), low);
+            _mm256_storeu_ps(into.add((j + 4) * into_stride), high);
+        }
+    }
+}
+
+/// Transposes a square of 4 x 4, see [`Vector::transpose`].
+#[inline(always)]
+pub(super) unsafe fn transpose_f64(from: *const f64, from_stride: usize, into: *mut f64, into_stride: usize) {
+    // SAFETY: the machine has AVX2; the caller vouches for 4 rows of 4 elements on both sides.
+    unsafe {
+        let (a, b) = (_mm256_loadu_pd(from), _mm256_loadu_pd(from.add(from_stride)));
+        let (c, d) = (_mm256_loadu_pd(from.add(2 * from_stride)), _mm256_loadu_pd(from.add(3 * from_stride)));
+        let upper = [_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)];
+        let lower = [_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d)];
+        for j in 0..2 {
+            let low = _mm256_permute2f128_pd::<0x20>(upper[j], lower[j]);
+            let high = _mm256_permute2f128_pd::<0x31>(upper[j], lower[j]);
+            _mm256_storeu_pd(into.add(j * into_stride), low);
+            _mm256_storeu_pd(into.add((j + 2) * into_stride), high);
         }
     }
 }

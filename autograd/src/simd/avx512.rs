@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::{transpose_f32, transpose_f64};
 use super::vector::{Vector, operators};
 
 /// Sixteen `f32`.
@@ -23,7 +24,7 @@ macro_rules! avx512 {
         $set1:ident $load:ident $store:ident $maskload:ident $maskstore:ident
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blend:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
-        $sum:ident $max_lane:ident $scale:ident
+        $sum:ident $max_lane:ident $scale:ident $transpose:ident
     ) => {
         // SAFETY (of every block below): the machine has AVX-512, see the module documentation.
         operators!(
@@ -194,6 +195,24 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            unsafe fn transpose(
+                from: *const $element,
+                from_stride: usize,
+                into: *mut $element,
+                into_stride: usize,
+            ) {
+                // Four squares of half the side, the two that share cache lines of `into` in turn.
+                let half = $lanes / 2;
+                for (i, j) in [(0, 0), (half, 0), (0, half), (half, half)] {
+                    // SAFETY: see above; the caller vouches for the whole squares.
+                    unsafe {
+                        let (from, into) = (from.add(i * from_stride + j), into.add(j * into_stride + i));
+                        $transpose(from, from_stride, into, into_stride);
+                    }
+                }
+            }
+
+            #[inline(always)]
             fn sum(self) -> $element {
                 // SAFETY: see above.
                 unsafe { $sum(self.0) }
@@ -214,7 +233,7 @@ avx512!(
     _mm512_or_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_maskz_loadu_ps _mm512_mask_storeu_ps
     _mm512_fmadd_ps _mm512_fmsub_ps _mm512_fnmadd_ps _mm512_max_ps _mm512_min_ps _mm512_sqrt_ps
     _mm512_roundscale_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
-    _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 _mm512_reduce_add_ps _mm512_reduce_max_ps _mm512_scalef_ps
+    _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 _mm512_reduce_add_ps _mm512_reduce_max_ps _mm512_scalef_ps transpose_f32
 );
 
 avx512!(
@@ -223,7 +242,7 @@ avx512!(
     _mm512_or_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_maskz_loadu_pd _mm512_mask_storeu_pd
     _mm512_fmadd_pd _mm512_fmsub_pd _mm512_fnmadd_pd _mm512_max_pd _mm512_min_pd _mm512_sqrt_pd
     _mm512_roundscale_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
-    _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 _mm512_reduce_add_pd _mm512_reduce_max_pd _mm512_scalef_pd
+    _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 _mm512_reduce_add_pd _mm512_reduce_max_pd _mm512_scalef_pd transpose_f64
 );
 
 /// The mask whose first `count` bits of `lanes` are set.

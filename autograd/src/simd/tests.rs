@@ -56,6 +56,16 @@ impl<T: Scalar> Kernel<T> for Operations {
         assert_eq!(va.sum(), a.iter().copied().sum::<T>(), "sum of {n}");
         assert_eq!(va.max_lane(), a[n - 1], "max_lane of {n}");
         assert_eq!((-va).max_lane(), -a[0], "max_lane of {n}");
+        let (stride, wider) = (n + 3, n + 1);
+        let square: Vec<T> = (0..n * stride).map(|i| T::of(i as f64)).collect();
+        let mut turned = vec![T::zero(); n * wider];
+        // SAFETY: n rows of n elements in rows of stride and wider elements.
+        unsafe { V::transpose(square.as_ptr(), stride, turned.as_mut_ptr(), wider) };
+        for (place, &found) in turned.iter().enumerate() {
+            let (j, i) = (place / wider, place % wider);
+            let expected = if i < n { square[i * stride + j] } else { T::zero() };
+            assert_eq!(found, expected, "transpose at ({i}, {j}) of {n}");
+        }
         for count in 0..=n {
             let mut lanes = Lanes::of(va.with_rest(count, vb));
             assert_eq!(lanes.as_mut_slice()[..count], a[..count], "first {count} of {n}");
@@ -78,6 +88,9 @@ fn every_operation_agrees_with_numbers_on_every_instruction_set() {
         run_on::<f32, _>(isa, Operations);
         run_on::<f64, _>(isa, Operations);
     }
+    // A number alone is a vector too.
+    Operations.run::<f32>();
+    Operations.run::<f64>();
 }
 
 struct Halve<T>(T);

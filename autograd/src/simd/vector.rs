@@ -99,6 +99,26 @@ pub trait Vector:
     /// The largest lane.
     fn max_lane(self) -> Self::Element;
 
+    /// Transposes a square of `LANES` rows and columns: element `(i, j)`, which is read at
+    /// `from + i * from_stride + j`, is written to `into + j * into_stride + i`.
+    ///
+    /// # Safety
+    /// All elements must be readable and writable, and the two squares must not overlap.
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const Self::Element,
+        from_stride: usize,
+        into: *mut Self::Element,
+        into_stride: usize,
+    ) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: element (i, j) of squares that the caller vouches for.
+                unsafe { *into.add(j * into_stride + i) = *from.add(i * from_stride + j) };
+            }
+        }
+    }
+
     /// All lanes 0.
     #[inline(always)]
     fn zero() -> Self {

@@ -74,14 +74,10 @@ impl<B: BinaryKernel, F: Binary> Op<B, 2> for Map<F> {
             None => [need_a.then(|| grad_output.clone()), need_b.then(|| grad_output.clone())],
         };
         // A derivative that does not depend on the operands is a factor of the sum.
-        let zero = <f64 as Scalar>::Portable::zero();
-        let factor = |derivative: <f64 as Scalar>::Portable| match saved {
-            Some(_) => 1.0,
-            None => derivative.max_lane(),
-        };
+        let factor = |derivative: f64| if saved.is_some() { 1.0 } else { derivative };
         [
-            grad_a.map(|grad| B::sum_to(&grad, shape_a, factor(self.f.derivative_a(zero, zero)))),
-            grad_b.map(|grad| B::sum_to(&grad, shape_b, factor(self.f.derivative_b(zero, zero)))),
+            grad_a.map(|grad| B::sum_to(&grad, shape_a, factor(self.f.derivative_a(0.0, 0.0)))),
+            grad_b.map(|grad| B::sum_to(&grad, shape_b, factor(self.f.derivative_b(0.0, 0.0)))),
         ]
     }
 }

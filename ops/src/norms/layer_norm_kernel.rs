@@ -7,7 +7,7 @@ use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::statistics::of_rows;
 use crate::lanes::{self, Pointwise};
-use crate::par;
+use crate::{par, rows};
 use crate::sums::Sums;
 
 /// Output, and the mean and `1 / sqrt(var + eps)` of each row of `len` elements.
@@ -234,8 +234,6 @@ impl<T: Scalar> Kernel<T> for AddTo<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector<Element = T>>(self) {
-        for (sum, term) in self.sums.chunks_mut(V::LANES).zip(self.terms.chunks(V::LANES)) {
-            (V::from_slice(sum) + V::from_slice(term)).write_to(sum);
-        }
+        rows::add::<V>(self.sums, self.terms);
     }
 }

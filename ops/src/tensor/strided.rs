@@ -1,5 +1,7 @@
 //! The machinery of operations that only move elements: windows on an array, read out and written.
 
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Scalar};
 
 use crate::broadcast::Layout;
@@ -67,43 +69,38 @@ pub trait StridedKernel: Backend {
 
 /// Elements that one task copies.
 const CHUNK: usize = 1 << 14;
-/// Runs that are read side by side, and how far each goes before the next takes its turn.
-const ABREAST: usize = 32;
-const STRETCH: usize = 64;
+/// Rows that are read side by side, so that a cache line once fetched serves all that pass through it.
+const ABREAST: usize = 64;
+/// How far each goes before the next takes its turn.
+const STRETCH: usize = 128;
 
 impl<T: Scalar> StridedKernel for Cpu<T> {
     fn read_window(x: &Array<Self>, window: &Window) -> Array<Self> {
-        let layout = window.layout();
+        let layout = &window.layout();
         let ([step], run) = (layout.steps(), layout.run());
-        let mut out = vec![T::zero(); window.len()];
-        let from = |place: usize| &x.as_slice()[window.offset + place..];
+        let mut out = Buffer::arbitrary(window.len());
+        let x = &x.as_slice()[window.offset.min(x.len())..];
         if step <= 1 {
-            par::for_each_chunk(&mut out, CHUNK, 2 * CHUNK, |chunk, out| {
+            par::for_each_chunk(&mut out, CHUNK, 4 * CHUNK, |chunk, out| {
                 let first = chunk * CHUNK;
                 layout.for_each_run(first, out.len(), |position, len, [start]| {
-                    out[position - first..][..len].copy_from_slice(&from(start)[..len]);
+                    out[position - first..][..len].copy_from_slice(&x[start..][..len]);
                 });
             });
         } else {
-            // Runs that jump through x: many of them abreast, so that a cache line once fetched
-            // serves all the runs that pass through it, as they do in a transpose.
-            par::for_each_chunk(&mut out, ABREAST * run, 2 * ABREAST * run, |chunk, out| {
-                let start_of = |i: usize| layout.offsets((chunk * ABREAST + i) * run)[0];
-                let starts: Vec<usize> = (0..out.len() / run).map(start_of).collect();
-                for first in (0..run).step_by(STRETCH) {
-                    for (out, start) in out.chunks_exact_mut(run).zip(&starts) {
-                        let out = out[first..].iter_mut().take(STRETCH);
-                        let elements = from(start + first * step).iter().step_by(step);
-                        out.zip(elements).for_each(|(out, &v)| *out = v);
-                    }
-                }
+            par::for_each_chunk(&mut out, ABREAST * run, 4 * ABREAST * run, |chunk, out| {
+                simd::run(Rows { x, layout, first: chunk * ABREAST, out });
             });
         }
-        Array::host(&window.shape, out)
+        Array::from_buffer(&window.shape, out)
     }
 
     fn write_windows(shape: &[usize], fill: f64, parts: &[(&Array<Self>, Window)]) -> Array<Self> {
-        let mut out = vec![T::of(fill); shape.iter().product()];
+        let len = shape.iter().product();
+        let mut out = Buffer::arbitrary(len);
+        if parts.iter().map(|(part, _)| part.len()).sum::<usize>() < len {
+            out.fill(T::of(fill));
+        }
         for (part, window) in parts {
             let layout = window.layout();
             let [step] = layout.steps();
@@ -117,6 +114,66 @@ impl<T: Scalar> StridedKernel for Cpu<T> {
                 }
             });
         }
-        Array::host(shape, out)
+        Array::from_buffer(shape, out)
+    }
+}
+
+/// Rows of a window, from the `first` on, whose elements lie apart in `x`.
+///
+/// Rows that start at neighbouring elements, as they do in a transpose, are taken together: squares of
+/// neighbouring rows and columns are turned in registers.
+struct Rows<'a, T> {
+    x: &'a [T],
+    layout: &'a Layout<1>,
+    first: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Rows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Rows { x, layout, first, out } = self;
+        let ([step], run) = (layout.steps(), layout.run());
+        let mut starts = [0; ABREAST];
+        let starts = &mut starts[..out.len() / run];
+        for (i, start) in starts.iter_mut().enumerate() {
+            [*start] = layout.offsets((first + i) * run);
+        }
+        // How many rows start at neighbouring elements, counted from each.
+        let mut neighbours = [1; ABREAST];
+        for i in (1..starts.len()).rev() {
+            if starts[i] == starts[i - 1] + 1 {
+                neighbours[i - 1] = neighbours[i] + 1;
+            }
+        }
+        for first in (0..run).step_by(STRETCH) {
+            let stretch = first..run.min(first + STRETCH);
+            let mut row = 0;
+            while row < starts.len() {
+                let mut column = stretch.start;
+                if neighbours[row] >= V::LANES {
+                    while column + V::LANES <= stretch.end {
+                        let from = starts[row] + column * step;
+                        let last = from + (V::LANES - 1) * step + V::LANES - 1;
+                        assert!(last < x.len() && (row + V::LANES - 1) * run + column + V::LANES <= out.len());
+                        // SAFETY: the last elements of both squares are inside their slices.
+                        unsafe {
+                            let into = out.as_mut_ptr().add(row * run + column);
+                            V::transpose(x.as_ptr().add(from), step, into, run);
+                        }
+                        column += V::LANES;
+                    }
+                }
+                let rows = if column > stretch.start { V::LANES } else { 1 };
+                for row in (row..row + rows).filter(|_| column < stretch.end) {
+                    let out = &mut out[row * run + column..row * run + stretch.end];
+                    let elements = x[starts[row] + column * step..].iter().step_by(step);
+                    out.iter_mut().zip(elements).for_each(|(out, &v)| *out = v);
+                }
+                row += rows;
+            }
+        }
     }
 }
