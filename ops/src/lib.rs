@@ -26,6 +26,8 @@ pub mod elementwise;
 
 pub mod gemm;
 
+pub mod lanes;
+
 pub mod kernels;
 pub use kernels::{Kernels, all_cases, cases_f32, cases_f64};
 
@@ -57,6 +59,8 @@ pub use spatial::{
 
 #[cfg(test)]
 mod same_bits;
+
+mod rows;
 
 mod sums;
 

@@ -343,3 +343,4 @@ fn first_lanes<const LANES: usize>(count: usize) -> __m256i {
         }
     }
 }
+

@@ -48,6 +48,7 @@ mod flush;
 mod isa;
 pub mod math;
 mod portable;
+mod scalar;
 mod transpose;
 mod vector;
 

@@ -107,6 +107,9 @@ fn every_operation_agrees_with_numbers_on_every_instruction_set() {
         run_on::<f32, _>(isa, Operations);
         run_on::<f64, _>(isa, Operations);
     }
+    // A number alone is a vector too.
+    Operations.run::<f32>();
+    Operations.run::<f64>();
 }
 
 struct Halve<T>(T);

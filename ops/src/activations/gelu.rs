@@ -5,10 +5,11 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
-use super::sigmoid::sigmoid_of;
+
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Gaussian error linear unit, exact.
@@ -72,22 +73,27 @@ pub fn gelu_tanh<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
 #[derive(Clone, Copy)]
 struct Gelu;
 
-/// The standard normal distribution function, by `erfc` so that the lower tail keeps its digits.
-fn normal_below<T: Scalar>(x: T) -> T {
-    T::of(0.5 * libm::erfc(-x.as_f64() * FRAC_1_SQRT_2))
-}
+/// From here on `P` is 1 to the last digit in any number type.
+const BEYOND: f64 = 100.0;
 
 impl Elementwise for Gelu {
     const NAME: &'static str = "gelu";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x * normal_below(x)
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        // x P(x) = max(x, 0) - |x| P(-|x|). The minimum is for infinite x: the product with 0 is to be
+        // NaN at the lower end only.
+        let size = V::of(BEYOND).min(x).abs();
+        let (tail, _) = math::normal_tail(size);
+        size.neg_mul_add(tail, V::zero().max(x))
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        let density = T::of(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2) * (-T::of(0.5) * x * x).exp();
-        normal_below(x) + x * density
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        let (below, kernel) = math::normal(x);
+        let density = kernel * V::of(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+        below + x * density
     }
 }
 
@@ -102,22 +108,25 @@ impl Elementwise for GeluTanh {
     const NAME: &'static str = "gelu_tanh";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x * gate(x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
         let gate = gate(x);
-        let slope = T::of(2.0 * SLOPE) * (T::one() + T::of(3.0 * CUBIC) * x * x);
+        let slope = V::of(2.0 * SLOPE) * (V::of(1.0) + V::of(3.0 * CUBIC) * x * x);
         // Far out the gate is 0 or 1 to the last digit, and the slope may have overflowed.
-        let bend = gate * (T::one() - gate);
-        if bend == T::zero() { gate } else { gate + x * bend * slope }
+        let bend = gate * (V::of(1.0) - gate);
+        V::select(bend.eq(V::zero()), gate, gate + x * bend * slope)
     }
 }
 
 /// `(1 + tanh u) / 2`, which is the logistic function of `2 u`: as exact, and cheaper.
-fn gate<T: Scalar>(x: T) -> T {
-    sigmoid_of(T::of(2.0 * SLOPE) * (x + T::of(CUBIC) * x * x * x))
+#[inline(always)]
+fn gate<V: Vector>(x: V) -> V {
+    math::sigmoid(V::of(2.0 * SLOPE) * (x + V::of(CUBIC) * x * x * x))
 }
 
 /// Test cases of [`gelu`] and [`gelu_tanh`].

@@ -2,8 +2,10 @@
 //!
 //! Source: Maas et al., "Rectifier Nonlinearities Improve Neural Network Acoustic Models", ICML 2013.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -44,12 +46,14 @@ impl Elementwise for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        if x > T::zero() { x } else { T::of(self.negative_slope) * x }
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        V::select(V::zero().lt(x), x, V::of(self.negative_slope) * x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        if x > T::zero() { T::one() } else { T::of(self.negative_slope) }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        V::select(V::zero().lt(x), V::of(1.0), V::of(self.negative_slope))
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Source: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", ICML 2010.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -39,13 +41,15 @@ impl Elementwise for Relu {
     const NAME: &'static str = "relu";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        // Not T::max, which would turn NaN into 0.
-        if x < T::zero() { T::zero() } else { x }
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        // Not the maximum, which may turn NaN into 0.
+        V::select(x.lt(V::zero()), V::zero(), x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        if y > T::zero() { T::one() } else { T::zero() }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        V::select(V::zero().lt(y), V::of(1.0), V::zero())
     }
 }
 

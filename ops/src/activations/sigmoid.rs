@@ -1,7 +1,9 @@
 //! Logistic function: `y = 1 / (1 + exp(-x))`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -17,8 +19,7 @@ use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 /// `dx = y (1 - y) dy`
 ///
 /// # Edge cases
-/// Finite at any magnitude: far below 0 the exponential is infinite and `y` exactly 0, far above `y` is
-/// exactly 1.
+/// Finite at any magnitude: far below 0 it is exactly 0, far above exactly 1.
 ///
 /// # Examples
 /// ```
@@ -41,18 +42,15 @@ impl Elementwise for Sigmoid {
     const NAME: &'static str = "sigmoid";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        sigmoid_of(x)
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::sigmoid(x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        y * (T::one() - y)
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        y * (V::of(1.0) - y)
     }
-}
-
-/// The logistic function of one number.
-pub(super) fn sigmoid_of<T: Scalar>(x: T) -> T {
-    T::one() / (T::one() + (-x).exp())
 }
 
 /// Test cases.

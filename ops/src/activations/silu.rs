@@ -3,10 +3,11 @@
 //! Source: Elfwing et al., "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in
 //! Reinforcement Learning", Neural Networks 2018.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
-use super::sigmoid::sigmoid_of;
+
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Sigmoid linear unit.
@@ -44,13 +45,15 @@ impl Elementwise for Silu {
     const NAME: &'static str = "silu";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x * sigmoid_of(x)
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        x * math::sigmoid(x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        let s = sigmoid_of(x);
-        s * (T::one() + x * (T::one() - s))
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        let s = math::sigmoid(x);
+        s * (V::of(1.0) + x * (V::of(1.0) - s))
     }
 }
 

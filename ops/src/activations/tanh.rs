@@ -1,7 +1,9 @@
 //! Hyperbolic tangent, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +42,14 @@ impl Elementwise for Tanh {
     const NAME: &'static str = "tanh";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.tanh()
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::tanh(x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        T::one() - y * y
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        V::of(1.0) - y * y
     }
 }
 

@@ -176,7 +176,11 @@ impl<T: Scalar> StridedKernel for Cpu<T> {
     }
 
     fn write_windows(shape: &[usize], fill: f64, parts: &[(&Array<Self>, Window)]) -> Array<Self> {
-        let mut out = Buffer::filled(shape.iter().product(), T::of(fill));
+        let len = shape.iter().product();
+        let mut out = Buffer::arbitrary(len);
+        if parts.iter().map(|(part, _)| part.len()).sum::<usize>() < len {
+            out.fill(T::of(fill));
+        }
         for (part, window) in parts {
             let layout = window.layout();
             let [step] = layout.steps();

@@ -3,6 +3,7 @@
 use num_traits::Float;
 
 use super::{Vector, at_least, polynomial, single};
+use crate::Scalar;
 
 /// `exp(x)`. Below about -87.34, where the result would be denormal, it is 0.
 #[inline(always)]
@@ -20,7 +21,11 @@ pub fn exp<V: Vector>(x: V) -> V {
 /// `exp(x)` for `x <= 0`, `-inf` included; unspecified for other `x`. NaN stays NaN. About half the work.
 #[inline(always)]
 pub fn exp_nonpositive<V: Vector>(x: V) -> V {
-    exp_of_sum(x, V::zero())
+    if !single::<V>() {
+        return x.map(Float::exp);
+    }
+    let (n, r) = reduce(at_least(x, V::of(ZERO)));
+    exp_reduced(r).mul_exp2(n)
 }
 
 /// `2^x` for `x < 128`, `-inf` included; unspecified above, NaN for NaN. At -127 and below it is 0.
@@ -50,16 +55,6 @@ pub fn exp2<V: Vector>(x: V) -> V {
     p.ldexp(n)
 }
 
-/// `exp(x + tail)` for `x <= 0` and a `tail` of at most a few hundredths.
-#[inline(always)]
-pub(super) fn exp_of_sum<V: Vector>(x: V, tail: V) -> V {
-    if !single::<V>() {
-        return (x + tail).map(Float::exp);
-    }
-    let (n, r) = reduce(at_least(x, V::of(ZERO)));
-    exp_reduced(r + tail).mul_exp2(n)
-}
-
 /// Logarithm of the smallest normal number, rounded up.
 const LOWEST: f64 = -87.336_54;
 /// Logarithm of the largest number, rounded down.
@@ -69,7 +64,7 @@ const ZERO: f64 = -88.0;
 
 /// `(n, r)` with `x = n ln 2 + r`, `n` whole and `|r| <= ln 2 / 2`.
 #[inline(always)]
-fn reduce<V: Vector>(x: V) -> (V, V) {
+pub(super) fn reduce<V: Vector>(x: V) -> (V, V) {
     let n = (x * V::of(std::f64::consts::LOG2_E)).round();
     // In two parts: the first has so few digits that its products with n are exact.
     let r = n.neg_mul_add(V::of(0.693_359_375), x);
@@ -85,15 +80,29 @@ const P: [f64; 5] = [
     0.001_381_455_827_68,
 ];
 
-/// `exp(r)` for `|r| <= ln 2 / 2`.
+/// `exp(r)` for `|r|` up to about `ln 2 / 2`.
 #[inline(always)]
-fn exp_reduced<V: Vector>(r: V) -> V {
+pub(super) fn exp_reduced<V: Vector>(r: V) -> V {
     let one = V::of(1.0);
     if V::FUSED {
         polynomial(r, P).mul_add(r, one).mul_add(r, one)
     } else {
         // One product more, so that what is rounded twice is small.
         polynomial(r, P).mul_add(r * r, r) + one
+    }
+}
+
+/// `x^exponent`: lane by lane through the standard library, but for the exponents 0, 1 and 2.
+#[inline(always)]
+pub fn pow<V: Vector>(x: V, exponent: f64) -> V {
+    match exponent {
+        0.0 => V::of(1.0),
+        1.0 => x,
+        2.0 => x * x,
+        _ => {
+            let exponent = V::Element::of(exponent);
+            x.map(|x| x.powf(exponent))
+        }
     }
 }
 

@@ -26,9 +26,9 @@ mod trigonometric;
 #[cfg(test)]
 mod tests;
 
-pub use exponential::{exp, exp_nonpositive, exp2, sigmoid, tanh};
+pub use exponential::{exp, exp_nonpositive, exp2, pow, sigmoid, tanh};
 pub use logarithm::{ln, ln_1p};
-pub use normal::{erf, normal};
+pub use normal::{erf, normal, normal_tail};
 pub use trigonometric::{cos, sin};
 
 use super::Vector;

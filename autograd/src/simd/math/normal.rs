@@ -2,7 +2,7 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use super::exponential::exp_of_sum;
+use super::exponential::{exp_reduced, reduce};
 use super::{Vector, at_most, exp_nonpositive, polynomial, single};
 use crate::Scalar;
 
@@ -47,46 +47,50 @@ pub fn erf<V: Vector>(x: V) -> V {
 /// In `f32` at most 6 units in the last place from the true values; 0 where they would be denormal.
 #[inline(always)]
 pub fn normal<V: Vector>(x: V) -> (V, V) {
-    if !single::<V>() {
-        let below = x.map(|x| V::Element::of(0.5 * libm::erfc(-x.as_f64() * FRAC_1_SQRT_2)));
-        return (below, exp_nonpositive(x * x * V::of(-0.5)));
-    }
-    // P(X <= -t) = exp(-t^2 / 2) p(t) / q(t) for t >= 0
-    const P: [f64; 5] = [
-        0.500_000_002_463_9,
-        0.435_569_354_366_2,
-        0.181_220_583_645_2,
-        0.039_955_241_179_85,
-        0.004_015_923_889_034,
-    ];
-    const Q: [f64; 6] = [
-        1.0,
-        1.669_023_625_091,
-        1.194_125_240_974,
-        0.464_152_903_783_5,
-        0.100_160_362_484_3,
-        0.010_066_284_024_69,
-    ];
-    // At 13.3 both are 0.
-    let t = at_most(x.abs(), V::of(13.3));
-    let kernel = exp_minus_half_square(t);
-    let tail = kernel * polynomial(t, P) / polynomial(t, Q);
+    let (tail, kernel) = normal_tail(x.abs());
     (V::select(x.lt(V::zero()), tail, V::of(1.0) - tail), kernel)
 }
 
-/// `exp(-t^2 / 2)` for `t >= 0`. The rounding error of a large square would be many units in the last
-/// place of its exponential, so the square is taken in two parts.
+/// `(P(X > t), exp(-t^2 / 2))` for a standard normal `X` and `t >= 0`; as [`normal`].
+#[inline(always)]
+pub fn normal_tail<V: Vector>(t: V) -> (V, V) {
+    if !single::<V>() {
+        let tail = t.map(|t| V::Element::of(0.5 * libm::erfc(t.as_f64() * FRAC_1_SQRT_2)));
+        return (tail, exp_nonpositive(t * t * V::of(-0.5)));
+    }
+    // exp(-t^2 / 2) p(t) / q(t)
+    const P: [f64; 5] =
+        [0.500_000_002_464, 0.435_569_354_366, 0.181_220_583_645, 0.039_955_241_179_8, 4.015_923_889_03e-3];
+    const Q: [f64; 6] = [
+        1.0,
+        1.669_023_625_09,
+        1.194_125_240_97,
+        0.464_152_903_784,
+        0.100_160_362_484,
+        0.010_066_284_024_7,
+    ];
+    let t = at_most(t, V::of(FAR));
+    let kernel = exp_minus_half_square(t);
+    (kernel * polynomial(t, P) / polynomial(t, Q), kernel)
+}
+
+/// Here `t^2 / 2` is just below 88, where the exponential is 0.
+const FAR: f64 = 13.266;
+
+/// `exp(-t^2 / 2)` for `t` in 0 .. `FAR`. The rounding error of a large square would be many units in the
+/// last place of its exponential, so the square is taken in two parts.
 #[inline(always)]
 fn exp_minus_half_square<V: Vector>(t: V) -> V {
     let half = V::of(0.5);
-    if V::FUSED {
+    let (square, rest) = if V::FUSED {
         let square = t * t;
-        let rest = t.mul_sub(t, square);
-        exp_of_sum(square * -half, rest * -half)
+        (square, t.mul_sub(t, square))
     } else {
         // The upper 12 bits of t (Veltkamp), whose square is exact.
         let shifted = t * V::of(4097.0);
         let upper = shifted - (shifted - t);
-        exp_of_sum(upper * upper * -half, (upper - t) * (upper + t) * half)
-    }
+        (upper * upper, (t - upper) * (t + upper))
+    };
+    let (n, r) = reduce(square * -half);
+    exp_reduced(rest.neg_mul_add(half, r)).mul_exp2(n)
 }

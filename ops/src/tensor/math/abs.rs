@@ -1,7 +1,9 @@
 //! Absolute value: `y = |x|`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +42,16 @@ impl Elementwise for Abs {
     const NAME: &'static str = "abs";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x.abs()
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        if x == T::zero() { T::zero() } else { x.signum() }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        // Where x is neither below, at nor above 0 it is NaN.
+        let sign = V::of(1.0).copysign(x);
+        V::select(x.is_nan(), x, V::select(x.eq(V::zero()), V::zero(), sign))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Sum with a constant: `y = x + constant`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -39,12 +41,14 @@ impl Elementwise for AddScalar {
     const NAME: &'static str = "add_scalar";
     const SAVES: Saves = Saves::Nothing;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x + T::of(self.constant)
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        x + V::of(self.constant)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
-        T::one()
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(1.0)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Cube: `y = x^3`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -37,12 +39,14 @@ impl Elementwise for Cube {
     const NAME: &'static str = "cube";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x * x * x
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        T::of(3.0) * x * x
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        V::of(3.0) * x * x
     }
 }
 

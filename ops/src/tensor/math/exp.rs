@@ -1,7 +1,9 @@
 //! Exponential: `y = exp(x)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,11 +42,13 @@ impl Elementwise for Exp {
     const NAME: &'static str = "exp";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.exp()
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::exp(x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
         y
     }
 }

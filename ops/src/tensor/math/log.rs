@@ -1,7 +1,9 @@
 //! Natural logarithm: `y = ln(x)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +42,14 @@ impl Elementwise for Log {
     const NAME: &'static str = "log";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.ln()
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::ln(x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        x.recip()
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        V::of(1.0) / x
     }
 }
 

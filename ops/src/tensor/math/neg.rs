@@ -1,7 +1,9 @@
 //! Negative: `y = -x`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -37,12 +39,14 @@ impl Elementwise for Neg {
     const NAME: &'static str = "neg";
     const SAVES: Saves = Saves::Nothing;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         -x
     }
 
-    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
-        -T::one()
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(-1.0)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Power: `y = x^exponent`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -43,16 +45,18 @@ impl Elementwise for Pow {
     const NAME: &'static str = "pow";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.powf(T::of(self.exponent))
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::pow(x, self.exponent)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
         if self.exponent == 0.0 {
             // Not 0 * x^-1, which is NaN at 0.
-            return T::zero();
+            return V::zero();
         }
-        T::of(self.exponent) * x.powf(T::of(self.exponent - 1.0))
+        V::of(self.exponent) * math::pow(x, self.exponent - 1.0)
     }
 }
 

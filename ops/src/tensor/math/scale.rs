@@ -1,7 +1,9 @@
 //! Multiple: `y = factor * x`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -39,12 +41,14 @@ impl Elementwise for Scale {
     const NAME: &'static str = "scale";
     const SAVES: Saves = Saves::Nothing;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        T::of(self.factor) * x
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        V::of(self.factor) * x
     }
 
-    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
-        T::of(self.factor)
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(self.factor)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Square root: `y = sqrt(x)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +42,14 @@ impl Elementwise for Sqrt {
     const NAME: &'static str = "sqrt";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x.sqrt()
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        T::of(0.5) / y
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        V::of(0.5) / y
     }
 }
 

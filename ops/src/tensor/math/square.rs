@@ -1,7 +1,9 @@
 //! Square: `y = x^2`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
+
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -37,11 +39,13 @@ impl Elementwise for Square {
     const NAME: &'static str = "square";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x * x
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
         x + x
     }
 }
