@@ -6,12 +6,13 @@ mod conv2d;
 mod conv_transpose2d;
 mod cpu;
 mod geometry;
+#[cfg(test)]
 pub(crate) mod lowering;
 #[cfg(test)]
 mod patches;
 #[cfg(test)]
 mod tests;
-pub(crate) mod vector;
+mod vector;
 
 pub use cases::cases;
 pub use conv_transpose2d::conv_transpose2d;

@@ -1,7 +1,6 @@
 //! Tiles against the simple form: outputs, normalisers and all gradients, on every instruction set.
 
 use ndarray::{Array2, ArrayD};
-use rayon::ThreadPoolBuilder;
 use termwise_autograd::gradcheck::Samples;
 use termwise_autograd::simd::{self, Isa};
 use termwise_autograd::{Array, Cpu, Scalar};
