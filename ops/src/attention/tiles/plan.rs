@@ -106,8 +106,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
     ) -> Self {
         let lanes = simd::run_on::<T, _>(isa, Lanes);
         let slice = |i: usize| inputs[i].present().map(Array::as_slice);
-        let short = use_dots(spec.value_dim.max(spec.head_dim), lanes);
-        let (block, width) = if short { (16, 256) } else { (32, 128) };
+        let (block, width) = (32, 256);
         let (block, width) = std::env::var("TILE").ok().map_or((block, width), |t| {
             let (a, b) = t.split_once(',').unwrap();
             (a.parse().unwrap(), b.parse().unwrap())

@@ -69,19 +69,22 @@ pub(super) unsafe fn sweep<V: Vector, S: Sweep<V>>(
                 j += 4 * V::LANES;
             }
         }
-        if V::REGISTERS >= 16 {
-            while j + 2 * V::LANES <= columns.end {
+        while j + 2 * V::LANES <= columns.end {
+            if V::REGISTERS >= 32 && rows.is_multiple_of(8) {
+                panel::<V, S, 8, 2>(rows, j, depth, a, b, sweep);
+            } else if V::REGISTERS >= 16 {
                 panel::<V, S, 4, 2>(rows, j, depth, a, b, sweep);
-                j += 2 * V::LANES;
-            }
-        } else {
-            while j + 2 * V::LANES <= columns.end {
+            } else {
                 panel::<V, S, 2, 2>(rows, j, depth, a, b, sweep);
-                j += 2 * V::LANES;
             }
+            j += 2 * V::LANES;
         }
         if j < columns.end {
-            panel::<V, S, 4, 1>(rows, j, depth, a, b, sweep);
+            if V::REGISTERS >= 16 && rows.is_multiple_of(8) {
+                panel::<V, S, 8, 1>(rows, j, depth, a, b, sweep);
+            } else {
+                panel::<V, S, 4, 1>(rows, j, depth, a, b, sweep);
+            }
         }
     }
 }

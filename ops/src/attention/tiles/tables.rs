@@ -67,7 +67,13 @@ impl<T: Scalar> Tables<T> {
         let none = Axis { step: 1, rows: 0, front: 0, line: 0 };
         let (x, y) = match plan.relative {
             Relative::Absent => (none, none),
-            Relative::Line => (Axis::new::<T>(spec.relative[0].rows, 1, pad, 3 * pad), none),
+            Relative::Line => {
+                // A block of queries reads from row `k + shift + 1 - q` on, with `k` and `q` multiples of the lanes:
+                // that row is to be aligned.
+                let (shift, rows) = (spec.relative[0].shift, spec.relative[0].rows);
+                let front = (pad + shift + 1).next_multiple_of(pad) - (shift + 1);
+                (Axis::new::<T>(rows, 1, front, 3 * pad), none)
+            }
             Relative::Separable => {
                 let [x, y] = [0, 1].map(|i| Axis::new::<T>(spec.relative[i].rows, step, 0, pad));
                 (x, y)
