@@ -300,8 +300,10 @@ impl F32x16 {
             // Quarters of two, then of four.
             let eight = |i: usize| {
                 let (a, b) = (four(i), four(i + 4));
-                let (low, high) =
-                    (_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b));
+                let (low, high) = (
+                    _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),
+                    _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b),
+                );
                 _mm512_add_ps(low, high)
             };
             let (a, b) = (eight(0), eight(8));
@@ -324,8 +326,10 @@ impl F64x8 {
             };
             let four = |i: usize| {
                 let (a, b) = (pair(i), pair(i + 2));
-                let (low, high) =
-                    (_mm512_shuffle_f64x2::<0b01_00_01_00>(a, b), _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b));
+                let (low, high) = (
+                    _mm512_shuffle_f64x2::<0b01_00_01_00>(a, b),
+                    _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b),
+                );
                 _mm512_add_pd(low, high)
             };
             let (a, b) = (four(0), four(4));
@@ -335,7 +339,6 @@ impl F64x8 {
         }
     }
 }
-
 
 /// The mask whose first `count` bits of `lanes` are set.
 #[inline(always)]

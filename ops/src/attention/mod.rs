@@ -26,6 +26,8 @@ mod factorised;
 mod geometry;
 mod key_rows;
 mod lightweight_conv;
+#[cfg(test)]
+mod parity;
 pub mod regular_conv;
 mod settings;
 mod shared_row_attention;

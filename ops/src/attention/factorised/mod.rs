@@ -41,6 +41,8 @@ mod per_query;
 mod per_query_backward;
 mod per_query_forward;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 use ndarray::Array2;
