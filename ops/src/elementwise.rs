@@ -142,3 +142,79 @@ impl<T: Scalar> ElementwiseKernel for Cpu<T> {
         Array::from_buffer(grad_output.shape(), grad)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Every elementwise function is held to plain `f64` functions in the file where it is defined.
+
+    use termwise_autograd::simd;
+
+    use super::*;
+    use crate::oracle::{LENGTHS, assert_near, cast};
+
+    /// Checks value and derivative at `x` and at its beginnings of awkward lengths, on every instruction set.
+    ///
+    /// # Panics
+    /// If one is further off than `units` of the last place, relative to the larger of itself and `size`.
+    #[track_caller]
+    pub(crate) fn check<F: Elementwise>(
+        f: F,
+        x: &[f64],
+        [value, derivative]: [fn(f64) -> f64; 2],
+        units: f64,
+        size: f64,
+    ) {
+        check_value(f, x, value, units, size);
+        check_derivative::<f32, F>(f, x, derivative, units, size);
+        check_derivative::<f64, F>(f, x, derivative, units, size);
+    }
+
+    /// [`check`] of the value alone.
+    #[track_caller]
+    pub(crate) fn check_value<F: Elementwise>(f: F, x: &[f64], value: fn(f64) -> f64, units: f64, size: f64) {
+        check_value_in::<f32, F>(f, x, value, units, size);
+        check_value_in::<f64, F>(f, x, value, units, size);
+    }
+
+    fn lengths(len: usize) -> impl Iterator<Item = usize> {
+        LENGTHS.into_iter().filter(move |&l| l < len).chain([len])
+    }
+
+    #[track_caller]
+    fn check_value_in<T: Scalar, F: Elementwise>(
+        f: F,
+        x: &[f64],
+        value: fn(f64) -> f64,
+        units: f64,
+        size: f64,
+    ) {
+        for isa in simd::available() {
+            for exact in lengths(x.len()).map(|len| &x[..len]) {
+                let (x, mut y) = (cast::<T>(exact), vec![T::zero(); exact.len()]);
+                simd::run_on(isa, lanes::Map { f: Value(f), x: [&x], y: &mut y });
+                let expected: Vec<f64> = exact.iter().map(|&x| value(x)).collect();
+                assert_near(&format!("{} on {isa}", F::NAME), &y, &expected, units, size);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_derivative<T: Scalar, F: Elementwise>(
+        f: F,
+        x: &[f64],
+        derivative: fn(f64) -> f64,
+        units: f64,
+        size: f64,
+    ) {
+        for isa in simd::available() {
+            for exact in lengths(x.len()).map(|len| &x[..len]) {
+                let (x, g) = (cast::<T>(exact), vec![T::of(-2.0); exact.len()]);
+                let (mut y, mut grad) = (g.clone(), g.clone());
+                simd::run_on(isa, lanes::Map { f: Value(f), x: [&x], y: &mut y });
+                simd::run_on(isa, lanes::Map { f: Derivative::<F, 3>(f), x: [&x, &y, &g], y: &mut grad });
+                let expected: Vec<f64> = exact.iter().map(|&x| -2.0 * derivative(x)).collect();
+                assert_near(&format!("derivative of {} on {isa}", F::NAME), &grad, &expected, units, size);
+            }
+        }
+    }
+}

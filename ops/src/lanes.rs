@@ -47,11 +47,7 @@ impl<T: Scalar, F: Pointwise<K>, const K: usize> Kernel<T> for Map<'_, F, T, K> 
 const CHUNK: usize = 1 << 13;
 
 /// `f` of the elements of slices of one length. `work` is a rough count of operations per element.
-pub(crate) fn map<T: Scalar, F: Pointwise<K>, const K: usize>(
-    f: F,
-    x: [&[T]; K],
-    work: usize,
-) -> Buffer<T> {
+pub(crate) fn map<T: Scalar, F: Pointwise<K>, const K: usize>(f: F, x: [&[T]; K], work: usize) -> Buffer<T> {
     let mut y = Buffer::arbitrary(x[0].len());
     par::for_each_chunk(&mut y, CHUNK, CHUNK * work, |chunk, y| {
         let start = chunk * CHUNK;

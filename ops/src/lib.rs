@@ -58,6 +58,9 @@ pub use spatial::{
 };
 
 #[cfg(test)]
+mod oracle;
+
+#[cfg(test)]
 mod same_bits;
 
 mod rows;

@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 
 /// Work (in elementary operations on a vector's lanes) below which a task is not worth handing to another
-/// thread: some ten microseconds.
-const MIN_TASK_WORK: usize = 1 << 19;
+/// thread: some ten microseconds. In this crate's own tests small arrays are split too.
+const MIN_TASK_WORK: usize = if cfg!(test) { 1 << 10 } else { 1 << 20 };
 
 /// Elements in a block of rows: large enough that starting a kernel is nothing beside it, small enough
 /// for the first caches.
@@ -15,7 +15,7 @@ const BLOCK: usize = 1 << 13;
 
 /// Whether so many tasks of so much work are worth more than one thread.
 fn pays(tasks: usize, work: usize) -> bool {
-    tasks > 1 && tasks.saturating_mul(work) >= 2 * MIN_TASK_WORK && rayon::current_num_threads() > 1
+    tasks > 1 && tasks.saturating_mul(work) >= 4 * MIN_TASK_WORK && rayon::current_num_threads() > 1
 }
 
 /// Calls `f(index, chunk)` for each chunk of `chunk_len` elements of `out`, in parallel where the

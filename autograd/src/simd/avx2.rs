@@ -343,4 +343,3 @@ fn first_lanes<const LANES: usize>(count: usize) -> __m256i {
         }
     }
 }
-

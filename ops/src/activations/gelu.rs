@@ -9,7 +9,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::{Vector, math};
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Gaussian error linear unit, exact.
@@ -141,4 +140,40 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
     let both = |scale: f64, shape: &[usize]| [case(false, scale, shape), case(true, scale, shape)];
     [both(1.0, &[1]), both(1.0, &[3, 7]), both(2.0, &[2, 3, 2, 5]), both(30.0, &[9]), both(1.0, &[0, 3])]
         .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::{check, check_value};
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        fn below(x: f64) -> f64 {
+            0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
+        }
+        fn derivative(x: f64) -> f64 {
+            below(x) + x * (-0.5 * x * x).exp() * 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2
+        }
+        let x = numbers(2000, 6, -12.5, 12.5);
+        check(Gelu, &x, [|x| x * below(x), derivative], 4.0, 1.0);
+        // All digits of the value, down to the far end of the tail.
+        check_value(Gelu, &x, |x| x * below(x), 8.0, 0.0);
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        check(Gelu, &[-inf, nan, -50.0, 50.0], [|x| x * below(x), derivative], 0.0, 0.0);
+    }
+
+    #[test]
+    fn the_approximation_by_tanh_agrees_with_numbers() {
+        fn inner(x: f64) -> f64 {
+            SLOPE * (x + CUBIC * x * x * x)
+        }
+        fn derivative(x: f64) -> f64 {
+            let t = inner(x).tanh();
+            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * SLOPE * (1.0 + 3.0 * CUBIC * x * x)
+        }
+        let x = numbers(400, 7, -6.0, 6.0);
+        check(GeluTanh, &x, [|x| 0.5 * x * (1.0 + inner(x).tanh()), derivative], 8.0, 1.0);
+    }
 }

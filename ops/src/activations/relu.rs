@@ -6,7 +6,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::Vector;
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Rectified linear unit.
@@ -61,4 +60,24 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 4, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(200, 1, -3.0, 3.0);
+        check(Relu, &x, [|x| x.max(0.0), |x| f64::from(x > 0.0)], 0.0, 0.0);
+        check(
+            Relu,
+            &[f64::NAN, f64::INFINITY, -f64::INFINITY],
+            [|x| if x < 0.0 { 0.0 } else { x }, |x| f64::from(x > 0.0)],
+            0.0,
+            0.0,
+        );
+    }
 }

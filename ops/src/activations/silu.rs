@@ -7,7 +7,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::{Vector, math};
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Sigmoid linear unit.
@@ -65,4 +64,20 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(1.0, &[1]), case(1.0, &[3, 7]), case(2.0, &[2, 3, 2, 5]), case(30.0, &[9]), case(1.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(400, 4, -30.0, 30.0);
+        fn s(x: f64) -> f64 {
+            1.0 / (1.0 + (-x).exp())
+        }
+        check(Silu, &x, [|x| x * s(x), |x| s(x) * (1.0 + x * s(-x))], 6.0, 1.0);
+    }
 }

@@ -1,8 +1,8 @@
 //! The kernels of the softmaxes. An axis lies in memory either as rows, element beside element, or as
 //! columns: then neighbouring columns fill the lanes of a vector.
 
-use termwise_autograd::simd::{self, Kernel, Vector, math};
 use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector, math};
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use crate::lanes::{self, Pointwise};
@@ -176,7 +176,8 @@ impl<T: Scalar> Kernel<T> for Backward<'_, T> {
     fn run<V: Vector<Element = T>>(self) {
         let Backward { kind, len, inner, y, g, grad } = self;
         let slab = len * inner;
-        for ((y, g), grad) in y.chunks_exact(slab).zip(g.chunks_exact(slab)).zip(grad.chunks_exact_mut(slab)) {
+        for ((y, g), grad) in y.chunks_exact(slab).zip(g.chunks_exact(slab)).zip(grad.chunks_exact_mut(slab))
+        {
             if inner == 1 {
                 backward_row::<V>(kind, y, g, grad);
             } else {

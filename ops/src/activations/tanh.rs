@@ -4,7 +4,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::{Vector, math};
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Hyperbolic tangent.
@@ -61,4 +60,17 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(1.0, &[1]), case(1.0, &[3, 7]), case(2.0, &[2, 3, 2, 5]), case(30.0, &[9]), case(1.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(400, 5, -12.0, 12.0);
+        check(Tanh, &x, [f64::tanh, |x| 1.0 / x.cosh().powi(2)], 4.0, 1.0);
+    }
 }

@@ -123,7 +123,8 @@ pub fn fold<T: Scalar, F: Fold>(
     let results = out.len() / width;
     if width >= 2 * COLUMNS || results >= ENOUGH || width * depth <= PART {
         // A task takes some columns of a row of results, or, where rows are short, some rows.
-        let chunk = if width >= 2 * COLUMNS { COLUMNS } else { width * (PART / 4 / (width * depth).max(1)).max(1) };
+        let chunk =
+            if width >= 2 * COLUMNS { COLUMNS } else { width * (PART / 4 / (width * depth).max(1)).max(1) };
         let per_row = width.div_ceil(chunk).max(1);
         if per_row == 1 {
             par::for_each_chunk(&mut out, chunk, chunk * depth, |i, out| reduce(i * chunk, 0..depth, out));

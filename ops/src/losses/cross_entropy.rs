@@ -126,7 +126,8 @@ impl<B: CrossEntropyKernel> Op<B, 1> for CrossEntropyOp<B> {
     }
 
     fn backward(&self, saved: &Self::Saved, grad_output: &Array<B>, _: [bool; 1]) -> [Option<Array<B>>; 1] {
-        let gradient = saved.gradient.as_ref().expect("computed where the logits take part in differentiation");
+        let gradient =
+            saved.gradient.as_ref().expect("computed where the logits take part in differentiation");
         [Some(B::cross_entropy_backward(gradient, &self.target, grad_output))]
     }
 }

@@ -28,7 +28,8 @@ impl Labels {
     pub fn new(op: &str, target: &ArrayD<i64>, num_classes: usize, ignore_index: Option<i64>) -> Self {
         let class = |label: i64| usize::try_from(label).ok().filter(|&class| class < num_classes);
         let mut classes = Vec::with_capacity(target.len());
-        for (i, &label) in target.iter().enumerate() {
+        let target = target.as_standard_layout();
+        for (i, &label) in target.as_slice().expect("in standard layout").iter().enumerate() {
             let class = if Some(label) == ignore_index { None } else { class(label) };
             if class.is_none() && Some(label) != ignore_index {
                 let at = position(i, target.shape());
@@ -291,9 +292,8 @@ impl<T: Scalar> Forward<'_, T> {
     fn columns<V: Vector<Element = T>>(&mut self, slab: usize, tile: std::ops::Range<usize>) {
         let (zero, weights, width) = (T::zero(), self.weights, tile.len());
         let start = slab * self.classes * self.inner;
-        let row = |class: usize| {
-            start + class * self.inner + tile.start..start + class * self.inner + tile.end
-        };
+        let row =
+            |class: usize| start + class * self.inner + tile.start..start + class * self.inner + tile.end;
         let (mut max, mut sum) = ([T::neg_infinity(); TILE], [zero; TILE]);
         let (mut distances, mut log_sum) = ([zero; TILE], [zero; TILE]);
         // Gradient of the loss in the mean's numerator and in the softmax; 0 where the position is ignored.
@@ -363,7 +363,11 @@ impl<T: Scalar> Forward<'_, T> {
 
 /// Weighted sum of the distances of a row of logits from `max`.
 #[inline(always)]
-fn distances<V: Vector>(x: &[V::Element], max: V::Element, weights: &TargetWeights<V::Element>) -> V::Element {
+fn distances<V: Vector>(
+    x: &[V::Element],
+    max: V::Element,
+    weights: &TargetWeights<V::Element>,
+) -> V::Element {
     let mut sum = V::zero();
     for i in (0..x.len()).step_by(V::LANES) {
         let term = weights.of_classes::<V>(i) * (V::splat(max) - V::from_slice(&x[i..]));

@@ -22,7 +22,12 @@ pub enum Reduction {
 
 impl Reduction {
     /// Reduces `losses`; `count` is what a mean divides by.
-    pub(super) fn apply<T: Scalar>(self, shape: &[usize], losses: impl Into<Buffer<T>>, count: T) -> Array<Cpu<T>> {
+    pub(super) fn apply<T: Scalar>(
+        self,
+        shape: &[usize],
+        losses: impl Into<Buffer<T>>,
+        count: T,
+    ) -> Array<Cpu<T>> {
         let losses = losses.into();
         match self {
             Reduction::None => Array::from_buffer(shape, losses),

@@ -7,8 +7,8 @@ use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::statistics::of_rows;
 use crate::lanes::{self, Pointwise};
-use crate::{par, rows};
 use crate::sums::Sums;
+use crate::{par, rows};
 
 /// Output, and the mean and `1 / sqrt(var + eps)` of each row of `len` elements.
 pub(super) fn forward<T: Scalar>(

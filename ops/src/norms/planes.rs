@@ -12,14 +12,13 @@ use crate::{par, shape};
 /// Mean and biased variance of each channel of `x` (N, C, ..).
 pub(super) fn statistics<T: Scalar>(x: &Array<Cpu<T>>) -> (Array<Cpu<T>>, Array<Cpu<T>>) {
     let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
-    let statistics =
-        per_block(channels, 4 * n * inner, |channels_here| ChannelStatistics {
-            x: x.as_slice(),
-            images: n,
-            channels,
-            inner,
-            channels_here,
-        });
+    let statistics = per_block(channels, 4 * n * inner, |channels_here| ChannelStatistics {
+        x: x.as_slice(),
+        images: n,
+        channels,
+        inner,
+        channels_here,
+    });
     let (mean, var) = statistics.into_iter().unzip();
     (Array::host(&[channels], mean), Array::host(&[channels], var))
 }

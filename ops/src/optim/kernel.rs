@@ -150,7 +150,9 @@ impl<T: Scalar> OptimizerKernel for Cpu<T> {
 
     fn scale(mut array: Array<Self>, factor: &Array<Self>) -> Array<Self> {
         let factor = factor.item();
-        par::for_each_chunk(array.as_mut_slice(), CHUNK, 2 * CHUNK, |_, array| simd::run(Scale(factor, array)));
+        par::for_each_chunk(array.as_mut_slice(), CHUNK, 2 * CHUNK, |_, array| {
+            simd::run(Scale(factor, array))
+        });
         array
     }
 }

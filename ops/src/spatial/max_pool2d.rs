@@ -203,7 +203,8 @@ impl<T: Scalar> Kernel<T> for Plane<'_, T> {
                         2 => raise::<T, 2>(x, at, max, indices),
                         stride => {
                             for (k, (max, index)) in max.iter_mut().zip(indices).enumerate() {
-                                (*max, *index) = larger(x[k * stride], at + (k * stride) as u32, *max, *index);
+                                (*max, *index) =
+                                    larger(x[k * stride], at + (k * stride) as u32, *max, *index);
                             }
                         }
                     }

@@ -172,6 +172,9 @@ fn dilations_groups_and_strides_that_differ_by_axis() {
         [2, 5],
         NEW.stride((3, 2)).dilation((3, 2)).padding((2, 4)).groups(3),
     ));
+    check_plain(&geometry([1, 2, 3, 50], 3, [1, 41], NEW.padding((0, 20))));
+    check_plain(&geometry([1, 2, 40, 5], 3, [11, 1], NEW.padding((20, 0)).dilation(4)));
+    check_plain(&geometry([1, 2, 2, 45], 2, [2, 13], NEW.padding((1, 37)).dilation((1, 5)).stride(2)));
     // More padding than the kernel reaches, and taps that see nothing but padding.
     check_plain(&geometry([1, 2, 2, 3], 2, [2, 2], NEW.padding((2, 3))));
     check_plain(&geometry([1, 2, 1, 1], 3, [3, 3], NEW.padding(3).stride(2)));
@@ -183,6 +186,7 @@ fn channels_and_widths_around_the_size_of_a_tile() {
     for channels in [1, 2, 4, 5, 7, 8, 9, 15, 17, 33] {
         check_plain(&geometry([1, channels, 3, 5], 35 - channels, [3, 3], NEW.padding(1)));
     }
+    check_plain(&geometry([1, 5, 4, 6], 40, [3, 3], NEW.padding(1)));
     for width in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49, 64] {
         check_plain(&geometry([2, 3, 4, width], 9, [3, 3], NEW.padding(1)));
         check_plain(&geometry([1, 2, 1, width], 6, [1, 3], NEW.padding((0, 1)).stride((1, 2))));
@@ -232,12 +236,13 @@ fn images_of_many_blocks_and_tasks_equal_columns_and_products() {
 /// Scratch memory is what its last user left there. Numbers that are not finite must not come through.
 #[test]
 fn what_scratch_memory_held_does_not_matter() {
-    for (x, outputs, options) in [
-        ([2, 19, 23, 21], 18, NEW.padding(1)),
-        ([1, 24, 40, 30], 20, NEW.padding(1).stride(2)),
-        ([1, 1, 43, 37], 2, NEW.padding(1).groups(6)),
+    for (x, outputs, kernel, options) in [
+        ([2, 19, 23, 21], 18, [3, 3], NEW.padding(1)),
+        ([1, 24, 40, 30], 20, [3, 3], NEW.padding(1).stride(2)),
+        ([1, 1, 43, 37], 2, [3, 3], NEW.padding(1).groups(6)),
+        ([2, 4, 9, 50], 3, [1, 41], NEW.padding((0, 20))),
     ] {
-        let geometry = geometry(x, outputs, [3, 3], options);
+        let geometry = geometry(x, outputs, kernel, options);
         let mut operands = Operands::<f32>::new(&geometry);
         let expected = plain(&geometry, &operands);
         let finite =

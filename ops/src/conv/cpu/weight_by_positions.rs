@@ -4,7 +4,6 @@
 //! For groups of few channels, which would leave most of a vector empty: depthwise convolution above all. Nothing
 //! is transposed; each sum is a vector of partial sums, added up at the very end.
 
-
 use rayon::prelude::*;
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;

@@ -4,7 +4,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::Vector;
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Absolute value of each element.
@@ -63,4 +62,24 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(200, 8, -3.0, 3.0);
+        check(Abs, &x, [f64::abs, f64::signum], 0.0, 0.0);
+        check(
+            Abs,
+            &[0.0, -0.0, f64::NAN, f64::INFINITY],
+            [f64::abs, |x| if x == 0.0 { 0.0 } else { x.signum() }],
+            0.0,
+            0.0,
+        );
+    }
 }

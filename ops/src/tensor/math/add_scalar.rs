@@ -4,7 +4,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::Vector;
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Sum with a constant of each element.
@@ -60,4 +59,16 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(-0.5, &[1]), case(3.0, &[3, 7]), case(2.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(AddScalar { constant: 0.5 }, &numbers(200, 9, -3.0, 3.0), [|x| x + 0.5, |_| 1.0], 1.0, 0.0);
+    }
 }

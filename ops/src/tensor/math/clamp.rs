@@ -4,7 +4,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::Vector;
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Clamping of each element.
@@ -79,4 +78,28 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         case(0.0, f64::INFINITY, &[2, 2, 3]),
         case(-1.0, 2.0, &[0, 3]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let value = |x: f64| {
+            if x < -1.0 {
+                -1.0
+            } else if x > 2.0 {
+                2.0
+            } else {
+                x
+            }
+        };
+        let derivative = |x: f64| f64::from(!(x < -1.0 || x > 2.0));
+        let f = Clamp { low: -1.0, high: 2.0 };
+        check(f, &numbers(200, 10, -3.0, 3.0), [value, derivative], 0.0, 0.0);
+        check(f, &[f64::NAN, f64::INFINITY, -f64::INFINITY, -1.0, 2.0], [value, derivative], 0.0, 0.0);
+    }
 }

@@ -4,7 +4,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::{Vector, math};
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Natural logarithm of each element.
@@ -61,4 +60,17 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Log, &numbers(400, 13, 1e-3, 50.0), [f64::ln, f64::recip], 2.0, 0.0);
+        check(Log, &[f64::NAN, f64::INFINITY, 1.0], [f64::ln, f64::recip], 0.0, 0.0);
+    }
 }

@@ -4,7 +4,6 @@ use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::simd::Vector;
 
-
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Multiple of each element.
@@ -60,4 +59,16 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(-0.5, &[1]), case(3.0, &[3, 7]), case(0.0, &[2, 2, 3]), case(2.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Scale { factor: -0.75 }, &numbers(200, 16, -3.0, 3.0), [|x| -0.75 * x, |_| -0.75], 1.0, 0.0);
+    }
 }
