@@ -121,7 +121,7 @@ impl<'a, T: Scalar> Problem<'a, T> {
 
     /// Below this a normaliser is not to be trusted: the terms that make it up may have underflowed.
     pub fn smallest_normaliser() -> T {
-        T::zero()
+        T::min_positive_value().sqrt()
     }
 }
 

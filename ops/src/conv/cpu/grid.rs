@@ -57,7 +57,7 @@ impl Grid {
         };
         let col_phases: Vec<_> = cols.phases().into_iter().map(phase).collect();
         // Behind the rows, zeros to the right of the last one, and room for what its last vector holds.
-        let plane = (block + rows.furthest()) * pitch + LINE;
+        let plane = (block + rows.furthest()) * pitch + cols.zeros().div_ceil(cols.split) + LINE;
         let planes = row_phases.len() * col_phases.len();
         let channel = ((plane * planes).div_ceil(LINE) | 1) * LINE;
         Grid { rows, cols, block, pitch, row_phases, col_phases, plane, channel }
