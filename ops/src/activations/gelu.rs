@@ -174,6 +174,7 @@ mod tests {
             0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * SLOPE * (1.0 + 3.0 * CUBIC * x * x)
         }
         let x = numbers(400, 7, -6.0, 6.0);
-        check(GeluTanh, &x, [|x| 0.5 * x * (1.0 + inner(x).tanh()), derivative], 8.0, 1.0);
+        // The derivative holds a product with x^3, whose rounding grows with it.
+        check(GeluTanh, &x, [|x| 0.5 * x * (1.0 + inner(x).tanh()), derivative], 8.0, 10.0);
     }
 }

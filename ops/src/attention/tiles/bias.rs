@@ -161,17 +161,24 @@ impl<'a, T: Scalar> Bias<'a, T> {
             |i: usize| (0..plan.width / plan.lanes).map(move |v| plan.chunks[i].start + v * plan.lanes);
         let place = |k: usize| [(k % columns) as u32, (k / columns) as u32];
         let chunks = head.chunks.clone().filter(|_| whole);
+        // Columns past the last key and rows past the last query are read before -inf is added to them or
+        // they are dropped: they must hold finite numbers.
+        let zeros = |rows: usize, row: usize| {
+            let mut buffer = scratch(rows, row);
+            buffer.fill(T::zero());
+            buffer
+        };
         Bias {
             plan,
             tables,
             head: head.clone(),
             keys: plan.key_biases(head),
-            tile: scratch(plan.block, plan.width),
+            tile: zeros(plan.block, plan.width),
             rows: vec![std::ptr::null(); plan.block],
             places: chunks.flat_map(vectors).map(place).collect(),
-            along: line.map(|line| scratch(plan.block, line)),
+            along: line.map(|line| zeros(plan.block, line)),
             line,
-            strip: scratch(plan.block, strip),
+            strip: zeros(plan.block, strip),
         }
     }
 

@@ -8,6 +8,10 @@ use termwise_autograd::{Array, Cpu, Scalar};
 use super::super::transformer::AttentionSpec;
 use super::super::{Lattice, VisibleKeys};
 
+/// Queries in a block.
+const BLOCK: usize = 32;
+/// Most keys in a chunk.
+const WIDTH: usize = 256;
 /// Tasks that a call is cut into at least, where it has as many blocks of queries.
 const MIN_TASKS: usize = 8;
 
@@ -106,11 +110,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
     ) -> Self {
         let lanes = simd::run_on::<T, _>(isa, Lanes);
         let slice = |i: usize| inputs[i].present().map(Array::as_slice);
-        let (block, width) = (32, 256);
-        let (block, width) = std::env::var("TILE").ok().map_or((block, width), |t| {
-            let (a, b) = t.split_once(',').unwrap();
-            (a.parse().unwrap(), b.parse().unwrap())
-        });
+        let (block, width) = (BLOCK, WIDTH);
         let width = width.min(spec.keys.next_multiple_of(padding::<T>()));
         let chunks = chunks(spec, width);
         let blocks = spec.queries.div_ceil(block);
