@@ -57,7 +57,7 @@ fn halve<T: Send, const K: usize>(
     f: &(impl Fn(usize, [&mut [T]; K]) + Sync),
 ) {
     if count <= per_task.max(1) {
-        let mut chunks = outs.map(|out| Some(out));
+        let mut chunks = outs.map(Some);
         for index in first..first + count {
             let chunk = std::array::from_fn(|k| {
                 let rest = chunks[k].take().expect("one chunk a call");

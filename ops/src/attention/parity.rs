@@ -19,6 +19,7 @@ pub(super) struct Call {
 /// A fast form: forward and backward.
 #[derive(Clone, Copy)]
 pub(super) struct Form<T: Scalar> {
+    #[expect(clippy::type_complexity, reason = "the signature of a kernel")]
     pub forward: fn(Isa, &AttentionSpec, [&Array<Cpu<T>>; 7]) -> (Array<Cpu<T>>, Array<Cpu<T>>),
     #[expect(clippy::type_complexity, reason = "the signature of the kernels")]
     pub backward: fn(

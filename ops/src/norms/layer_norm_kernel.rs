@@ -11,6 +11,7 @@ use crate::sums::Sums;
 use crate::{par, rows};
 
 /// Output, and the mean and `1 / sqrt(var + eps)` of each row of `len` elements.
+#[expect(clippy::type_complexity, reason = "three arrays")]
 pub(super) fn forward<T: Scalar>(
     x: &Array<Cpu<T>>,
     weight: Option<&Array<Cpu<T>>>,

@@ -219,7 +219,7 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                 if let Some(keys) = &head.keys {
                     log_sum += normalisers[i].ln();
                     // (4) where Z is not to be trusted, the definition
-                    if !(normalisers[i] > Problem::<T>::smallest_normaliser()) {
+                    if normalisers[i].is_nan() || normalisers[i] <= Problem::<T>::smallest_normaliser() {
                         let content = &head.inner.queries[..p.head_dim];
                         let at = (n * p.queries() + query) * stride + m * dim;
                         // SAFETY: as for the output above.

@@ -332,6 +332,7 @@ impl<T: Scalar> Softmax<T> {
     /// # Safety
     /// As for `chunk`.
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "the operands of a product")]
     unsafe fn add_values<V: Vector<Element = T>>(
         &mut self,
         plan: &Plan<T>,

@@ -109,7 +109,7 @@ impl<T> Shared<T> {
     }
 
     /// Whether there is nothing to write.
-    fn is_empty(self) -> bool {
+    fn is_empty(&self) -> bool {
         self.len == 0
     }
 

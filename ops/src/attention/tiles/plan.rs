@@ -193,7 +193,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
     /// What the queries of a block see by position; `None` where they see all.
     pub fn visible(&self, block: usize) -> Option<Visible<'_>> {
         let keys = &self.visible.as_ref()?[self.queries(block)];
-        let (mut some, mut every) = (usize::MAX..0, 0..usize::MAX);
+        let (mut some, mut every) = (Range { start: usize::MAX, end: 0 }, 0..usize::MAX);
         for keys in keys {
             let span = keys.span();
             let whole = keys.rows.len() <= 1 || keys.columns.len() == keys.width;

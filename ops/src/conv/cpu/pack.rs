@@ -69,7 +69,7 @@ impl<T: Scalar> Kernel<T> for Pack<'_, T> {
         if whole && product.result_stride == product.sources * product.taps {
             tiles.iter().for_each(|tile| self.pack_run::<V>(tile));
         } else {
-            sources.for_each(|c| tiles.iter().for_each(|tile| self.pack::<V>(c, tile)));
+            sources.for_each(|c| tiles.iter().for_each(|tile| self.pack(c, tile)));
         }
     }
 }
@@ -96,7 +96,7 @@ impl<T: Scalar> Pack<'_, T> {
 
     /// Packs the weights of one source channel and the results of one tile.
     #[inline(always)]
-    fn pack<V: Vector<Element = T>>(&self, c: usize, tile: &Range<usize>) {
+    fn pack(&self, c: usize, tile: &Range<usize>) {
         let (plan, product) = (self.plan, self.plan.product);
         let valid = tile.len().min(product.results - tile.start);
         let first = tile.start * product.result_stride + c * product.source_stride;

@@ -88,16 +88,8 @@ mod tests {
 
     #[test]
     fn vectors_agree_with_numbers_on_every_instruction_set() {
-        let value = |x: f64| {
-            if x < -1.0 {
-                -1.0
-            } else if x > 2.0 {
-                2.0
-            } else {
-                x
-            }
-        };
-        let derivative = |x: f64| f64::from(!(x < -1.0 || x > 2.0));
+        let value = |x: f64| x.clamp(-1.0, 2.0);
+        let derivative = |x: f64| f64::from(x.is_nan() || (-1.0..=2.0).contains(&x));
         let f = Clamp { low: -1.0, high: 2.0 };
         check(f, &numbers(200, 10, -3.0, 3.0), [value, derivative], 0.0, 0.0);
         check(f, &[f64::NAN, f64::INFINITY, -f64::INFINITY, -1.0, 2.0], [value, derivative], 0.0, 0.0);
