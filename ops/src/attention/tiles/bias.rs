@@ -143,18 +143,14 @@ pub(super) struct Bias<'a, T: Scalar> {
     places: Vec<[u32; 2]>,
     /// Relative terms of a block: of each query and column of keys, and of each query and row. (block, line)
     along: [Buffer<T>; 2],
-    pub line: [usize; 2],
+    line: [usize; 2],
     strip: Buffer<T>,
 }
 
 impl<'a, T: Scalar> Bias<'a, T> {
     pub fn new(plan: &'a Plan<'a, T>, tables: &'a Tables<T>, head: &Head) -> Self {
-        let (rows, columns) = plan.spec.lattice.key_grid();
-        let pad = padding::<T>();
-        let line = match plan.relative {
-            Relative::Separable => [columns, rows].map(|extent| extent.next_multiple_of(pad) + pad),
-            _ => [0, 0],
-        };
+        let columns = plan.spec.lattice.key_grid().1;
+        let (pad, line) = (padding::<T>(), plan.lines());
         let strip = if plan.relative == Relative::Line { plan.width + STRIP + 2 * pad } else { 0 };
         let whole = plan.relative == Relative::Separable && columns.is_multiple_of(plan.lanes);
         let vectors =

@@ -97,8 +97,10 @@ pub(super) struct Plan<'a, T> {
     /// Numbers from one row of a packed chunk of keys to the next: its length and padding.
     pub width: usize,
     pub chunks: Vec<Chunk>,
-    /// Tasks per head.
+    /// Tasks per head and sample.
     pub groups: usize,
+    /// Samples per task.
+    pub samples: usize,
 }
 
 impl<'a, T: Scalar> Plan<'a, T> {
@@ -131,26 +133,36 @@ impl<'a, T: Scalar> Plan<'a, T> {
             width,
             chunks,
             groups: MIN_TASKS.div_ceil(spec.batch * spec.num_heads).clamp(1, blocks),
+            samples: 1,
         }
     }
 
-    /// Number of tasks: each sample, head and group of blocks of queries.
-    pub fn tasks(&self) -> usize {
-        self.spec.batch * self.spec.num_heads * self.groups
+    /// The same with several samples a task, where there are many: they share the gradients of the tables.
+    pub fn with_shared_tables(self) -> Self {
+        let heads = self.spec.batch * self.spec.num_heads;
+        let samples = if self.relative == Relative::Absent { 1 } else { (heads / (2 * MIN_TASKS)).max(1) };
+        Plan { samples: samples.min(self.spec.batch), ..self }
     }
 
-    /// Sample, head and blocks of task `i`.
-    pub fn task(&self, i: usize) -> (usize, usize, Range<usize>) {
-        let (group, head) = (i % self.groups, i / self.groups);
+    /// Number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.spec.batch.div_ceil(self.samples) * self.spec.num_heads * self.groups
+    }
+
+    /// Samples, head and blocks of queries of task `i`. Consecutive tasks differ in their blocks, then in
+    /// their head.
+    pub fn task(&self, i: usize) -> (Range<usize>, usize, Range<usize>) {
+        let (group, i) = (i % self.groups, i / self.groups);
+        let (m, first) = (i % self.spec.num_heads, i / self.spec.num_heads * self.samples);
         let blocks = self.spec.queries.div_ceil(self.block);
-        let range = group * blocks / self.groups..(group + 1) * blocks / self.groups;
-        (head / self.spec.num_heads, head % self.spec.num_heads, range)
+        let blocks = group * blocks / self.groups..(group + 1) * blocks / self.groups;
+        (first..(first + self.samples).min(self.spec.batch), m, blocks)
     }
 
     /// Rough count of operations of a task.
     pub fn work(&self) -> usize {
         let spec = self.spec;
-        spec.queries.div_ceil(self.groups) * spec.keys * (spec.head_dim + spec.value_dim + 8)
+        self.samples * spec.queries.div_ceil(self.groups) * spec.keys * (spec.head_dim + spec.value_dim + 8)
     }
 
     /// The queries of a block.
@@ -188,6 +200,15 @@ impl<'a, T: Scalar> Plan<'a, T> {
         let reached = |chunk: &Chunk| chunk.start < end && chunk.start + chunk.len > first;
         let Some(start) = self.chunks.iter().position(reached) else { return 0..0 };
         start..start + self.chunks[start..].iter().take_while(|chunk| reached(chunk)).count()
+    }
+
+    /// Numbers that the relative terms of a query take: one for each column of keys, and one for each row.
+    pub fn lines(&self) -> [usize; 2] {
+        if self.relative != Relative::Separable {
+            return [0, 0];
+        }
+        let (rows, columns) = self.spec.lattice.key_grid();
+        [columns, rows].map(|extent| extent.next_multiple_of(padding::<T>()) + padding::<T>())
     }
 
     /// What the queries of a block see by position; `None` where they see all.

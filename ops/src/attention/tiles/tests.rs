@@ -1,6 +1,7 @@
 //! Tiles against the simple form: outputs, normalisers and all gradients, on every instruction set.
 
-use ndarray::{Array2, ArrayD};
+use ndarray::{Array2, ArrayD, Axis};
+use rayon::ThreadPoolBuilder;
 use termwise_autograd::gradcheck::Samples;
 use termwise_autograd::simd::{self, Isa};
 use termwise_autograd::{Array, Cpu, Scalar};
@@ -211,4 +212,130 @@ fn many_blocks_and_chunks() {
         let setting = Setting { joint: matches!(lattice, Lattice::Image { .. }), ..setting };
         assert_eq!(check(&setting), 1);
     }
+}
+
+/// Energies that rise (or fall) by hundreds along the keys, so that every chunk has a maximum of its own.
+fn steep(call: &mut Call, slope: f64) {
+    let key = call.inputs[1].as_mut().expect("E1 or E3");
+    for (mut row, k) in key.axis_iter_mut(Axis(1)).zip(0..) {
+        row += slope * f64::from(k);
+    }
+    for bias_or_query in [0, 5] {
+        if let Some(values) = call.inputs[bias_or_query].as_mut() {
+            values.mapv_inplace(|x| 1.0 + 0.1 * x);
+        }
+    }
+}
+
+#[test]
+fn energies_of_hundreds() {
+    let line = |queries, keys| Lattice::Sequence { queries, keys };
+    let image = Lattice::Image { height: 10, width: 64, query_stride: 1, key_stride: 1 };
+    let causal = Visibility { causal: true, ..Visibility::default() };
+    let cases = [
+        ("1000", line(40, 900), Visibility::default()),
+        ("1111", line(600, 600), causal),
+        ("1111", image, Visibility::default()),
+        ("0111", line(40, 900), Visibility::default()),
+    ];
+    for (terms, lattice, visibility) in cases {
+        for (sizes, slope) in [([1, 1, 8, 8], 0.3), ([1, 1, 8, 8], -0.3), ([1, 1, 32, 32], 0.1), ([1, 1, 5, 3], 2.0)] {
+            let setting = Setting { visibility: visibility.clone(), ..Setting::new(terms, lattice, sizes) };
+            let mut call = setting.call();
+            steep(&mut call, slope);
+            // What f32 rounds away of the operands would change weights by as much as the arithmetic does.
+            call.round_to_f32();
+            let expected = call.simple::<f64>();
+            let largest = expected[1].as_ref().unwrap().iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+            assert!(largest > 100.0, "{setting:?}: {largest}");
+            for isa in simd::available() {
+                let what = format!("{isa} {setting:?}, slope {slope}");
+                assert_close(&what, &call.tiles::<f64>(isa, [true; 7]), &expected, 1e-10);
+                // An energy E is known to E units in the last place, and a weight as well as its energy.
+                let tolerance = 4.0 * largest * f64::from(f32::EPSILON);
+                assert_close(&what, &call.tiles::<f32>(isa, [true; 7]), &expected, tolerance);
+            }
+        }
+    }
+}
+
+impl Call {
+    fn round_to_f32(&mut self) {
+        for values in self.inputs.iter_mut().flatten().chain([&mut self.cotangent]) {
+            values.mapv_inplace(|x| f64::from(x as f32));
+        }
+    }
+}
+
+#[test]
+fn only_the_gradients_that_are_needed() {
+    let image = Lattice::Image { height: 4, width: 9, query_stride: 1, key_stride: 1 };
+    let line = Lattice::Sequence { queries: 20, keys: 20 };
+    for (terms, lattice, sizes) in [
+        ("1111", image, [2, 2, 8, 8]),
+        ("1111", line, [1, 2, 16, 16]),
+        ("0111", line, [2, 1, 4, 8]),
+        ("1010", line, [1, 1, 33, 5]),
+        ("0101", image, [1, 2, 16, 3]),
+    ] {
+        let mut setting = Setting::new(terms, lattice, sizes);
+        setting.visibility.causal = true;
+        let call = setting.call();
+        for isa in simd::available() {
+            let all = call.tiles::<f64>(isa, [true; 7]);
+            for only in 0..7 {
+                let some = call.tiles::<f64>(isa, std::array::from_fn(|i| i == only));
+                for i in 0..7 {
+                    let what = format!("{isa} {setting:?}: {} of {only} alone", NAMES[i + 2]);
+                    let expected = if i == only { &all[i + 2] } else { &None };
+                    assert_eq!(&some[i + 2], expected, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_on_any_number_of_threads() {
+    let line = |queries, keys| Lattice::Sequence { queries, keys };
+    let image = |height, width| Lattice::Image { height, width, query_stride: 1, key_stride: 1 };
+    let causal = Visibility { causal: true, ..Visibility::default() };
+    for (terms, lattice, sizes, visibility) in [
+        ("1111", image(24, 20), [1, 1, 8, 8], Visibility::default()),
+        ("1111", line(300, 300), [5, 7, 16, 16], causal.clone()),
+        ("1010", line(500, 200), [1, 2, 32, 32], causal),
+    ] {
+        let setting = Setting { visibility, ..Setting::new(terms, lattice, sizes) };
+        let call = setting.call();
+        let on = |threads: usize| {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+            pool.install(|| call.tiles::<f32>(simd::isa(), [true; 7]))
+        };
+        let one = on(1);
+        assert_close(&format!("{setting:?}"), &one, &call.simple::<f64>(), 2e-5);
+        for threads in [2, 3] {
+            assert!(one == on(threads), "{setting:?}: {threads} threads give other bits than one");
+        }
+    }
+}
+
+#[test]
+fn a_nan_is_not_hidden() {
+    let line = Lattice::Sequence { queries: 5, keys: 40 };
+    for input in [0, 1, 2] {
+        let mut call = Setting::new("1000", line, [1, 1, 8, 8]).call();
+        call.inputs[input].as_mut().unwrap().fill(f64::NAN);
+        for isa in simd::available() {
+            let output = call.tiles::<f32>(isa, [true; 7]).swap_remove(0).unwrap();
+            assert!(output.iter().all(|x| x.is_nan()), "{isa}, input {input}: {output}");
+        }
+    }
+}
+
+#[test]
+fn tables_that_are_not_those_of_the_lattice_are_left_to_the_simple_form() {
+    let mut spec = Setting::new("0100", Lattice::Sequence { queries: 3, keys: 4 }, [1, 1, 2, 2]).call().spec;
+    assert!(super::covers(&spec));
+    spec.relative[0].key.reverse();
+    assert!(!super::covers(&spec));
 }
