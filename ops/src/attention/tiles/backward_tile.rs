@@ -8,7 +8,7 @@ use termwise_autograd::simd::{Vector, math};
 
 use super::bias::{Origin, Start};
 use super::bias_gradient::Slopes;
-use super::pack::{Head, Packed, head_row, scratch};
+use super::pack::{Head, head_row, scratch};
 use super::plan::Plan;
 use super::product::{Accumulate, Left, Right, Sweep, accumulate_lanes, sweep};
 

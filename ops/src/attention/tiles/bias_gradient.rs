@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::Vector;
+use termwise_autograd::simd::{Lanes, Vector};
 
 use super::bias::{Bias, STRIP};
 use super::pack::scratch;
@@ -114,15 +114,18 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         let piece = &self.plan.chunks[chunk];
         let rows = piece.rows.len();
         if width.is_multiple_of(V::LANES) && rows * width == piece.len && columns.len() == piece.len {
+            let mut sums = RowSums { vectors: [V::zero(); 16], into: [std::ptr::null_mut(); 16], count: 0 };
             for i in 0..self.plan.queries(block).len() {
                 // SAFETY: the chunk is made of whole rows of whole vectors.
                 unsafe {
                     let from = slopes.data.add(i * slopes.row);
                     let x = self.along[0].as_mut_ptr().add(i * self.line[0]);
                     let y = self.along[1].as_mut_ptr().add(i * self.line[1] + piece.rows.start);
-                    add_rows::<V>(from, rows, width, x, y);
+                    add_rows::<V>(from, rows, width, x, y, &mut sums);
                 }
             }
+            // SAFETY: as above.
+            unsafe { sums.flush() };
             return;
         }
         for i in 0..self.plan.queries(block).len() {
@@ -329,11 +332,49 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
     }
 }
 
+/// Vectors whose lanes are to be added up, as many at a time as there are lanes.
+struct RowSums<V: Vector> {
+    vectors: [V; 16],
+    /// What the sum of each is added to.
+    into: [*mut V::Element; 16],
+    count: usize,
+}
+
+impl<V: Vector> RowSums<V> {
+    /// Takes one more vector.
+    ///
+    /// # Safety
+    /// `into` must be writable until the next flush.
+    #[inline(always)]
+    unsafe fn push(&mut self, vector: V, into: *mut V::Element) {
+        (self.vectors[self.count], self.into[self.count]) = (vector, into);
+        self.count += 1;
+        if self.count == V::LANES {
+            // SAFETY: the caller's.
+            unsafe { self.flush() };
+        }
+    }
+
+    /// Adds what is left.
+    ///
+    /// # Safety
+    /// As for `push`.
+    #[inline(always)]
+    unsafe fn flush(&mut self) {
+        let mut sums = Lanes::of(V::sums(&self.vectors));
+        for (&mut sum, &into) in sums.as_mut_slice().iter_mut().zip(&self.into[..self.count]) {
+            // SAFETY: the caller's.
+            unsafe { *into += sum };
+        }
+        self.count = 0;
+    }
+}
+
 /// For a matrix of `rows` by `width`, a multiple of the lanes: adds the sum of its rows to `x` and the sum of
-/// each row to `y`.
+/// each row to `y`, at the next flush.
 ///
 /// # Safety
-/// All must be readable and the sums writable.
+/// All must be readable and the sums writable, until that flush.
 #[inline(always)]
 unsafe fn add_rows<V: Vector>(
     from: *const V::Element,
@@ -341,6 +382,7 @@ unsafe fn add_rows<V: Vector>(
     width: usize,
     x: *mut V::Element,
     y: *mut V::Element,
+    sums: &mut RowSums<V>,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -356,7 +398,7 @@ unsafe fn add_rows<V: Vector>(
             for j in (0..width).step_by(V::LANES) {
                 sum += V::load(from.add(r * width + j));
             }
-            *y.add(r) += sum.sum();
+            sums.push(sum, y.add(r));
         }
     }
 }

@@ -67,10 +67,10 @@ impl Relative {
         let is_image = matches!(spec.lattice, Lattice::Image { .. });
         match spec.relative.as_slice() {
             [] => Some(Relative::Absent),
-            [x, y] if is_image && *x == spec.lattice.x_index() && *y == spec.lattice.y_index() => {
+            [x, y] if is_image && spec.lattice.is_index(0, x) && spec.lattice.is_index(1, y) => {
                 Some(Relative::Separable)
             }
-            [line] if !is_image && *line == spec.lattice.x_index() => Some(Relative::Line),
+            [line] if !is_image && spec.lattice.is_index(0, line) => Some(Relative::Line),
             [joint] if is_image && *joint == spec.lattice.joint_index() => Some(Relative::Joint),
             _ => None,
         }
