@@ -304,7 +304,11 @@ mod tests {
                             let inside = (skip..skip + columns).contains(&j);
                             let sum = (0..depth).fold(start, |sum, p| sum + term(p));
                             let expected = if inside { sum } else { before[i * width + j] };
-                            assert_eq!(c[i * width + j], expected, "{rows} by {columns}, {depth}: ({i}, {j})");
+                            assert_eq!(
+                                c[i * width + j],
+                                expected,
+                                "{rows} by {columns}, {depth}: ({i}, {j})"
+                            );
                         }
                     }
                 }
@@ -320,7 +324,8 @@ mod tests {
             unsafe { accumulate_lanes::<V>(rows, channels, length, left, right, c.as_mut_ptr()) };
             for (at, &found) in c.iter().enumerate() {
                 let (i, channel, lane) = (at / V::LANES / channels, at / V::LANES % channels, at % V::LANES);
-                let terms = (lane..length).step_by(V::LANES).map(|j| a[i * width + j] * b[channel * width + j]);
+                let terms =
+                    (lane..length).step_by(V::LANES).map(|j| a[i * width + j] * b[channel * width + j]);
                 assert_eq!(found, terms.fold(before[at], |sum, x| sum + x), "{rows}, {length}: {at}");
             }
             let mut sums = vec![T::zero(); channels];

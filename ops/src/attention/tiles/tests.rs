@@ -239,7 +239,9 @@ fn energies_of_hundreds() {
         ("0111", line(40, 900), Visibility::default()),
     ];
     for (terms, lattice, visibility) in cases {
-        for (sizes, slope) in [([1, 1, 8, 8], 0.3), ([1, 1, 8, 8], -0.3), ([1, 1, 32, 32], 0.1), ([1, 1, 5, 3], 2.0)] {
+        for (sizes, slope) in
+            [([1, 1, 8, 8], 0.3), ([1, 1, 8, 8], -0.3), ([1, 1, 32, 32], 0.1), ([1, 1, 5, 3], 2.0)]
+        {
             let setting = Setting { visibility: visibility.clone(), ..Setting::new(terms, lattice, sizes) };
             let mut call = setting.call();
             steep(&mut call, slope);
