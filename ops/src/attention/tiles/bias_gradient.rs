@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
-use termwise_autograd::simd::{Lanes, Vector};
+use termwise_autograd::simd::Vector;
 
 use super::bias::{Bias, STRIP};
 use super::pack::scratch;
 use super::plan::{Plan, Relative, padding};
 use super::product::{Accumulate, Left, Right, accumulate_lanes, collapse, sweep};
-use super::tables::{Axis, Tables};
+use super::tables::{self, Axis, Tables};
 
 /// The gradient of the energies of a tile: element `(i, j)` at `data + i * row + j`; on a sequence there are
 /// [`margin`] zeros and more on both sides of the columns.
@@ -114,18 +114,15 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         let piece = &self.plan.chunks[chunk];
         let rows = piece.rows.len();
         if width.is_multiple_of(V::LANES) && rows * width == piece.len && columns.len() == piece.len {
-            let mut sums = RowSums { vectors: [V::zero(); 16], into: [std::ptr::null_mut(); 16], count: 0 };
             for i in 0..self.plan.queries(block).len() {
                 // SAFETY: the chunk is made of whole rows of whole vectors.
                 unsafe {
                     let from = slopes.data.add(i * slopes.row);
                     let x = self.along[0].as_mut_ptr().add(i * self.line[0]);
                     let y = self.along[1].as_mut_ptr().add(i * self.line[1] + piece.rows.start);
-                    add_rows::<V>(from, rows, width, x, y, &mut sums);
+                    add_rows::<V>(from, rows, width, x, y);
                 }
             }
-            // SAFETY: as above.
-            unsafe { sums.flush() };
             return;
         }
         for i in 0..self.plan.queries(block).len() {
@@ -226,7 +223,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                         let row = self.tables.row;
                         let a = skewed(slopes, first, (rows.start + query) as isize - key as isize);
                         let data = self.tables.rows(self.m).as_ptr();
-                        let at = rows.start + padding::<T>() - table.front;
+                        let at = rows.start + tables::margin(self.plan) - table.front;
                         let b = Right { data: data.add(at * row), row };
                         let into = self.query.as_mut_ptr().add(first * row);
                         let mut query = Accumulate { into, row, overwrite: false };
@@ -332,49 +329,11 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
     }
 }
 
-/// Vectors whose lanes are to be added up, as many at a time as there are lanes.
-struct RowSums<V: Vector> {
-    vectors: [V; 16],
-    /// What the sum of each is added to.
-    into: [*mut V::Element; 16],
-    count: usize,
-}
-
-impl<V: Vector> RowSums<V> {
-    /// Takes one more vector.
-    ///
-    /// # Safety
-    /// `into` must be writable until the next flush.
-    #[inline(always)]
-    unsafe fn push(&mut self, vector: V, into: *mut V::Element) {
-        (self.vectors[self.count], self.into[self.count]) = (vector, into);
-        self.count += 1;
-        if self.count == V::LANES {
-            // SAFETY: the caller's.
-            unsafe { self.flush() };
-        }
-    }
-
-    /// Adds what is left.
-    ///
-    /// # Safety
-    /// As for `push`.
-    #[inline(always)]
-    unsafe fn flush(&mut self) {
-        let mut sums = Lanes::of(V::sums(&self.vectors));
-        for (&mut sum, &into) in sums.as_mut_slice().iter_mut().zip(&self.into[..self.count]) {
-            // SAFETY: the caller's.
-            unsafe { *into += sum };
-        }
-        self.count = 0;
-    }
-}
-
 /// For a matrix of `rows` by `width`, a multiple of the lanes: adds the sum of its rows to `x` and the sum of
-/// each row to `y`, at the next flush.
+/// each row to `y`.
 ///
 /// # Safety
-/// All must be readable and the sums writable, until that flush.
+/// All must be readable and the sums writable.
 #[inline(always)]
 unsafe fn add_rows<V: Vector>(
     from: *const V::Element,
@@ -382,7 +341,6 @@ unsafe fn add_rows<V: Vector>(
     width: usize,
     x: *mut V::Element,
     y: *mut V::Element,
-    sums: &mut RowSums<V>,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -398,7 +356,7 @@ unsafe fn add_rows<V: Vector>(
             for j in (0..width).step_by(V::LANES) {
                 sum += V::load(from.add(r * width + j));
             }
-            sums.push(sum, y.add(r));
+            *y.add(r) += sum.sum();
         }
     }
 }

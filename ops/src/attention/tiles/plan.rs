@@ -6,7 +6,7 @@ use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::super::transformer::AttentionSpec;
-use super::super::{Lattice, VisibleKeys};
+use super::super::{Lattice, RelativeIndex, VisibleKeys};
 
 /// Queries in a block.
 const BLOCK: usize = 32;
@@ -55,7 +55,7 @@ pub(super) enum Relative {
     Absent,
     /// A table for columns and one for rows of an image: `x(q, column of k) + y(q, row of k)`.
     Separable,
-    /// One table on a sequence: row `k + shift - q`.
+    /// One table on a sequence: row `k + shift - q`, for all pairs that are visible by position.
     Line,
     /// One table over all pairs of a row offset and a column offset.
     Joint,
@@ -70,11 +70,21 @@ impl Relative {
             [x, y] if is_image && spec.lattice.is_index(0, x) && spec.lattice.is_index(1, y) => {
                 Some(Relative::Separable)
             }
-            [line] if !is_image && spec.lattice.is_index(0, line) => Some(Relative::Line),
+            [line] if !is_image && counts_up(spec, line) => Some(Relative::Line),
             [joint] if is_image && *joint == spec.lattice.joint_index() => Some(Relative::Joint),
             _ => None,
         }
     }
+}
+
+/// Whether positions count up from 0 on both sides of a sequence, and there is a row for every visible pair.
+fn counts_up(spec: &AttentionSpec, line: &RelativeIndex) -> bool {
+    let counts_up = |positions: &[usize], count: usize| positions.iter().copied().eq(0..count);
+    let covers = |q: usize| {
+        let keys = spec.visibility.visible_keys(&spec.lattice, q).span();
+        keys.is_empty() || keys.end + line.shift <= line.rows + q && keys.start + line.shift >= q
+    };
+    counts_up(&line.query, spec.queries) && counts_up(&line.key, spec.keys) && (0..spec.queries).all(covers)
 }
 
 /// A call: its description, its operands and its partition, which depends on nothing but the shapes.
