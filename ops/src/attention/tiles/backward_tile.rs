@@ -6,11 +6,11 @@ use termwise_autograd::Scalar;
 use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Vector, math};
 
-use super::bias::{Origin, Start};
 use super::bias_gradient::Slopes;
 use super::pack::{Head, head_row, scratch};
 use super::plan::Plan;
 use super::product::{Accumulate, Left, Right, Sweep, accumulate_lanes, sweep};
+use super::start::{Origin, Start};
 
 /// `P = 2^(S - normaliser)`, written.
 struct Weights<V: Vector, O> {

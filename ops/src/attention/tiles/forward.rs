@@ -7,10 +7,11 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Kernel, Vector, math};
 
 use super::Shared;
-use super::bias::{Bias, Origin, Seen, Start, seen};
+use super::bias::{Bias, Seen, seen};
 use super::pack::{self, Head, Packed, scratch};
 use super::plan::{Plan, use_dots};
 use super::product::{Accumulate, Left, Right, Sweep, accumulate_lanes, collapse, sweep};
+use super::start::{Origin, Start};
 use super::tables::Tables;
 
 /// How far energies, in base 2, may rise above the maximum that sums are relative to before that is changed:

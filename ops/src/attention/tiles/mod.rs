@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `plan` | operands, blocks, chunks, tasks |
 //! | `pack`, `tables` | operands and tables of positions in the order in which they are read |
-//! | `bias`, `bias_gradient` | relative terms, biases and masks, which the energies start from |
+//! | `bias`, `start`, `bias_gradient` | relative terms, biases and masks, which the energies start from |
 //! | `product` | the products of tiles |
 //! | `forward`, `backward`, `backward_tile` | the two passes |
 //! | `gradients` | what tasks leave, added up |
@@ -33,6 +33,7 @@ mod gradients;
 mod pack;
 mod plan;
 mod product;
+mod start;
 mod tables;
 #[cfg(test)]
 mod tests;
