@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array3;
 use termwise::autograd::pool::Pooled as _;
+use termwise::autograd::simd::{Isa, isa};
 use termwise::models::Init;
 use termwise::models::layers::Mode;
 use termwise::models::segmentation::{SegmentationTask, Segmenter, SegmenterConfig};
@@ -41,7 +42,9 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_step_after_the_first_allocates_nothing_large() {
     let backend = Cpu::<f32>::new();
-    for attention in ["w/o", "0110", "1111", "0010+deformable", "dynamic"] {
+    // Products on the portable set are matrixmultiply's, which packs into memory of its own.
+    let with_products = if isa() == Isa::Portable { &[][..] } else { &["0110", "1111"] };
+    for attention in ["w/o", "0010+deformable", "dynamic"].iter().chain(with_products) {
         let config = SegmenterConfig {
             task: SegmentationTask::Segmentation,
             attention: attention.parse().unwrap(),
