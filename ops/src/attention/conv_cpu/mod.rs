@@ -28,3 +28,5 @@ mod product;
 mod spread;
 pub(super) mod steps;
 pub(super) mod steps_backward;
+#[cfg(test)]
+mod tests;
