@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::Scalar;
 
@@ -31,7 +31,19 @@ pub struct Buffer<T: Scalar> {
 
 impl<T: Scalar> Buffer<T> {
     /// A buffer of arbitrary numbers, to be overwritten: what its previous user left in it.
+    ///
+    /// With the environment variable `TERMWISE_POISON` set they are NaN, so that tests notice a kernel that
+    /// reads what it has not written.
     pub fn arbitrary(len: usize) -> Self {
+        static POISON: LazyLock<bool> = LazyLock::new(|| std::env::var_os("TERMWISE_POISON").is_some());
+        let mut buffer = Self::stale(len);
+        if *POISON {
+            buffer.fill(T::of(f64::NAN));
+        }
+        buffer
+    }
+
+    fn stale(len: usize) -> Self {
         if len < MIN_POOLED {
             return Buffer::from(vec![T::zero(); len]);
         }
@@ -172,13 +184,14 @@ mod tests {
 
     #[test]
     fn a_dropped_block_serves_the_next_request_of_its_class() {
-        // A length that no other test asks for.
+        // A length that no other test asks for, beside so much in use that the pool keeps it whatever else it holds.
         let len = 1_234_567;
+        let _held = Buffer::<f64>::zeros(4 * len);
         let mut first = Buffer::<f64>::zeros(len);
         let address = first.as_ptr();
         first[7] = 3.0;
         drop(first);
-        let second = Buffer::<f64>::arbitrary(len - 1);
+        let second = Buffer::<f64>::stale(len - 1);
         assert_eq!(second.as_ptr(), address, "the same memory");
         assert_eq!(second[7], 3.0, "as it was left");
         drop(second);

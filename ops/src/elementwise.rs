@@ -3,24 +3,27 @@
 //! Each such operation is a file of its own that implements [`Elementwise`]; this file supplies the
 //! [`Op`] and the kernel for all of them.
 
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use crate::par;
+use crate::lanes::{self, Pointwise};
 
-/// A differentiable function of one number.
+/// A differentiable function of one number, written once for vectors of any width.
+///
+/// Both methods must be marked `#[inline(always)]`.
 pub trait Elementwise: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;
 
-    /// `y = f(x)`.
-    fn value<T: Scalar>(&self, x: T) -> T;
+    /// `y = f(x)` in each lane.
+    fn value<V: Vector>(&self, x: V) -> V;
 
     /// What [`derivative`](Elementwise::derivative) looks at, and so what is kept for backward.
     const SAVES: Saves = Saves::Both;
 
-    /// `f'(x)`, given `y = f(x)` as well, from which it is often cheaper. An argument that
+    /// `f'(x)` in each lane, given `y = f(x)` as well, from which it is often cheaper. An argument that
     /// [`SAVES`](Elementwise::SAVES) leaves out is an arbitrary number.
-    fn derivative<T: Scalar>(&self, x: T, y: T) -> T;
+    fn derivative<V: Vector>(&self, x: V, y: V) -> V;
 }
 
 /// What a function keeps of its forward pass.
@@ -78,21 +81,48 @@ pub trait ElementwiseKernel: Backend {
     ) -> Array<Self>;
 }
 
-/// Elements that one task handles.
-const CHUNK: usize = 4096;
 /// Rough operations per element (an exponential, say), to decide whether splitting pays.
 const WORK: usize = 16;
 
+/// `f(x)`
+#[derive(Clone, Copy)]
+struct Value<F>(F);
+
+impl<F: Elementwise> Pointwise<1> for Value<F> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x]: [V; 1]) -> V {
+        self.0.value(x)
+    }
+}
+
+/// `f'(x) g`, of what the derivative looks at and `g`.
+#[derive(Clone, Copy)]
+struct Derivative<F, const K: usize>(F);
+
+impl<F: Elementwise> Pointwise<3> for Derivative<F, 3> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, y, g]: [V; 3]) -> V {
+        self.0.derivative(x, y) * g
+    }
+}
+
+impl<F: Elementwise> Pointwise<2> for Derivative<F, 2> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [kept, g]: [V; 2]) -> V {
+        self.0.derivative(kept, kept) * g
+    }
+}
+
+impl<F: Elementwise> Pointwise<1> for Derivative<F, 1> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [g]: [V; 1]) -> V {
+        self.0.derivative(g, g) * g
+    }
+}
+
 impl<T: Scalar> ElementwiseKernel for Cpu<T> {
     fn elementwise_forward<F: Elementwise>(f: &F, x: &Array<Self>) -> Array<Self> {
-        let x_data = x.as_slice();
-        let mut y = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut y, CHUNK, CHUNK * WORK, |i, y| {
-            for (y, &x) in y.iter_mut().zip(&x_data[i * CHUNK..]) {
-                *y = f.value(x);
-            }
-        });
-        Array::host(x.shape(), y)
+        Array::from_buffer(x.shape(), lanes::map(Value(*f), [x.as_slice()], WORK))
     }
 
     fn elementwise_backward<F: Elementwise>(
@@ -101,16 +131,90 @@ impl<T: Scalar> ElementwiseKernel for Cpu<T> {
         y: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let (x_data, y_data, g_data) = (x.as_slice(), y.as_slice(), grad_output.as_slice());
-        let mut grad = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut grad, CHUNK, CHUNK * WORK, |i, grad| {
-            let start = i * CHUNK;
-            for (((grad, &x), &y), &g) in
-                grad.iter_mut().zip(&x_data[start..]).zip(&y_data[start..]).zip(&g_data[start..])
-            {
-                *grad = f.derivative(x, y) * g;
+        let (x, y, g) = (x.as_slice(), y.as_slice(), grad_output.as_slice());
+        // What the derivative does not look at is not read either.
+        let grad = match F::SAVES {
+            Saves::Both => lanes::map(Derivative::<F, 3>(*f), [x, y, g], WORK),
+            Saves::Input => lanes::map(Derivative::<F, 2>(*f), [x, g], WORK),
+            Saves::Output => lanes::map(Derivative::<F, 2>(*f), [y, g], WORK),
+            Saves::Nothing => lanes::map(Derivative::<F, 1>(*f), [g], WORK),
+        };
+        Array::from_buffer(grad_output.shape(), grad)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Every elementwise function is held to plain `f64` functions in the file where it is defined.
+
+    use termwise_autograd::simd;
+
+    use super::*;
+    use crate::oracle::{LENGTHS, assert_near, cast};
+
+    /// Checks value and derivative at `x` and at its beginnings of awkward lengths, on every instruction set.
+    ///
+    /// # Panics
+    /// If one is further off than `units` of the last place, relative to the larger of itself and `size`.
+    #[track_caller]
+    pub(crate) fn check<F: Elementwise>(
+        f: F,
+        x: &[f64],
+        [value, derivative]: [fn(f64) -> f64; 2],
+        units: f64,
+        size: f64,
+    ) {
+        check_value(f, x, value, units, size);
+        check_derivative::<f32, F>(f, x, derivative, units, size);
+        check_derivative::<f64, F>(f, x, derivative, units, size);
+    }
+
+    /// [`check`] of the value alone.
+    #[track_caller]
+    pub(crate) fn check_value<F: Elementwise>(f: F, x: &[f64], value: fn(f64) -> f64, units: f64, size: f64) {
+        check_value_in::<f32, F>(f, x, value, units, size);
+        check_value_in::<f64, F>(f, x, value, units, size);
+    }
+
+    fn lengths(len: usize) -> impl Iterator<Item = usize> {
+        LENGTHS.into_iter().filter(move |&l| l < len).chain([len])
+    }
+
+    #[track_caller]
+    fn check_value_in<T: Scalar, F: Elementwise>(
+        f: F,
+        x: &[f64],
+        value: fn(f64) -> f64,
+        units: f64,
+        size: f64,
+    ) {
+        for isa in simd::available() {
+            for exact in lengths(x.len()).map(|len| &x[..len]) {
+                let (x, mut y) = (cast::<T>(exact), vec![T::zero(); exact.len()]);
+                simd::run_on(isa, lanes::Map { f: Value(f), x: [&x], y: &mut y });
+                let expected: Vec<f64> = exact.iter().map(|&x| value(x)).collect();
+                assert_near(&format!("{} on {isa}", F::NAME), &y, &expected, units, size);
             }
-        });
-        Array::host(x.shape(), grad)
+        }
+    }
+
+    #[track_caller]
+    fn check_derivative<T: Scalar, F: Elementwise>(
+        f: F,
+        x: &[f64],
+        derivative: fn(f64) -> f64,
+        units: f64,
+        size: f64,
+    ) {
+        for isa in simd::available() {
+            for exact in lengths(x.len()).map(|len| &x[..len]) {
+                let (x, g) = (cast::<T>(exact), vec![T::of(-2.0); exact.len()]);
+                let (mut y, mut grad) = (g.clone(), g.clone());
+                simd::run_on(isa, lanes::Map { f: Value(f), x: [&x], y: &mut y });
+                simd::run_on(isa, lanes::Map { f: Derivative::<F, 3>(f), x: [&x, &y, &g], y: &mut grad });
+                let expected: Vec<f64> = exact.iter().map(|&x| -2.0 * derivative(x)).collect();
+                assert_near(&format!("derivative of {} on {isa}", F::NAME), &grad, &expected, units, size);
+            }
+        }
     }
 }

@@ -26,6 +26,8 @@ pub mod elementwise;
 
 pub mod gemm;
 
+pub mod lanes;
+
 pub mod kernels;
 pub use kernels::{Kernels, all_cases, cases_f32, cases_f64};
 
@@ -56,7 +58,12 @@ pub use spatial::{
 };
 
 #[cfg(test)]
+mod oracle;
+
+#[cfg(test)]
 mod same_bits;
+
+mod rows;
 
 mod sums;
 

@@ -24,6 +24,7 @@ macro_rules! avx2 {
         $set1:ident $load:ident $store:ident $maskload:ident $maskstore:ident
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blendv:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
+        $unpacklo:ident $unpackhi:ident $halves:ident
     ) => {
         // SAFETY (of every block below): the machine has AVX2 and FMA, see the module documentation.
         operators!(
@@ -45,6 +46,7 @@ macro_rules! avx2 {
             type Mask = $vector;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 16;
+            const FUSED: bool = true;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -74,6 +76,17 @@ macro_rules! avx2 {
             unsafe fn store_part(self, into: *mut $element, count: usize) {
                 // SAFETY: see above; a masked store touches only the lanes whose mask is set.
                 unsafe { $maskstore(into, first_lanes::<$lanes>(count), self.0) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_range(self, into: *mut $element, start: usize, count: usize) {
+                // SAFETY: see above; a masked store touches only the lanes whose mask is set, the first of
+                // which goes to `into`.
+                unsafe {
+                    let before = first_lanes::<$lanes>(start);
+                    let mask = _mm256_andnot_si256(before, first_lanes::<$lanes>(start + count));
+                    $maskstore(into.wrapping_sub(start), mask, self.0);
+                }
             }
 
             #[inline(always)]
@@ -149,6 +162,17 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            fn mul_exp2(self, n: Self) -> Self {
+                let one: $element = 1.0;
+                let bias = (one.to_bits() >> $mantissa) as $element;
+                // SAFETY: see above. The sum holds the biased exponent in its low bits.
+                $vector(unsafe {
+                    let power = $shl::<$mantissa>($cast_int($add(n.0, $set1($magic + bias))));
+                    $mul(self.0, $cast_float(power))
+                })
+            }
+
+            #[inline(always)]
             fn frexp(self) -> (Self, Self) {
                 // SAFETY: see above. Or-ing the exponent into a number whose last place is 1 converts it.
                 unsafe {
@@ -169,6 +193,12 @@ macro_rules! avx2 {
             }
 
             #[inline(always)]
+            fn eq(self, other: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $cmp::<_CMP_EQ_OQ>(self.0, other.0) })
+            }
+
+            #[inline(always)]
             fn is_nan(self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe { $cmp::<_CMP_UNORD_Q>(self.0, self.0) })
@@ -178,6 +208,21 @@ macro_rules! avx2 {
             fn select(mask: Self, yes: Self, no: Self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe { $blendv(no.0, yes.0, mask.0) })
+            }
+
+            #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                // SAFETY: see above. Unpacking acts within the halves of the register.
+                unsafe {
+                    let (even, odd) = ($unpacklo(self.0, other.0), $unpackhi(self.0, other.0));
+                    ($vector($halves::<0x20>(even, odd)), $vector($halves::<0x31>(even, odd)))
+                }
+            }
+
+            #[inline(always)]
+            fn with_rest(self, count: usize, rest: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $blendv(rest.0, self.0, $cast_float(first_lanes::<$lanes>(count))) })
             }
 
             #[inline(always)]
@@ -204,7 +249,7 @@ avx2!(
     _mm256_or_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_maskload_ps _mm256_maskstore_ps
     _mm256_fmadd_ps _mm256_fmsub_ps _mm256_fnmadd_ps _mm256_max_ps _mm256_min_ps _mm256_sqrt_ps _mm256_round_ps
     _mm256_cmp_ps _mm256_blendv_ps _mm256_castps_si256 _mm256_castsi256_ps _mm256_add_epi32 _mm256_slli_epi32
-    _mm256_srli_epi32
+    _mm256_srli_epi32 _mm256_unpacklo_ps _mm256_unpackhi_ps _mm256_permute2f128_ps
 );
 
 avx2!(
@@ -213,7 +258,7 @@ avx2!(
     _mm256_or_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_maskload_pd _mm256_maskstore_pd
     _mm256_fmadd_pd _mm256_fmsub_pd _mm256_fnmadd_pd _mm256_max_pd _mm256_min_pd _mm256_sqrt_pd _mm256_round_pd
     _mm256_cmp_pd _mm256_blendv_pd _mm256_castpd_si256 _mm256_castsi256_pd _mm256_add_epi64 _mm256_slli_epi64
-    _mm256_srli_epi64
+    _mm256_srli_epi64 _mm256_unpacklo_pd _mm256_unpackhi_pd _mm256_permute2f128_pd
 );
 
 impl F32x8 {

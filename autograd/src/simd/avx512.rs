@@ -23,7 +23,7 @@ macro_rules! avx512 {
         $set1:ident $load:ident $store:ident $maskload:ident $maskstore:ident
         $fmadd:ident $fmsub:ident $fnmadd:ident $max:ident $min:ident $sqrt:ident $round:ident
         $cmp:ident $blend:ident $cast_int:ident $cast_float:ident $add_int:ident $shl:ident $shr:ident
-        $sum:ident $max_lane:ident
+        $sum:ident $max_lane:ident $scale:ident $permute:ident $zip:ident $unzip:ident $load_int:ident
     ) => {
         // SAFETY (of every block below): the machine has AVX-512, see the module documentation.
         operators!(
@@ -45,6 +45,7 @@ macro_rules! avx512 {
             type Mask = $mask;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 32;
+            const FUSED: bool = true;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -74,6 +75,14 @@ macro_rules! avx512 {
             unsafe fn store_part(self, into: *mut $element, count: usize) {
                 // SAFETY: see above; a masked store touches only the lanes whose mask is set.
                 unsafe { $maskstore(into, first_lanes(count, $lanes) as $mask, self.0) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_range(self, into: *mut $element, start: usize, count: usize) {
+                let mask = first_lanes(count, $lanes) << start;
+                // SAFETY: see above; a masked store touches only the lanes whose mask is set, the first of
+                // which goes to `into`.
+                unsafe { $maskstore(into.wrapping_sub(start), mask as $mask, self.0) }
             }
 
             #[inline(always)]
@@ -149,6 +158,12 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn mul_exp2(self, n: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $scale(self.0, n.0) })
+            }
+
+            #[inline(always)]
             fn frexp(self) -> (Self, Self) {
                 // SAFETY: see above. Or-ing the exponent into a number whose last place is 1 converts it.
                 unsafe {
@@ -169,6 +184,12 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn eq(self, other: Self) -> $mask {
+                // SAFETY: see above.
+                unsafe { $cmp::<_CMP_EQ_OQ>(self.0, other.0) }
+            }
+
+            #[inline(always)]
             fn is_nan(self) -> $mask {
                 // SAFETY: see above.
                 unsafe { $cmp::<_CMP_UNORD_Q>(self.0, self.0) }
@@ -178,6 +199,32 @@ macro_rules! avx512 {
             fn select(mask: $mask, yes: Self, no: Self) -> Self {
                 // SAFETY: see above.
                 $vector(unsafe { $blend(mask, no.0, yes.0) })
+            }
+
+            #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                // SAFETY: see above; the tables of lanes are as long as a register.
+                unsafe {
+                    let [low, high] = &$zip;
+                    let (low, high) = ($load_int(low.as_ptr().cast()), $load_int(high.as_ptr().cast()));
+                    ($vector($permute(self.0, low, other.0)), $vector($permute(self.0, high, other.0)))
+                }
+            }
+
+            #[inline(always)]
+            fn deinterleave(self, other: Self) -> (Self, Self) {
+                // SAFETY: see above; the tables of lanes are as long as a register.
+                unsafe {
+                    let [low, high] = &$unzip;
+                    let (low, high) = ($load_int(low.as_ptr().cast()), $load_int(high.as_ptr().cast()));
+                    ($vector($permute(self.0, low, other.0)), $vector($permute(self.0, high, other.0)))
+                }
+            }
+
+            #[inline(always)]
+            fn with_rest(self, count: usize, rest: Self) -> Self {
+                // SAFETY: see above.
+                $vector(unsafe { $blend(first_lanes(count, $lanes) as $mask, rest.0, self.0) })
             }
 
             #[inline(always)]
@@ -206,7 +253,8 @@ avx512!(
     _mm512_or_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_maskz_loadu_ps _mm512_mask_storeu_ps
     _mm512_fmadd_ps _mm512_fmsub_ps _mm512_fnmadd_ps _mm512_max_ps _mm512_min_ps _mm512_sqrt_ps
     _mm512_roundscale_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_castps_si512 _mm512_castsi512_ps
-    _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 _mm512_reduce_add_ps _mm512_reduce_max_ps
+    _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 _mm512_reduce_add_ps _mm512_reduce_max_ps _mm512_scalef_ps
+    _mm512_permutex2var_ps ZIP_32 UNZIP_32 _mm512_loadu_si512
 );
 
 avx512!(
@@ -215,8 +263,23 @@ avx512!(
     _mm512_or_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_maskz_loadu_pd _mm512_mask_storeu_pd
     _mm512_fmadd_pd _mm512_fmsub_pd _mm512_fnmadd_pd _mm512_max_pd _mm512_min_pd _mm512_sqrt_pd
     _mm512_roundscale_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_castpd_si512 _mm512_castsi512_pd
-    _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 _mm512_reduce_add_pd _mm512_reduce_max_pd
+    _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 _mm512_reduce_add_pd _mm512_reduce_max_pd _mm512_scalef_pd
+    _mm512_permutex2var_pd ZIP_64 UNZIP_64 _mm512_loadu_si512
 );
+
+/// Which lanes of two registers, one after the other, the halves of their interleaving hold.
+static ZIP_32: [[i32; 16]; 2] = [
+    [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23],
+    [8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31],
+];
+static ZIP_64: [[i64; 8]; 2] = [[0, 8, 1, 9, 2, 10, 3, 11], [4, 12, 5, 13, 6, 14, 7, 15]];
+
+/// The same of the even lanes of both, and the odd ones.
+static UNZIP_32: [[i32; 16]; 2] = [
+    [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30],
+    [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31],
+];
+static UNZIP_64: [[i64; 8]; 2] = [[0, 2, 4, 6, 8, 10, 12, 14], [1, 3, 5, 7, 9, 11, 13, 15]];
 
 /// Implements [`Vector::sums`]: a step folds two vectors into one that holds sums of lanes of both.
 macro_rules! fold {

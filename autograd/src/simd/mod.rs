@@ -48,6 +48,8 @@ mod flush;
 mod isa;
 pub mod math;
 mod portable;
+mod scalar;
+mod transpose;
 mod vector;
 
 #[cfg(test)]
@@ -62,6 +64,7 @@ pub(crate) mod types {
 }
 
 pub use isa::{Isa, available, force, isa};
+pub use transpose::{transpose, transpose_lanes};
 pub use vector::{Lanes, Vector};
 
 use crate::Scalar;
@@ -73,6 +76,19 @@ pub trait Kernel<T: Scalar> {
 
     /// The body. Must be marked `#[inline(always)]`.
     fn run<V: Vector<Element = T>>(self) -> Self::Output;
+}
+
+/// Asks for the cache line that `element` lies in, ahead of its use.
+#[inline(always)]
+pub fn prefetch<T>(element: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE, which every x86-64 has; a prefetch reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(element.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = element;
 }
 
 /// Runs a kernel on the instruction set in force ([`isa`]), denormals flushed.

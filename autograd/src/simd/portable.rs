@@ -14,6 +14,7 @@ macro_rules! portable {
             type Mask = $vector;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 8;
+            const FUSED: bool = false;
 
             #[inline(always)]
             fn splat(value: $element) -> Self {
@@ -98,6 +99,14 @@ macro_rules! portable {
             }
 
             #[inline(always)]
+            fn mul_exp2(self, n: Self) -> Self {
+                let one: $element = 1.0;
+                let bias = (one.to_bits() >> $mantissa) as $element;
+                let biased = (n + $vector::splat($magic + bias)).to_array();
+                self * $vector::from(biased.map(|b| <$element>::from_bits(b.to_bits() << $mantissa)))
+            }
+
+            #[inline(always)]
             fn frexp(self) -> (Self, Self) {
                 const MASK: $bits = (1 << $mantissa) - 1;
                 let (one, whole): ($element, $element) = (1.0, $whole);
@@ -114,6 +123,11 @@ macro_rules! portable {
             }
 
             #[inline(always)]
+            fn eq(self, other: Self) -> Self {
+                self.simd_eq(other)
+            }
+
+            #[inline(always)]
             fn is_nan(self) -> Self {
                 $vector::is_nan(self)
             }
@@ -121,6 +135,24 @@ macro_rules! portable {
             #[inline(always)]
             fn select(mask: Self, yes: Self, no: Self) -> Self {
                 mask.bitselect(yes, no)
+            }
+
+            #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let (a, b) = (self.to_array(), other.to_array());
+                let half = |start: usize| {
+                    $vector::from(std::array::from_fn(|i| {
+                        if i % 2 == 0 { a[start + i / 2] } else { b[start + i / 2] }
+                    }))
+                };
+                (half(0), half($lanes / 2))
+            }
+
+            #[inline(always)]
+            fn with_rest(self, count: usize, rest: Self) -> Self {
+                let (mut lanes, first) = (rest.to_array(), count.min($lanes));
+                lanes[..first].copy_from_slice(&self.to_array()[..first]);
+                $vector::from(lanes)
             }
 
             #[inline(always)]

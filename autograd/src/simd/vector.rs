@@ -31,6 +31,8 @@ pub trait Vector:
     const LANES: usize;
     /// Number of vectors the machine's register file holds: how large a tile of accumulators may be.
     const REGISTERS: usize;
+    /// Whether [`mul_add`](Vector::mul_add) is sure to round once.
+    const FUSED: bool;
 
     /// The same number in each lane.
     fn splat(value: Self::Element) -> Self;
@@ -59,6 +61,17 @@ pub trait Vector:
     /// `count` elements must be writable.
     unsafe fn store_part(self, into: *mut Self::Element, count: usize);
 
+    /// Writes the `count` lanes from lane `start` on to `into`, `into + 1` and so forth.
+    ///
+    /// # Safety
+    /// `start + count` must be at most `LANES`, and `count` elements must be writable.
+    #[inline(always)]
+    unsafe fn store_range(self, into: *mut Self::Element, start: usize, count: usize) {
+        let lanes = Lanes::of(self);
+        // SAFETY: the caller vouches for the range of lanes and for the elements.
+        unsafe { std::ptr::copy_nonoverlapping(lanes.0.as_ptr().add(start), into, count) };
+    }
+
     /// `self * factor + term`, rounded once where the machine can.
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// The larger of each lane.
@@ -77,15 +90,39 @@ pub trait Vector:
     fn copysign(self, sign: Self) -> Self;
     /// `self * 2^n` for whole `n` for which `2^n` is a normal number or, at the upper end, twice one.
     fn ldexp(self, n: Self) -> Self;
+    /// `self * 2^n` for whole `n` for which `2^n` is a normal number, 0 for the `n` just below; NaN stays.
+    fn mul_exp2(self, n: Self) -> Self;
     /// `(m, e)` with `self = m * 2^e` and `m` in [1, 2) for positive normal numbers; else unspecified.
     fn frexp(self) -> (Self, Self);
 
     /// Lanes in which `self < other`.
     fn lt(self, other: Self) -> Self::Mask;
+    /// Lanes in which `self == other`.
+    fn eq(self, other: Self) -> Self::Mask;
     /// Lanes that are NaN.
     fn is_nan(self) -> Self::Mask;
     /// `yes` in the lanes of the mask, `no` in the others.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    /// The lanes of both in turn, `a0 b0 a1 b1 ..`: the first half of that, then the second.
+    fn interleave(self, other: Self) -> (Self, Self);
+
+    /// The reverse of [`interleave`](Vector::interleave): the even lanes of both, then the odd ones.
+    #[inline(always)]
+    fn deinterleave(self, other: Self) -> (Self, Self) {
+        // Interleaving rotates the bits of a lane's number to the left; the last rotation but one of all
+        // is one to the right.
+        let (mut low, mut high) = (self, other);
+        let mut rounds = Self::LANES.trailing_zeros();
+        while rounds > 0 {
+            (low, high) = low.interleave(high);
+            rounds -= 1;
+        }
+        (low, high)
+    }
+
+    /// The first `count` lanes, at most `LANES`, of `self` and the others of `rest`.
+    fn with_rest(self, count: usize, rest: Self) -> Self;
 
     /// The sum of all lanes, added pairwise.
     fn sum(self) -> Self::Element;
@@ -110,6 +147,12 @@ pub trait Vector:
     #[inline(always)]
     fn zero() -> Self {
         Self::splat(num_traits::Zero::zero())
+    }
+
+    /// A constant in each lane, rounded to the lanes' type.
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        Self::splat(Self::Element::of(value))
     }
 
     /// `self * factor - term`.

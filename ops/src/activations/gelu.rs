@@ -5,10 +5,10 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
-use super::sigmoid::sigmoid_of;
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
 /// Gaussian error linear unit, exact.
@@ -72,22 +72,27 @@ pub fn gelu_tanh<B: ElementwiseKernel>(x: &Var<B>) -> Var<B> {
 #[derive(Clone, Copy)]
 struct Gelu;
 
-/// The standard normal distribution function, by `erfc` so that the lower tail keeps its digits.
-fn normal_below<T: Scalar>(x: T) -> T {
-    T::of(0.5 * libm::erfc(-x.as_f64() * FRAC_1_SQRT_2))
-}
+/// From here on `P` is 1 to the last digit in any number type.
+const BEYOND: f64 = 100.0;
 
 impl Elementwise for Gelu {
     const NAME: &'static str = "gelu";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x * normal_below(x)
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        // x P(x) = max(x, 0) - |x| P(-|x|). The minimum is for infinite x: the product with 0 is to be
+        // NaN at the lower end only.
+        let size = V::of(BEYOND).min(x).abs();
+        let (tail, _) = math::normal_tail(size);
+        size.neg_mul_add(tail, V::zero().max(x))
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        let density = T::of(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2) * (-T::of(0.5) * x * x).exp();
-        normal_below(x) + x * density
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        let (below, kernel) = math::normal(x);
+        let density = kernel * V::of(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+        below + x * density
     }
 }
 
@@ -102,22 +107,25 @@ impl Elementwise for GeluTanh {
     const NAME: &'static str = "gelu_tanh";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x * gate(x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
         let gate = gate(x);
-        let slope = T::of(2.0 * SLOPE) * (T::one() + T::of(3.0 * CUBIC) * x * x);
+        let slope = V::of(2.0 * SLOPE) * (V::of(1.0) + V::of(3.0 * CUBIC) * x * x);
         // Far out the gate is 0 or 1 to the last digit, and the slope may have overflowed.
-        let bend = gate * (T::one() - gate);
-        if bend == T::zero() { gate } else { gate + x * bend * slope }
+        let bend = gate * (V::of(1.0) - gate);
+        V::select(bend.eq(V::zero()), gate, gate + x * bend * slope)
     }
 }
 
 /// `(1 + tanh u) / 2`, which is the logistic function of `2 u`: as exact, and cheaper.
-fn gate<T: Scalar>(x: T) -> T {
-    sigmoid_of(T::of(2.0 * SLOPE) * (x + T::of(CUBIC) * x * x * x))
+#[inline(always)]
+fn gate<V: Vector>(x: V) -> V {
+    math::sigmoid(V::of(2.0 * SLOPE) * (x + V::of(CUBIC) * x * x * x))
 }
 
 /// Test cases of [`gelu`] and [`gelu_tanh`].
@@ -132,4 +140,41 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
     let both = |scale: f64, shape: &[usize]| [case(false, scale, shape), case(true, scale, shape)];
     [both(1.0, &[1]), both(1.0, &[3, 7]), both(2.0, &[2, 3, 2, 5]), both(30.0, &[9]), both(1.0, &[0, 3])]
         .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::{check, check_value};
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        fn below(x: f64) -> f64 {
+            0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
+        }
+        fn derivative(x: f64) -> f64 {
+            below(x) + x * (-0.5 * x * x).exp() * 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2
+        }
+        let x = numbers(2000, 6, -12.5, 12.5);
+        check(Gelu, &x, [|x| x * below(x), derivative], 4.0, 1.0);
+        // All digits of the value, down to the far end of the tail.
+        check_value(Gelu, &x, |x| x * below(x), 8.0, 0.0);
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        check(Gelu, &[-inf, nan, -50.0, 50.0], [|x| x * below(x), derivative], 0.0, 0.0);
+    }
+
+    #[test]
+    fn the_approximation_by_tanh_agrees_with_numbers() {
+        fn inner(x: f64) -> f64 {
+            SLOPE * (x + CUBIC * x * x * x)
+        }
+        fn derivative(x: f64) -> f64 {
+            let t = inner(x).tanh();
+            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * SLOPE * (1.0 + 3.0 * CUBIC * x * x)
+        }
+        let x = numbers(400, 7, -6.0, 6.0);
+        // The derivative holds a product with x^3, whose rounding grows with it.
+        check(GeluTanh, &x, [|x| 0.5 * x * (1.0 + inner(x).tanh()), derivative], 8.0, 10.0);
+    }
 }

@@ -3,9 +3,10 @@
 //! Source: Dauphin et al., "Language Modeling with Gated Convolutional Networks", ICML 2017.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector, math};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::sigmoid::sigmoid_of;
 use crate::{par, shape};
 
 /// Gated linear unit along `axis` (negative counts from the end).
@@ -77,33 +78,73 @@ impl<T: Scalar> GluKernel for Cpu<T> {
     fn glu_forward(x: &Array<Self>, axis: usize) -> Array<Self> {
         let (outer, len, inner) = shape::split_at_axis(x.shape(), axis);
         let half = len / 2 * inner;
-        let mut y = vec![T::zero(); outer * half];
-        par::for_each_chunk(&mut y, half, half * 16, |o, y| {
-            let (a, b) = x.as_slice()[2 * o * half..][..2 * half].split_at(half);
-            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-                *y = a * sigmoid_of(b);
-            }
+        let mut y = Buffer::arbitrary(outer * half);
+        par::for_each_rows(&mut y, half, half * 24, |first, y| {
+            simd::run(Forward { half, x: &x.as_slice()[2 * first * half..][..2 * y.len()], y });
         });
         let mut shape = x.shape().to_vec();
         shape[axis] /= 2;
-        Array::host(&shape, y)
+        Array::from_buffer(&shape, y)
     }
 
     fn glu_backward(x: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self> {
         let (_, len, inner) = shape::split_at_axis(x.shape(), axis);
         let half = len / 2 * inner;
-        let mut grad = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut grad, 2 * half, half * 32, |o, grad| {
-            let (a, b) = x.as_slice()[2 * o * half..][..2 * half].split_at(half);
-            let (grad_a, grad_b) = grad.split_at_mut(half);
-            let g = &grad_output.as_slice()[o * half..][..half];
-            for i in 0..half {
-                let gate = sigmoid_of(b[i]);
-                grad_a[i] = gate * g[i];
-                grad_b[i] = a[i] * gate * (T::one() - gate) * g[i];
-            }
+        let mut grad = Buffer::arbitrary(x.len());
+        par::for_each_rows(&mut grad, 2 * half, half * 32, |first, grad| {
+            let x = &x.as_slice()[2 * first * half..][..grad.len()];
+            let g = &grad_output.as_slice()[first * half..][..grad.len() / 2];
+            simd::run(Backward { half, x, g, grad });
         });
-        Array::host(x.shape(), grad)
+        Array::from_buffer(x.shape(), grad)
+    }
+}
+
+/// `y = a sigmoid(b)` for rows of `a` and `b`, `half` elements each.
+struct Forward<'a, T> {
+    half: usize,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        for (x, y) in self.x.chunks_exact(2 * self.half).zip(self.y.chunks_exact_mut(self.half)) {
+            let (a, b) = x.split_at(self.half);
+            for ((a, b), y) in a.chunks(V::LANES).zip(b.chunks(V::LANES)).zip(y.chunks_mut(V::LANES)) {
+                (V::from_slice(a) * math::sigmoid(V::from_slice(b))).write_to(y);
+            }
+        }
+    }
+}
+
+/// `da = sigmoid(b) dy`, `db = a sigmoid(b) (1 - sigmoid(b)) dy`
+struct Backward<'a, T> {
+    half: usize,
+    x: &'a [T],
+    g: &'a [T],
+    grad: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Backward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Backward { half, x, g, grad } = self;
+        let rows = x.chunks_exact(2 * half).zip(g.chunks_exact(half)).zip(grad.chunks_exact_mut(2 * half));
+        for ((x, g), grad) in rows {
+            let ((a, b), (grad_a, grad_b)) = (x.split_at(half), grad.split_at_mut(half));
+            for i in (0..half).step_by(V::LANES) {
+                let (a, b, g) = (V::from_slice(&a[i..]), V::from_slice(&b[i..]), V::from_slice(&g[i..]));
+                let gate = math::sigmoid(b);
+                (gate * g).write_to(&mut grad_a[i..]);
+                (a * gate * (V::of(1.0) - gate) * g).write_to(&mut grad_b[i..]);
+            }
+        }
     }
 }
 

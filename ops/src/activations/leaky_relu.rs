@@ -2,8 +2,9 @@
 //!
 //! Source: Maas et al., "Rectifier Nonlinearities Improve Neural Network Acoustic Models", ICML 2013.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -44,12 +45,14 @@ impl Elementwise for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        if x > T::zero() { x } else { T::of(self.negative_slope) * x }
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        V::select(V::zero().lt(x), x, V::of(self.negative_slope) * x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        if x > T::zero() { T::one() } else { T::of(self.negative_slope) }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        V::select(V::zero().lt(x), V::of(1.0), V::of(self.negative_slope))
     }
 }
 
@@ -62,4 +65,24 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(0.01, &[1]), case(0.2, &[3, 7]), case(-0.5, &[2, 3, 2, 5]), case(0.0, &[5]), case(0.1, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(200, 2, -3.0, 3.0);
+        let f = LeakyRelu { negative_slope: 0.25 };
+        check(
+            f,
+            &x,
+            [|x| if x > 0.0 { x } else { 0.25 * x }, |x| if x > 0.0 { 1.0 } else { 0.25 }],
+            0.0,
+            0.0,
+        );
+    }
 }

@@ -5,8 +5,7 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::softmax::reduced;
-use crate::broadcast::{Max, Sum, SumExp, fold, map};
+use super::softmax_kernel::{self as kernel, Kind};
 use crate::shape;
 
 /// Logarithm of the softmax along `axis` (negative counts from the end).
@@ -74,20 +73,11 @@ pub trait LogSoftmaxKernel: Backend {
 
 impl<T: Scalar> LogSoftmaxKernel for Cpu<T> {
     fn log_softmax_forward(x: &Array<Self>, axis: usize) -> Array<Self> {
-        let (shape, one) = (x.shape(), reduced(x.shape(), axis));
-        let max = fold(&Max, x.as_slice(), shape, &one, None);
-        let mut log_sum = fold(&SumExp, x.as_slice(), shape, &one, Some(&max));
-        log_sum.iter_mut().for_each(|sum| *sum = sum.ln());
-        let operands = [(shape, x.as_slice()), (&one[..], &max[..]), (&one[..], &log_sum[..])];
-        // The maximum first: it is of the size of x, the logarithm is not.
-        Array::host(shape, map(shape, operands, |[x, max, log_sum]| x - max - log_sum))
+        kernel::forward(Kind::Log, x.as_slice(), x.shape(), axis)
     }
 
     fn log_softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self> {
-        let (shape, one) = (y.shape(), reduced(y.shape(), axis));
-        let total = fold(&Sum, grad_output.as_slice(), shape, &one, None);
-        let operands = [(shape, y.as_slice()), (shape, grad_output.as_slice()), (&one[..], &total[..])];
-        Array::host(shape, map(shape, operands, |[y, g, total]| g - y.exp() * total))
+        kernel::backward(Kind::Log, y, grad_output, axis)
     }
 }
 

@@ -5,10 +5,13 @@
 
 use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
-use super::softmax::{SoftmaxKernel, reduced};
-use crate::broadcast::{Max, Sum, assert_broadcasts_to, fold, map};
+use super::softmax::SoftmaxKernel;
+use super::softmax_kernel::{self as kernel, Kind};
+use crate::broadcast::{assert_broadcasts_to, map};
+use crate::lanes::Pointwise;
 use crate::shape;
 
 /// Softmax along `axis` (negative counts from the end) over the entries that `mask` leaves in.
@@ -75,21 +78,24 @@ pub trait MaskedSoftmaxKernel: SoftmaxKernel {
     fn masked_softmax_forward(x: &Array<Self>, mask: &ArrayD<bool>, axis: usize) -> Array<Self>;
 }
 
+/// `x` where `out` is 0, else `-inf`, which takes weight `exp(-inf) = 0`.
+#[derive(Clone, Copy)]
+struct LeftIn;
+
+impl Pointwise<2> for LeftIn {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [out, x]: [V; 2]) -> V {
+        V::select(out.eq(V::zero()), x, V::of(f64::NEG_INFINITY))
+    }
+}
+
 impl<T: Scalar> MaskedSoftmaxKernel for Cpu<T> {
     fn masked_softmax_forward(x: &Array<Self>, mask: &ArrayD<bool>, axis: usize) -> Array<Self> {
-        let (shape, one) = (x.shape(), reduced(x.shape(), axis));
-        // As numbers, so that the mask is broadcast like an operand; -inf takes weight exp(-inf) = 0.
+        let shape = x.shape();
+        // As numbers, so that the mask is broadcast like an operand.
         let out: Vec<T> = mask.iter().map(|&out| if out { T::one() } else { T::zero() }).collect();
-        let left_in = map(shape, [(mask.shape(), &out), (shape, x.as_slice())], |[out, x]| {
-            if out == T::zero() { x } else { T::neg_infinity() }
-        });
-        let mut max = fold(&Max, &left_in, shape, &one, None);
-        // Where nothing is left in: exp(-inf - 0) = 0, divided by 1.
-        max.iter_mut().filter(|max| **max == T::neg_infinity()).for_each(|max| *max = T::zero());
-        let exps = map(shape, [(shape, &left_in), (&one, &max)], |[x, max]| (x - max).exp());
-        let mut sums = fold(&Sum, &exps, shape, &one, None);
-        sums.iter_mut().filter(|sum| **sum == T::zero()).for_each(|sum| *sum = T::one());
-        Array::host(shape, map(shape, [(shape, &exps), (&one, &sums)], |[exp, sum]| exp / sum))
+        let left_in = map(shape, [(mask.shape(), &out), (shape, x.as_slice())], LeftIn);
+        kernel::forward(Kind::OrZero, &left_in, shape, axis)
     }
 }
 

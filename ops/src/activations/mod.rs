@@ -9,6 +9,7 @@ mod relu;
 mod sigmoid;
 mod silu;
 mod softmax;
+mod softmax_kernel;
 mod tanh;
 
 pub use gelu::{gelu, gelu_tanh};

@@ -2,8 +2,9 @@
 //!
 //! Source: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", ICML 2010.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -39,13 +40,15 @@ impl Elementwise for Relu {
     const NAME: &'static str = "relu";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        // Not T::max, which would turn NaN into 0.
-        if x < T::zero() { T::zero() } else { x }
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        // Not the maximum, which may turn NaN into 0.
+        V::select(x.lt(V::zero()), V::zero(), x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        if y > T::zero() { T::one() } else { T::zero() }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        V::select(V::zero().lt(y), V::of(1.0), V::zero())
     }
 }
 
@@ -57,4 +60,24 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 4, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(200, 1, -3.0, 3.0);
+        check(Relu, &x, [|x| x.max(0.0), |x| f64::from(x > 0.0)], 0.0, 0.0);
+        check(
+            Relu,
+            &[f64::NAN, f64::INFINITY, -f64::INFINITY],
+            [|x| if x < 0.0 { 0.0 } else { x }, |x| f64::from(x > 0.0)],
+            0.0,
+            0.0,
+        );
+    }
 }

@@ -6,7 +6,7 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use crate::broadcast::{Max, Sum, fold, map};
+use super::softmax_kernel::{self as kernel, Kind};
 use crate::shape;
 
 /// Softmax along `axis` (negative counts from the end).
@@ -72,27 +72,13 @@ pub trait SoftmaxKernel: Backend {
     fn softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self>;
 }
 
-/// `shape` with the extent of `axis` reduced to 1.
-pub(super) fn reduced(shape: &[usize], axis: usize) -> Vec<usize> {
-    let mut reduced = shape.to_vec();
-    reduced[axis] = 1;
-    reduced
-}
-
 impl<T: Scalar> SoftmaxKernel for Cpu<T> {
     fn softmax_forward(x: &Array<Self>, axis: usize) -> Array<Self> {
-        let (shape, one) = (x.shape(), reduced(x.shape(), axis));
-        let max = fold(&Max, x.as_slice(), shape, &one, None);
-        let exps = map(shape, [(shape, x.as_slice()), (&one, &max)], |[x, max]| (x - max).exp());
-        let sums = fold(&Sum, &exps, shape, &one, None);
-        Array::host(shape, map(shape, [(shape, &exps), (&one, &sums)], |[exp, sum]| exp / sum))
+        kernel::forward(Kind::Plain, x.as_slice(), x.shape(), axis)
     }
 
     fn softmax_backward(y: &Array<Self>, grad_output: &Array<Self>, axis: usize) -> Array<Self> {
-        let (shape, one) = (y.shape(), reduced(y.shape(), axis));
-        let (y, g) = ((shape, y.as_slice()), (shape, grad_output.as_slice()));
-        let dot = fold(&Sum, &map(shape, [y, g], |[y, g]| y * g), shape, &one, None);
-        Array::host(shape, map(shape, [y, g, (&one, &dot)], |[y, g, dot]| y * (g - dot)))
+        kernel::backward(Kind::Plain, y, grad_output, axis)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Hyperbolic tangent, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +41,14 @@ impl Elementwise for Tanh {
     const NAME: &'static str = "tanh";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.tanh()
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::tanh(x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        T::one() - y * y
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        V::of(1.0) - y * y
     }
 }
 
@@ -57,4 +60,17 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(1.0, &[1]), case(1.0, &[3, 7]), case(2.0, &[2, 3, 2, 5]), case(30.0, &[9]), case(1.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(400, 5, -12.0, 12.0);
+        check(Tanh, &x, [f64::tanh, |x| 1.0 / x.cosh().powi(2)], 4.0, 1.0);
+    }
 }

@@ -11,14 +11,23 @@ use termwise_autograd::{Array, Var};
 use super::transformer::{
     AttentionMaps, Operands, TransformerAttentionKernel, transformer_attention_with_maps,
 };
-use super::{Lattice, TransformerSettings, Visibility, transformer_attention};
+use super::{
+    Lattice, SharedRowKernel, Terms, TransformerSettings, Visibility, shared_row_attention,
+    transformer_attention,
+};
 use crate::spatial::{InterpolateKernel, Interpolation, Resize, interpolate};
-use crate::tensor::{TensorKernels, linear, permute, reshape, slice};
+use crate::tensor::{TensorKernels, expand, linear, permute, reshape, slice};
 
 /// What [`attention_2d`] and [`attention_1d`] need of a backend.
-pub trait AttendKernels: TransformerAttentionKernel + TensorKernels + InterpolateKernel {}
+pub trait AttendKernels:
+    TransformerAttentionKernel + SharedRowKernel + TensorKernels + InterpolateKernel
+{
+}
 
-impl<B: TransformerAttentionKernel + TensorKernels + InterpolateKernel> AttendKernels for B {}
+impl<B: TransformerAttentionKernel + SharedRowKernel + TensorKernels + InterpolateKernel> AttendKernels
+    for B
+{
+}
 
 /// The learned numbers of one Transformer attention; those of terms that are off may be left out.
 ///
@@ -91,6 +100,13 @@ fn image<B: AttendKernels>(
         query_stride > 0 && key_stride > 0,
         "attention_2d: strides must be positive: {query_stride}, {key_stride}"
     );
+    if !capture && shares_row(settings) {
+        let keys = subsample(x, key_stride);
+        let keys = reshape(&keys, &[n, keys.shape()[1], keys.shape()[2] * keys.shape()[3]]);
+        let y = shared_row(&keys, projections, settings, None); // (N, C_out)
+        let channels = y.shape()[1];
+        return (expand(&reshape(&y, &[n, channels, 1, 1]), &[n, channels, height, width]), None);
+    }
     let lattice = Lattice::Image { height, width, query_stride, key_stride };
     let z = tokens(&subsample(x, query_stride)); // (N, Q, C)
     let keys = if key_stride == query_stride { z.clone() } else { tokens(&subsample(x, key_stride)) };
@@ -163,7 +179,47 @@ fn sequence<B: AttendKernels>(
             x.shape()
         );
     };
+    if !capture && shares_row(settings) {
+        let y = shared_row(&permute(x, &[0, 2, 1]), projections, settings, key_padding); // (N, C_out)
+        let (n, channels) = (y.shape()[0], y.shape()[1]);
+        return (expand(&reshape(&y, &[n, 1, channels]), &[n, queries, channels]), None);
+    }
     attend(z, x, projections, settings, Lattice::Sequence { queries, keys }, key_padding, capture)
+}
+
+/// Whether all queries get the same.
+fn shares_row(settings: &TransformerSettings) -> bool {
+    let Terms { query_key, query_position, position, .. } = settings.terms;
+    !(query_key || query_position || position || settings.causal || settings.range.is_some())
+}
+
+/// What every query gets, projected: `x` (N, `C_k`, K) to (N, `C_out`).
+#[track_caller]
+fn shared_row<B: AttendKernels>(
+    x: &Var<B>,
+    projections: &Projections<B>,
+    settings: &TransformerSettings,
+    key_padding: Option<&Array2<bool>>,
+) -> Var<B> {
+    let need = |name: &str, operand: &Option<Var<B>>| match operand {
+        Some(operand) => operand.clone(),
+        None => panic!("attention: terms {} need {name}, which is missing", settings.terms),
+    };
+    let key = settings
+        .terms
+        .key
+        .then(|| (need("key (E1, E3)", &projections.key), need("key_bias (E3)", &projections.key_bias)));
+    let heads = settings.num_heads;
+    let head_dim = key.as_ref().map_or(1, |(key, _)| key.shape()[0] / heads.max(1));
+    let row = shared_row_attention(
+        x,
+        key.as_ref().map(|(key, bias)| (key, bias)),
+        &projections.value,
+        heads,
+        settings.scale.value(head_dim),
+        key_padding,
+    ); // (N, M d_v)
+    linear(&row, &projections.output, projections.output_bias.as_ref())
 }
 
 /// Projects, attends, projects back: `z` (N, Q, C), `x` (N, K, `C_k`) to (N, Q, `C_out`).

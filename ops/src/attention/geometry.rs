@@ -2,6 +2,8 @@
 
 use ndarray::{Array2, ArrayD};
 
+use super::VisibleKeys;
+
 /// Rows of a table of relative positions: the pair (query `q`, key `k`) reads row
 /// `key[k] + shift - query[q]`.
 ///
@@ -79,24 +81,86 @@ impl Lattice {
         }
     }
 
-    /// Stride from one query to the next, in pixels.
-    fn query_stride(&self) -> usize {
+    /// Stride from one query to the next and from one key to the next, in pixels.
+    pub(super) fn strides(&self) -> (usize, usize) {
         match *self {
-            Lattice::Sequence { .. } => 1,
-            Lattice::Image { query_stride, .. } => query_stride,
+            Lattice::Sequence { .. } => (1, 1),
+            Lattice::Image { query_stride, key_stride, .. } => (query_stride, key_stride),
         }
+    }
+
+    /// Rows and columns of the queries; a sequence is one row.
+    pub fn query_grid(&self) -> (usize, usize) {
+        match *self {
+            Lattice::Sequence { queries, .. } => (1, queries),
+            Lattice::Image { height, width, query_stride, .. } => {
+                (height.div_ceil(query_stride), width.div_ceil(query_stride))
+            }
+        }
+    }
+
+    /// Rows and columns of the keys; a sequence is one row.
+    pub fn key_grid(&self) -> (usize, usize) {
+        match *self {
+            Lattice::Sequence { keys, .. } => (1, keys),
+            Lattice::Image { height, width, key_stride, .. } => {
+                (height.div_ceil(key_stride), width.div_ceil(key_stride))
+            }
+        }
+    }
+
+    /// Position `(y, x)` in pixels of query `q`.
+    pub(super) fn query(&self, q: usize) -> (usize, usize) {
+        let (columns, stride) = (self.query_grid().1, self.strides().0);
+        (q / columns * stride, q % columns * stride)
+    }
+
+    /// Position `(y, x)` in pixels of key `k`.
+    pub(super) fn key(&self, k: usize) -> (usize, usize) {
+        let (columns, stride) = (self.key_grid().1, self.strides().1);
+        (k / columns * stride, k % columns * stride)
     }
 
     /// The index into a table of x-offsets.
     pub fn x_index(&self) -> RelativeIndex {
-        let x = |points: Vec<(usize, usize)>| points.into_iter().map(|(_, x)| x).collect();
-        RelativeIndex::new(x(self.queries()), x(self.keys()))
+        let x = |(rows, columns): (usize, usize), stride: usize| {
+            let mut positions = Vec::with_capacity(rows * columns);
+            (0..rows).for_each(|_| positions.extend((0..columns).map(|x| x * stride)));
+            positions
+        };
+        let (query_stride, key_stride) = self.strides();
+        RelativeIndex::new(x(self.query_grid(), query_stride), x(self.key_grid(), key_stride))
     }
 
     /// The index into a table of y-offsets.
     pub fn y_index(&self) -> RelativeIndex {
-        let y = |points: Vec<(usize, usize)>| points.into_iter().map(|(y, _)| y).collect();
-        RelativeIndex::new(y(self.queries()), y(self.keys()))
+        let y = |(rows, columns): (usize, usize), stride: usize| {
+            let mut positions = Vec::with_capacity(rows * columns);
+            (0..rows).for_each(|y| positions.extend(std::iter::repeat_n(y * stride, columns)));
+            positions
+        };
+        let (query_stride, key_stride) = self.strides();
+        RelativeIndex::new(y(self.query_grid(), query_stride), y(self.key_grid(), key_stride))
+    }
+
+    /// Whether an index is [`Lattice::x_index`] or, for `axis` 1, [`Lattice::y_index`]; a lot faster than
+    /// making that.
+    pub(super) fn is_index(&self, axis: usize, index: &RelativeIndex) -> bool {
+        let runs = |positions: &[usize], (rows, columns): (usize, usize), stride: usize| {
+            positions.len() == rows * columns
+                && positions.chunks_exact(columns.max(1)).enumerate().all(|(y, row)| match axis {
+                    0 => row.iter().enumerate().all(|(x, &position)| position == x * stride),
+                    _ => row.iter().all(|&position| position == y * stride),
+                })
+        };
+        let (query_stride, key_stride) = self.strides();
+        let last =
+            |(rows, columns): (usize, usize), stride: usize| [columns, rows][axis].saturating_sub(1) * stride;
+        let shift = last(self.query_grid(), query_stride);
+        runs(&index.query, self.query_grid(), query_stride)
+            && runs(&index.key, self.key_grid(), key_stride)
+            && index.shift == shift
+            && index.rows == last(self.key_grid(), key_stride) + shift + 1
     }
 
     /// The index into one table over all pairs of a y-offset and an x-offset, row-major in `(y, x)`.
@@ -140,33 +204,40 @@ pub struct Visibility {
 }
 
 impl Visibility {
+    /// Whether what a query sees depends on where it is.
+    pub fn by_position(&self) -> bool {
+        self.causal || self.range.is_some()
+    }
+
+    /// Whether key `k` is hidden from query `q` by position.
+    pub fn hides(&self, lattice: &Lattice, q: usize, k: usize) -> bool {
+        let ((qy, qx), (ky, kx)) = (lattice.query(q), lattice.key(k));
+        let out_of_range = match self.range {
+            None => false,
+            Some(Range::Symmetric(r)) => qy.abs_diff(ky) > r || qx.abs_diff(kx) > r,
+            // floor((y - r) / s) <= ky / s <= floor((y + r + 1) / s), with y in units of queries.
+            Some(Range::Mmcv(r)) => {
+                let (stride, step) = lattice.strides();
+                let outside = |q: usize, k: usize| {
+                    let (y, i) = (q / stride, k / step);
+                    i < y.saturating_sub(r) / step || i > (y + r + 1) / step
+                };
+                outside(qy, ky) || outside(qx, kx)
+            }
+        };
+        out_of_range || (self.causal && (ky, kx) > (qy, qx))
+    }
+
     /// `(queries, keys)` mask, true where the key is hidden by position; `None` where none is.
     pub fn hidden(&self, lattice: &Lattice) -> Option<Array2<bool>> {
-        if !self.causal && self.range.is_none() {
-            return None;
-        }
-        let (queries, keys) = (lattice.queries(), lattice.keys());
-        let stride = lattice.query_stride();
-        Some(Array2::from_shape_fn((queries.len(), keys.len()), |(q, k)| {
-            let ((qy, qx), (ky, kx)) = (queries[q], keys[k]);
-            let out_of_range = match self.range {
-                None => false,
-                Some(Range::Symmetric(r)) => qy.abs_diff(ky) > r || qx.abs_diff(kx) > r,
-                // floor((y - r) / s) <= ky / s <= floor((y + r + 1) / s), with y in units of queries.
-                Some(Range::Mmcv(r)) => {
-                    let outside = |q: usize, k: usize, step: usize| {
-                        let (y, i) = (q / stride, k / step);
-                        i < y.saturating_sub(r) / step || i > (y + r + 1) / step
-                    };
-                    let step = match *lattice {
-                        Lattice::Image { key_stride, .. } => key_stride,
-                        Lattice::Sequence { .. } => 1,
-                    };
-                    outside(qy, ky, step) || outside(qx, kx, step)
-                }
-            };
-            out_of_range || (self.causal && (ky, kx) > (qy, qx))
-        }))
+        let count = |(rows, columns): (usize, usize)| rows * columns;
+        let size = (count(lattice.query_grid()), count(lattice.key_grid()));
+        self.by_position().then(|| Array2::from_shape_fn(size, |(q, k)| self.hides(lattice, q, k)))
+    }
+
+    /// The keys that query `q` sees by position, without looking at each of them.
+    pub fn visible_keys(&self, lattice: &Lattice, q: usize) -> VisibleKeys {
+        VisibleKeys::of(self, lattice, q)
     }
 }
 
@@ -181,12 +252,15 @@ impl Visibility {
 pub fn sinusoidal_embedding(offsets: &[f64], dim: usize, wavelength: f64) -> ArrayD<f64> {
     assert!(dim.is_multiple_of(2), "sinusoidal_embedding: the dimension must be even, it is {dim}");
     let half = dim / 2;
-    Array2::from_shape_fn((offsets.len(), dim), |(row, i)| {
-        let frequency = wavelength.powf(-2.0 * (i % half) as f64 / dim as f64);
-        let angle = offsets[row] * frequency;
-        if i < half { angle.sin() } else { angle.cos() }
-    })
-    .into_dyn()
+    let frequency = |i: usize| wavelength.powf(-2.0 * i as f64 / dim as f64);
+    let frequencies: Vec<f64> = (0..half).map(frequency).collect();
+    let mut embedding = Array2::zeros((offsets.len(), dim));
+    for (mut row, offset) in embedding.rows_mut().into_iter().zip(offsets) {
+        for (i, frequency) in frequencies.iter().enumerate() {
+            (row[i], row[half + i]) = (offset * frequency).sin_cos();
+        }
+    }
+    embedding.into_dyn()
 }
 
 #[cfg(test)]
@@ -205,6 +279,29 @@ mod tests {
                 assert_eq!(joint.row(q, k), y.row(q, k) * x.rows + x.row(q, k));
             }
         }
+    }
+
+    #[test]
+    fn an_index_is_told_from_others() {
+        let image = |height, width, query_stride, key_stride| Lattice::Image {
+            height,
+            width,
+            query_stride,
+            key_stride,
+        };
+        let lattices =
+            [image(5, 7, 1, 1), image(7, 5, 1, 1), image(5, 7, 2, 1), image(5, 7, 1, 2), image(1, 4, 1, 1)];
+        for (i, lattice) in lattices.iter().enumerate() {
+            for (j, other) in lattices.iter().enumerate() {
+                let (x, y) = (other.x_index(), other.y_index());
+                assert_eq!(lattice.is_index(0, &x), i == j, "x of {other:?} on {lattice:?}");
+                assert_eq!(lattice.is_index(1, &y), i == j, "y of {other:?} on {lattice:?}");
+                assert!(!lattice.is_index(1, &x) && !lattice.is_index(0, &y), "{other:?} on {lattice:?}");
+            }
+        }
+        let index = lattices[0].x_index();
+        assert!(!lattices[0].is_index(0, &RelativeIndex { rows: index.rows + 1, ..index.clone() }));
+        assert!(!lattices[0].is_index(0, &RelativeIndex { shift: index.shift - 1, ..index }));
     }
 
     #[test]

@@ -22,13 +22,22 @@ mod dynamic_conv_state;
 mod dynamic_conv_step_softmax;
 #[cfg(test)]
 mod dynamic_conv_tests;
+mod factorised;
 mod geometry;
+mod key_rows;
 mod lightweight_conv;
+#[cfg(test)]
+mod parity;
 pub mod regular_conv;
 mod settings;
+mod shared_row_attention;
+mod tiles;
 mod transformer;
 mod transformer_cases;
 mod transformer_cpu;
+mod transformer_shared_row;
+mod transformer_simple;
+mod visible_keys;
 
 pub use attend::{
     AttendKernels, Projections, attention_1d, attention_1d_with_maps, attention_2d, attention_2d_with_maps,
@@ -49,10 +58,12 @@ pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embeddi
 pub use lightweight_conv::lightweight_conv;
 pub use regular_conv::regular_conv;
 pub use settings::{OffsetSign, Position, Preset, Scale, TransformerSettings};
+pub use shared_row_attention::{SharedRow, SharedRowKernel, SharedRowParts, shared_row_attention};
 pub use transformer::{
     AttentionMaps, AttentionSpec, Operands, TransformerAttentionKernel, transformer_attention,
     transformer_attention_with_maps,
 };
+pub use visible_keys::VisibleKeys;
 
 use termwise_autograd::gradcheck::Case;
 
@@ -60,19 +71,34 @@ use crate::activations::GluKernel;
 
 /// What a backend must offer for every operation in this folder.
 pub trait AttentionKernels:
-    TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels + GluKernel
+    TransformerAttentionKernel
+    + SharedRowKernel
+    + DeformConvKernel
+    + DynamicConvKernels
+    + DynamicConv2dKernels
+    + GluKernel
 {
 }
 
 impl<B> AttentionKernels for B where
-    B: TransformerAttentionKernel + DeformConvKernel + DynamicConvKernels + DynamicConv2dKernels + GluKernel
+    B: TransformerAttentionKernel
+        + SharedRowKernel
+        + DeformConvKernel
+        + DynamicConvKernels
+        + DynamicConv2dKernels
+        + GluKernel
 {
 }
 
 /// Test cases of every operation in this folder.
 pub fn cases<B: AttentionKernels>() -> Vec<Case<B>> {
-    [transformer_cases::cases(), deformable_conv_cases::cases(), dynamic_conv_cases::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        transformer_cases::cases(),
+        shared_row_attention::cases(),
+        deformable_conv_cases::cases(),
+        dynamic_conv_cases::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -27,8 +27,7 @@
 //!
 //! Source: Zhu et al., ICCV 2019, Eq. 2 and 3; Dai et al., "Transformer-XL", ACL 2019.
 
-use ndarray::Array2;
-use termwise_autograd::{Array, Backend, Op, Var, apply_saving};
+use termwise_autograd::{Array, Backend, Op, Var, apply};
 
 use super::{Lattice, RelativeIndex, Terms, Visibility};
 
@@ -74,7 +73,8 @@ pub struct AttentionMaps<B: Backend> {
 /// same row of the table; `du` and `dv` sum over batch and queries.
 ///
 /// # Cost
-/// Up to `N M Q K (2 d + d_v)` multiply-adds and `N M rows K` numbers kept for backward.
+/// Up to `N M Q K (2 d + d_v)` multiply-adds; the output and one number a query and head kept for
+/// backward, which computes the weights again.
 ///
 /// # Edge cases
 /// A query that sees no key at all gets output 0 and passes no gradient.
@@ -91,7 +91,7 @@ pub fn transformer_attention<B: TransformerAttentionKernel>(
     visibility: &Visibility,
 ) -> Var<B> {
     let op = prepare(operands, terms, num_heads, scale, lattice, visibility);
-    apply_saving(op, slots(operands, terms).each_ref()).0
+    apply(op, slots(operands, terms).each_ref())
 }
 
 /// [`transformer_attention`] that also captures each term's energies, the weights and the output of
@@ -111,9 +111,13 @@ pub fn transformer_attention_with_maps<B: TransformerAttentionKernel>(
     let op = prepare(operands, terms, num_heads, scale, lattice, visibility);
     let spec = op.0.clone();
     let inputs = slots(operands, terms);
-    let (output, saved) = apply_saving(op, inputs.each_ref());
-    let energies = B::transformer_attention_energies(&spec, inputs.each_ref().map(Var::value));
-    let maps = AttentionMaps { energies, weights: saved.1.clone(), output: output.value().clone() };
+    let output = apply(op, inputs.each_ref());
+    let values = inputs.each_ref().map(Var::value);
+    let maps = AttentionMaps {
+        energies: B::transformer_attention_energies(&spec, values),
+        weights: B::transformer_attention_weights(&spec, values),
+        output: output.value().clone(),
+    };
     (output, maps)
 }
 
@@ -138,24 +142,29 @@ pub struct AttentionSpec {
     pub value_dim: usize,
     /// Index of each table of positions.
     pub relative: Vec<RelativeIndex>,
-    /// Pairs hidden by position (causal, range). (Q, K)
-    pub hidden: Option<Array2<bool>>,
-    /// Keys hidden in each sample. (N, K)
-    pub key_padding: Option<Array2<bool>>,
+    /// Where queries and keys lie.
+    pub lattice: Lattice,
+    /// Which keys a query may look at.
+    pub visibility: Visibility,
 }
 
 impl AttentionSpec {
+    /// Whether one row of weights serves all queries.
+    pub fn shares_row(&self) -> bool {
+        let Terms { query_key, query_position, position, .. } = self.terms;
+        !(query_key || query_position || position || self.visibility.by_position())
+    }
+
     /// Rows of weights to compute: 1 where all queries share theirs, else Q.
     pub fn rows(&self) -> usize {
-        let Terms { query_key, query_position, position, .. } = self.terms;
-        if query_key || query_position || position || self.hidden.is_some() { self.queries } else { 1 }
+        if self.shares_row() { 1 } else { self.queries }
     }
 }
 
 struct TransformerAttention(AttentionSpec);
 
-/// Saved: the operands and the weights.
-type Saved<B> = ([Array<B>; 7], Array<B>);
+/// Saved: the operands, the output and the logarithm of each row's normaliser.
+type Saved<B> = ([Array<B>; 7], Array<B>, Array<B>);
 
 impl<B: TransformerAttentionKernel> Op<B, 7> for TransformerAttention {
     type Saved = Saved<B>;
@@ -165,17 +174,18 @@ impl<B: TransformerAttentionKernel> Op<B, 7> for TransformerAttention {
     }
 
     fn forward(&self, inputs: [&Array<B>; 7]) -> (Array<B>, Self::Saved) {
-        let (output, weights) = B::transformer_attention_forward(&self.0, inputs);
-        (output, (inputs.map(Array::clone), weights))
+        let (output, normalisers) = B::transformer_attention_forward(&self.0, inputs);
+        (output.clone(), (inputs.map(Array::clone), output, normalisers))
     }
 
     fn backward(
         &self,
-        (inputs, weights): &Self::Saved,
+        (inputs, output, normalisers): &Self::Saved,
         grad_output: &Array<B>,
         needs: [bool; 7],
     ) -> [Option<Array<B>>; 7] {
-        B::transformer_attention_backward(&self.0, inputs.each_ref(), weights, grad_output, needs)
+        let saved = (output, normalisers);
+        B::transformer_attention_backward(&self.0, inputs.each_ref(), saved, grad_output, needs)
     }
 }
 
@@ -184,20 +194,24 @@ impl<B: TransformerAttentionKernel> Op<B, 7> for TransformerAttention {
 /// `inputs` are, in this order: query, key, value, first table of positions, second table,
 /// key bias `u`, position bias `v`; those that the terms do not use are absent.
 pub trait TransformerAttentionKernel: Backend {
-    /// The output (N, Q, M d_v) and the weights (N, M, rows, K).
+    /// The output (N, Q, M d_v) and of each row of weights `log sum_k exp(energy)` over the visible keys,
+    /// `-inf` where there are none (N, M, rows).
     fn transformer_attention_forward(
         spec: &AttentionSpec,
         inputs: [&Array<Self>; 7],
     ) -> (Array<Self>, Array<Self>);
 
-    /// The gradient of each input that `needs` one.
+    /// The gradient of each input that `needs` one, from what forward returned; `None` for the others.
     fn transformer_attention_backward(
         spec: &AttentionSpec,
         inputs: [&Array<Self>; 7],
-        weights: &Array<Self>,
+        forward: (&Array<Self>, &Array<Self>),
         grad_output: &Array<Self>,
         needs: [bool; 7],
     ) -> [Option<Array<Self>>; 7];
+
+    /// The weights in full, to be looked at. (N, M, rows, K)
+    fn transformer_attention_weights(spec: &AttentionSpec, inputs: [&Array<Self>; 7]) -> Array<Self>;
 
     /// Scaled energies of each term that is on, masks not applied. (N, M, rows, K)
     fn transformer_attention_energies(
@@ -232,7 +246,8 @@ fn prepare<B: Backend>(
     lattice: Lattice,
     visibility: &Visibility,
 ) -> TransformerAttention {
-    let (queries, keys) = (lattice.queries().len(), lattice.keys().len());
+    let count = |(rows, columns): (usize, usize)| rows * columns;
+    let (queries, keys) = (count(lattice.query_grid()), count(lattice.key_grid()));
     let value = operands.value.shape();
     let &[batch, value_keys, value_channels] = value else {
         panic!("transformer_attention: value must be (N, K, M d_v), its shape is {value:?}");
@@ -302,7 +317,7 @@ fn prepare<B: Backend>(
         head_dim,
         value_dim: value_channels / num_heads,
         relative,
-        hidden: visibility.hidden(&lattice),
-        key_padding: visibility.key_padding.clone(),
+        lattice,
+        visibility: visibility.clone(),
     })
 }

@@ -1,198 +1,41 @@
-//! [`transformer_attention`](super::transformer_attention) on the CPU: every product a GEMM, the
-//! energies of one head at a time in full, which is the simple form that faster ones are held to.
-//!
-//! Forward and backward of one head stand next to each other; their steps carry the same numbers.
+//! [`transformer_attention`](super::transformer_attention) on the CPU: which of its forms a call takes.
 
-use ndarray::{ArrayView2, Axis, s};
-use rayon::prelude::*;
+use termwise_autograd::simd;
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::transformer::{AttentionSpec, TransformerAttentionKernel};
-use crate::gemm::{gemm, matrix, matrix_mut};
+use super::{factorised, tiles, transformer_shared_row as shared_row, transformer_simple as simple};
 
-/// The operands of one head of one sample.
-struct Head<'a, T> {
-    query: Option<ArrayView2<'a, T>>,         // (Q, d)
-    key: Option<ArrayView2<'a, T>>,           // (K, d)
-    value: ArrayView2<'a, T>,                 // (K, d_v)
-    tables: Vec<ArrayView2<'a, T>>,           // (rows, d) each
-    key_bias: Option<ArrayView2<'a, T>>,      // (1, d)
-    position_bias: Option<ArrayView2<'a, T>>, // (1, d)
+/// The forms of the computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// One row of weights for all queries.
+    SharedRow,
+    /// E1 off, a separable position, no limit by position: the exponential factorises.
+    Factorised,
+    /// Tiles of queries by keys.
+    Tiles,
+    /// Energies in full: tables of positions that are not those of the lattice, or nothing to compute.
+    Simple,
 }
 
-/// Gradients of one head of one sample, row-major, in the shapes of [`Head`]; empty where unused.
-#[derive(Default)]
-struct HeadGradients<T> {
-    query: Vec<T>,
-    key: Vec<T>,
-    value: Vec<T>,
-    tables: Vec<Vec<T>>,
-    key_bias: Vec<T>,
-    position_bias: Vec<T>,
-}
-
-impl<'a, T: Scalar> Head<'a, T> {
-    /// Sample `n`, head `m` as strided views of the operands: no copies.
-    fn of(spec: &AttentionSpec, inputs: &[&'a Array<Cpu<T>>; 7], n: usize, m: usize) -> Self {
-        let columns = |array: &'a Array<Cpu<T>>, n: usize, rows: usize, dim: usize| {
-            let channels = spec.num_heads * dim;
-            let start = n * rows * channels;
-            matrix(&array.as_slice()[start..start + rows * channels], rows, channels)
-                .slice_move(s![.., m * dim..(m + 1) * dim])
-        };
-        let d = spec.head_dim;
-        let bias = |array: &'a Array<Cpu<T>>| {
-            array.present().map(|b| matrix(&b.as_slice()[m * d..(m + 1) * d], 1, d))
-        };
-        Head {
-            query: inputs[0].present().map(|q| columns(q, n, spec.queries, d)),
-            key: inputs[1].present().map(|k| columns(k, n, spec.keys, d)),
-            value: columns(inputs[2], n, spec.keys, spec.value_dim),
-            tables: spec.relative.iter().zip(&inputs[3..5]).map(|(i, t)| columns(t, 0, i.rows, d)).collect(),
-            key_bias: bias(inputs[5]),
-            position_bias: bias(inputs[6]),
-        }
-    }
-
-    /// `energies += scale * (the terms that are on)`. (rows, K)
-    fn add_energies(&self, spec: &AttentionSpec, energies: &mut [T]) {
-        let (terms, keys, scale) = (spec.terms, spec.keys, T::of(spec.scale));
-        let rows = energies.len() / keys.max(1);
-        // (1) E1 = Q K^T
-        if let (true, Some(query), Some(key)) = (terms.query_key, &self.query, &self.key) {
-            let mut energies = matrix_mut(energies, rows, keys);
-            gemm(scale, query.view(), key.t(), T::one(), &mut energies);
-        }
-        // (2) E3 = u K^T, the same for every query
-        if let (Some(key), Some(bias)) = (&self.key, &self.key_bias) {
-            let mut row = vec![T::zero(); keys];
-            gemm(scale, bias.view(), key.t(), T::zero(), &mut matrix_mut(&mut row, 1, keys));
-            for energies in energies.chunks_mut(keys.max(1)) {
-                energies.iter_mut().zip(&row).for_each(|(e, &r)| *e += r);
-            }
-        }
-        // (3) E2 + E4 = (b2 Q + b4 v) P^T for each distinct offset, then read for each pair
-        if let Some(query) = self.position_query(spec) {
-            for (table, index) in self.tables.iter().zip(&spec.relative) {
-                let strip_rows = query.nrows();
-                let mut strip = vec![T::zero(); strip_rows * index.rows];
-                gemm(
-                    scale,
-                    query.view(),
-                    table.t(),
-                    T::zero(),
-                    &mut matrix_mut(&mut strip, strip_rows, index.rows),
-                );
-                for (q, energies) in energies.chunks_mut(keys.max(1)).enumerate() {
-                    let strip = &strip[if strip_rows == 1 { 0 } else { q * index.rows }..];
-                    let base = index.shift - index.query[q];
-                    energies.iter_mut().zip(&index.key).for_each(|(e, &k)| *e += strip[k + base]);
-                }
-            }
-        }
-    }
-
-    /// `b2 Q + b4 v`: (Q, d), or (1, d) where E2 is off and all queries share `v`.
-    fn position_query(&self, spec: &AttentionSpec) -> Option<ndarray::Array2<T>> {
-        match (self.query.as_ref().filter(|_| spec.terms.query_position), &self.position_bias) {
-            (Some(query), Some(bias)) => Some(query + bias),
-            (Some(query), None) => Some(query.to_owned()),
-            (None, Some(bias)) => Some(bias.to_owned()),
-            (None, None) => None,
-        }
-    }
-
-    /// Weights (rows, K) and output (rows, d_v) of this head.
-    fn forward(&self, spec: &AttentionSpec, n: usize, weights: &mut [T], output: &mut [T]) {
-        let (keys, rows) = (spec.keys, spec.rows());
-        // (1)-(3) energies
-        weights.fill(T::zero());
-        self.add_energies(spec, weights);
-        // (4) A = softmax over the visible keys
-        for (q, row) in weights.chunks_mut(keys.max(1)).enumerate() {
-            if let Some(hidden) = &spec.hidden {
-                hide(row, hidden.row(q).iter());
-            }
-            if let Some(padding) = &spec.key_padding {
-                hide(row, padding.row(n).iter());
-            }
-            softmax_in_place(row);
-        }
-        // (5) o = A V
-        let weights = matrix(weights, rows, keys);
-        gemm(T::one(), weights, self.value.view(), T::zero(), &mut matrix_mut(output, rows, spec.value_dim));
-    }
-
-    /// Gradients of this head from `grad_output` (rows, d_v).
-    fn backward(&self, spec: &AttentionSpec, weights: &[T], grad_output: &[T]) -> HeadGradients<T> {
-        let (keys, rows, d, scale) = (spec.keys, spec.rows(), spec.head_dim, T::of(spec.scale));
-        let terms = spec.terms;
-        let mut grads = HeadGradients::default();
-        let (a, g) = (matrix(weights, rows, keys), matrix(grad_output, rows, spec.value_dim));
-        // (5) o = A V  =>  dV = A^T do,  dA = do V^T
-        grads.value = vec![T::zero(); keys * spec.value_dim];
-        gemm(T::one(), a.t(), g, T::zero(), &mut matrix_mut(&mut grads.value, keys, spec.value_dim));
-        let mut ds = vec![T::zero(); rows * keys];
-        gemm(T::one(), g, self.value.t(), T::zero(), &mut matrix_mut(&mut ds, rows, keys));
-        // (4) A = softmax(S)  =>  dS = A (dA - <dA, A>); hidden pairs have A = 0, so dS = 0
-        for (ds, a) in ds.chunks_mut(keys.max(1)).zip(weights.chunks(keys.max(1))) {
-            let dot: T = ds.iter().zip(a).map(|(&ds, &a)| ds * a).sum();
-            ds.iter_mut().zip(a).for_each(|(ds, &a)| *ds = a * (*ds - dot));
-        }
-        let ds = matrix(&ds, rows, keys);
-        if terms.uses_query() {
-            grads.query = vec![T::zero(); spec.queries * d];
-        }
-        if let Some(key) = &self.key {
-            grads.key = vec![T::zero(); keys * d];
-            let mut grad_key = matrix_mut(&mut grads.key, keys, d);
-            // (1) S += c Q K^T  =>  dQ += c dS K,  dK += c dS^T Q
-            if let (true, Some(query)) = (terms.query_key, &self.query) {
-                gemm(scale, ds, key.view(), T::one(), &mut matrix_mut(&mut grads.query, rows, d));
-                gemm(scale, ds.t(), query.view(), T::one(), &mut grad_key);
-            }
-            // (2) S += c u K^T  =>  du = c (sum_q dS) K,  dK += c (sum_q dS)^T u
-            if let Some(bias) = &self.key_bias {
-                let column_sums = ds.sum_axis(Axis(0)).insert_axis(Axis(0)); // (1, K)
-                grads.key_bias = vec![T::zero(); d];
-                let mut grad_bias = matrix_mut(&mut grads.key_bias, 1, d);
-                gemm(scale, column_sums.view(), key.view(), T::zero(), &mut grad_bias);
-                gemm(scale, column_sums.t(), bias.view(), T::one(), &mut grad_key);
-            }
-        }
-        // (3) S += c (b2 Q + b4 v) P^T, read by pair  =>  dstrip sums dS over the pairs of a row,
-        //     d(b2 Q + b4 v) = c dstrip P,  dP = c dstrip^T (b2 Q + b4 v)
-        if let Some(query) = self.position_query(spec) {
-            let strip_rows = query.nrows();
-            let mut grad_query = vec![T::zero(); strip_rows * d];
-            for (table, index) in self.tables.iter().zip(&spec.relative) {
-                let mut strip = vec![T::zero(); strip_rows * index.rows];
-                for (q, ds) in ds.rows().into_iter().enumerate() {
-                    let strip = &mut strip[if strip_rows == 1 { 0 } else { q * index.rows }..];
-                    let base = index.shift - index.query[q];
-                    ds.iter().zip(&index.key).for_each(|(&ds, &k)| strip[k + base] += ds);
-                }
-                let strip = matrix(&strip, strip_rows, index.rows);
-                gemm(scale, strip, table.view(), T::one(), &mut matrix_mut(&mut grad_query, strip_rows, d));
-                let mut grad_table = vec![T::zero(); index.rows * d];
-                gemm(
-                    scale,
-                    strip.t(),
-                    query.view(),
-                    T::zero(),
-                    &mut matrix_mut(&mut grad_table, index.rows, d),
-                );
-                grads.tables.push(grad_table);
-            }
-            if terms.position {
-                let sums = matrix(&grad_query, strip_rows, d).sum_axis(Axis(0));
-                grads.position_bias = sums.to_vec();
-            }
-            if terms.query_position {
-                grads.query.iter_mut().zip(&grad_query).for_each(|(sum, &g)| *sum += g);
-            }
-        }
-        grads
+/// The form that a call takes; it depends on its description alone.
+pub(super) fn path(spec: &AttentionSpec) -> Path {
+    let separable = || match spec.relative.as_slice() {
+        [x, y] => spec.lattice.is_index(0, x) && spec.lattice.is_index(1, y),
+        _ => false,
+    };
+    let sizes = [spec.batch, spec.queries, spec.keys, spec.value_dim];
+    if sizes.contains(&0) || spec.head_dim == 0 && spec.terms.flags().contains(&true) {
+        Path::Simple
+    } else if spec.shares_row() {
+        Path::SharedRow
+    } else if !spec.terms.query_key && !spec.visibility.by_position() && separable() {
+        Path::Factorised
+    } else if tiles::covers(spec) {
+        Path::Tiles
+    } else {
+        Path::Simple
     }
 }
 
@@ -201,163 +44,37 @@ impl<T: Scalar> TransformerAttentionKernel for Cpu<T> {
         spec: &AttentionSpec,
         inputs: [&Array<Self>; 7],
     ) -> (Array<Self>, Array<Self>) {
-        let (heads, rows, keys, dv) = (spec.num_heads, spec.rows(), spec.keys, spec.value_dim);
-        let mut weights = vec![T::zero(); spec.batch * heads * rows * keys];
-        let mut outputs = vec![T::zero(); spec.batch * heads * rows * dv];
-        // Every (sample, head) is one task with its own slice of the results; max(1): no keys, no channels.
-        weights
-            .par_chunks_mut((rows * keys).max(1))
-            .zip(outputs.par_chunks_mut((rows * dv).max(1)))
-            .enumerate()
-            .for_each(|(i, (weights, output))| {
-                let (n, m) = (i / heads, i % heads);
-                Head::of(spec, &inputs, n, m).forward(spec, n, weights, output);
-            });
-        let output = merge_heads(spec, &outputs);
-        let weights = Array::host(&[spec.batch, heads, rows, keys], weights);
-        (Array::host(&[spec.batch, spec.queries, heads * dv], output), weights)
+        match path(spec) {
+            Path::SharedRow => shared_row::forward(simd::isa(), spec, inputs),
+            Path::Factorised => factorised::forward(simd::isa(), spec, inputs),
+            Path::Tiles => tiles::forward(simd::isa(), spec, inputs),
+            Path::Simple => simple::forward(spec, inputs),
+        }
     }
 
     fn transformer_attention_backward(
         spec: &AttentionSpec,
         inputs: [&Array<Self>; 7],
-        weights: &Array<Self>,
+        forward: (&Array<Self>, &Array<Self>),
         grad_output: &Array<Self>,
-        _: [bool; 7],
+        needs: [bool; 7],
     ) -> [Option<Array<Self>>; 7] {
-        let (heads, size) = (spec.num_heads, spec.rows() * spec.keys);
-        let grad_heads = split_heads(spec, grad_output.as_slice());
-        let per_head = spec.rows() * spec.value_dim;
-        let grads: Vec<HeadGradients<T>> = (0..spec.batch * heads)
-            .into_par_iter()
-            .map(|i| {
-                let (n, m) = (i / heads, i % heads);
-                let weights = &weights.as_slice()[i * size..(i + 1) * size];
-                let grad = &grad_heads[i * per_head..(i + 1) * per_head];
-                Head::of(spec, &inputs, n, m).backward(spec, weights, grad)
-            })
-            .collect();
-        let assemble = |input: usize, per_sample: bool, part: &dyn Fn(&HeadGradients<T>) -> &[T]| {
-            let input = inputs[input].present()?;
-            Some(assemble(input.shape(), spec, &grads, per_sample, part))
-        };
-        [
-            assemble(0, true, &|g| &g.query),
-            assemble(1, true, &|g| &g.key),
-            assemble(2, true, &|g| &g.value),
-            assemble(3, false, &|g| &g.tables[0]),
-            assemble(4, false, &|g| &g.tables[1]),
-            sum_biases(inputs[5], heads, &grads, |g| &g.key_bias),
-            sum_biases(inputs[6], heads, &grads, |g| &g.position_bias),
-        ]
+        match path(spec) {
+            Path::SharedRow => shared_row::backward(simd::isa(), spec, inputs, forward.1, grad_output, needs),
+            Path::Factorised => factorised::backward(simd::isa(), spec, inputs, forward, grad_output, needs),
+            Path::Tiles => tiles::backward(simd::isa(), spec, inputs, forward, grad_output, needs),
+            Path::Simple => simple::backward(spec, inputs, grad_output, needs),
+        }
+    }
+
+    fn transformer_attention_weights(spec: &AttentionSpec, inputs: [&Array<Self>; 7]) -> Array<Self> {
+        simple::weights(spec, inputs)
     }
 
     fn transformer_attention_energies(
         spec: &AttentionSpec,
         inputs: [&Array<Self>; 7],
     ) -> [Option<Array<Self>>; 4] {
-        let (heads, rows, keys) = (spec.num_heads, spec.rows(), spec.keys);
-        std::array::from_fn(|term| {
-            spec.terms.flags()[term].then(|| {
-                // The same code with one term on; operands of the others go unread.
-                let alone = super::Terms::from_flags(std::array::from_fn(|i| i == term));
-                let spec = AttentionSpec { terms: alone, ..spec.clone() };
-                let mut energies = vec![T::zero(); spec.batch * heads * rows * keys];
-                for (i, energies) in energies.chunks_mut((rows * keys).max(1)).enumerate() {
-                    let mut head = Head::of(&spec, &inputs, i / heads, i % heads);
-                    head.key_bias = head.key_bias.filter(|_| alone.key);
-                    head.position_bias = head.position_bias.filter(|_| alone.position);
-                    head.add_energies(&spec, energies);
-                }
-                Array::host(&[spec.batch, heads, rows, keys], energies)
-            })
-        })
+        simple::energies(spec, inputs)
     }
-}
-
-fn hide<'a, T: Scalar>(row: &mut [T], hidden: impl Iterator<Item = &'a bool>) {
-    row.iter_mut().zip(hidden).filter(|(_, hidden)| **hidden).for_each(|(e, _)| *e = T::neg_infinity());
-}
-
-/// Softmax of one row; a row that is `-inf` throughout (a query that sees nothing) becomes zeros.
-fn softmax_in_place<T: Scalar>(row: &mut [T]) {
-    let max = row.iter().fold(T::neg_infinity(), |m, &e| m.max(e));
-    if max == T::neg_infinity() {
-        row.fill(T::zero());
-        return;
-    }
-    let mut sum = T::zero();
-    for e in row.iter_mut() {
-        *e = (*e - max).exp();
-        sum += *e;
-    }
-    let inverse = T::one() / sum;
-    row.iter_mut().for_each(|e| *e *= inverse);
-}
-
-/// (N, M, rows, d_v) to (N, Q, M d_v); the one row that all queries may share is repeated.
-fn merge_heads<T: Scalar>(spec: &AttentionSpec, heads: &[T]) -> Vec<T> {
-    let (m_count, rows, dv) = (spec.num_heads, spec.rows(), spec.value_dim);
-    let mut merged = Vec::with_capacity(spec.batch * spec.queries * m_count * dv);
-    for n in 0..spec.batch {
-        for q in 0..spec.queries {
-            for m in 0..m_count {
-                let start = ((n * m_count + m) * rows + q.min(rows - 1)) * dv;
-                merged.extend_from_slice(&heads[start..start + dv]);
-            }
-        }
-    }
-    merged
-}
-
-/// The transpose of [`merge_heads`]: (N, Q, M d_v) to (N, M, rows, d_v), summed over queries that
-/// share a row.
-fn split_heads<T: Scalar>(spec: &AttentionSpec, merged: &[T]) -> Vec<T> {
-    let (m_count, rows, dv) = (spec.num_heads, spec.rows(), spec.value_dim);
-    let mut heads = vec![T::zero(); spec.batch * m_count * rows * dv];
-    for (i, from) in merged.chunks(dv.max(1)).enumerate() {
-        let (n, q, m) = (i / (m_count * spec.queries), i / m_count % spec.queries, i % m_count);
-        let start = ((n * m_count + m) * rows + q.min(rows - 1)) * dv;
-        heads[start..start + dv].iter_mut().zip(from).for_each(|(sum, &g)| *sum += g);
-    }
-    heads
-}
-
-/// Puts heads side by side into an array of `shape` (.., L, M d), one per sample or, for what all
-/// samples share, summed over them in order.
-fn assemble<T: Scalar>(
-    shape: &[usize],
-    spec: &AttentionSpec,
-    grads: &[HeadGradients<T>],
-    per_sample: bool,
-    part: &dyn Fn(&HeadGradients<T>) -> &[T],
-) -> Array<Cpu<T>> {
-    let channels = shape[shape.len() - 1];
-    let (length, dim) = (shape[shape.len() - 2], channels / spec.num_heads);
-    let mut all = vec![T::zero(); shape.iter().product()];
-    for (i, grad) in grads.iter().enumerate() {
-        let (n, m) = (if per_sample { i / spec.num_heads } else { 0 }, i % spec.num_heads);
-        for (l, from) in part(grad).chunks(dim.max(1)).enumerate() {
-            let start = (n * length + l) * channels + m * dim;
-            all[start..start + dim].iter_mut().zip(from).for_each(|(sum, &g)| *sum += g);
-        }
-    }
-    Array::host(shape, all)
-}
-
-/// Gradient (M, d) of a bias, summed over the samples in order.
-fn sum_biases<T: Scalar>(
-    bias: &Array<Cpu<T>>,
-    heads: usize,
-    grads: &[HeadGradients<T>],
-    part: impl Fn(&HeadGradients<T>) -> &[T],
-) -> Option<Array<Cpu<T>>> {
-    let bias = bias.present()?;
-    let mut sum = vec![T::zero(); bias.len()];
-    let dim = bias.len() / heads;
-    for (i, grad) in grads.iter().enumerate() {
-        let m = i % heads;
-        sum[m * dim..(m + 1) * dim].iter_mut().zip(part(grad)).for_each(|(sum, &g)| *sum += g);
-    }
-    Some(Array::host(bias.shape(), sum))
 }

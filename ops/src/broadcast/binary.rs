@@ -3,11 +3,15 @@
 //! Each such operation is a file of its own that implements [`Binary`]; this file supplies the
 //! [`Op`] and the kernel for all of them.
 
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use super::{BroadcastKernel, common_shape, map};
+use crate::lanes::Pointwise;
 
-/// A differentiable function of two numbers.
+/// A differentiable function of two numbers, written once for vectors of any width.
+///
+/// Its methods must be marked `#[inline(always)]`.
 pub trait Binary: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;
@@ -16,14 +20,14 @@ pub trait Binary: Copy + Send + Sync + 'static {
     /// kept for backward and the derivatives are asked at (0, 0).
     const SAVES_OPERANDS: bool = true;
 
-    /// `y = f(a, b)`.
-    fn value<T: Scalar>(&self, a: T, b: T) -> T;
+    /// `y = f(a, b)` in each lane.
+    fn value<V: Vector>(&self, a: V, b: V) -> V;
 
     /// The derivative of `f` in `a`.
-    fn derivative_a<T: Scalar>(&self, a: T, b: T) -> T;
+    fn derivative_a<V: Vector>(&self, a: V, b: V) -> V;
 
     /// The derivative of `f` in `b`.
-    fn derivative_b<T: Scalar>(&self, a: T, b: T) -> T;
+    fn derivative_b<V: Vector>(&self, a: V, b: V) -> V;
 }
 
 /// Applies a function to each pair of elements of two operands that broadcast.
@@ -105,9 +109,42 @@ fn parts<T: Scalar>(x: &Array<Cpu<T>>) -> (&[usize], &[T]) {
     (x.shape(), x.as_slice())
 }
 
+/// `f(a, b)`
+#[derive(Clone, Copy)]
+struct Value<F>(F);
+
+impl<F: Binary> Pointwise<2> for Value<F> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [a, b]: [V; 2]) -> V {
+        self.0.value(a, b)
+    }
+}
+
+/// `df/da g`
+#[derive(Clone, Copy)]
+struct DerivativeA<F>(F);
+
+impl<F: Binary> Pointwise<3> for DerivativeA<F> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [a, b, g]: [V; 3]) -> V {
+        self.0.derivative_a(a, b) * g
+    }
+}
+
+/// `df/db g`
+#[derive(Clone, Copy)]
+struct DerivativeB<F>(F);
+
+impl<F: Binary> Pointwise<3> for DerivativeB<F> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [a, b, g]: [V; 3]) -> V {
+        self.0.derivative_b(a, b) * g
+    }
+}
+
 impl<T: Scalar> BinaryKernel for Cpu<T> {
     fn binary_forward<F: Binary>(f: &F, a: &Array<Self>, b: &Array<Self>, shape: &[usize]) -> Array<Self> {
-        Array::host(shape, map(shape, [parts(a), parts(b)], |[a, b]| f.value(a, b)))
+        Array::from_buffer(shape, map(shape, [parts(a), parts(b)], Value(*f)))
     }
 
     fn binary_backward_a<F: Binary>(
@@ -116,9 +153,8 @@ impl<T: Scalar> BinaryKernel for Cpu<T> {
         b: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let operands = [parts(a), parts(b), parts(grad_output)];
-        let grad = map(grad_output.shape(), operands, |[a, b, g]| f.derivative_a(a, b) * g);
-        Array::host(grad_output.shape(), grad)
+        let (shape, operands) = (grad_output.shape(), [parts(a), parts(b), parts(grad_output)]);
+        Array::from_buffer(shape, map(shape, operands, DerivativeA(*f)))
     }
 
     fn binary_backward_b<F: Binary>(
@@ -127,8 +163,7 @@ impl<T: Scalar> BinaryKernel for Cpu<T> {
         b: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let operands = [parts(a), parts(b), parts(grad_output)];
-        let grad = map(grad_output.shape(), operands, |[a, b, g]| f.derivative_b(a, b) * g);
-        Array::host(grad_output.shape(), grad)
+        let (shape, operands) = (grad_output.shape(), [parts(a), parts(b), parts(grad_output)]);
+        Array::from_buffer(shape, map(shape, operands, DerivativeB(*f)))
     }
 }

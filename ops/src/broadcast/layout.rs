@@ -1,7 +1,10 @@
 //! Walking several arrays under one broadcast shape.
 
 use termwise_autograd::Scalar;
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Lanes, Vector};
 
+use crate::lanes::{self, Pointwise};
 use crate::par;
 
 /// How `K` row-major operands lie under one shape: a nest of loops with as few levels as possible.
@@ -73,6 +76,7 @@ impl<const K: usize> Layout<K> {
     }
 
     /// Offset of each operand at a row-major position.
+    #[inline]
     pub fn offsets(&self, position: usize) -> [usize; K] {
         let (mut rest, within) = (position / self.run, position % self.run);
         let mut offsets = self.steps.map(|step| within * step);
@@ -85,53 +89,116 @@ impl<const K: usize> Layout<K> {
         offsets
     }
 
+    /// The part of a run that starts at `position`, of at most `most` positions: its length, and the offset
+    /// of each operand there.
+    #[inline]
+    pub fn run_at(&self, position: usize, most: usize) -> (usize, [usize; K]) {
+        ((self.run - position % self.run).min(most), self.offsets(position))
+    }
+
     /// Calls `f(start, len, offsets)` for the parts of runs that make up the positions
     /// `start .. start + len`, in order.
     pub fn for_each_run(&self, start: usize, len: usize, mut f: impl FnMut(usize, usize, [usize; K])) {
         let (mut position, end) = (start, start + len);
         while position < end {
-            let part = (self.run - position % self.run).min(end - position);
-            f(position, part, self.offsets(position));
+            let (part, offsets) = self.run_at(position, end - position);
+            f(position, part, offsets);
             position += part;
         }
     }
 }
 
 /// Positions that one task computes.
-const CHUNK: usize = 4096;
-/// Positions computed at once; operands that stand still are spread over as many.
-const BLOCK: usize = 128;
+const CHUNK: usize = 1 << 13;
+/// Positions whose operands are laid side by side where runs are short.
+const BLOCK: usize = 256;
+/// Runs from this length on are worked on where they lie.
+const LONG: usize = 32;
 /// Rough operations per position, to decide whether splitting pays.
 const WORK: usize = 4;
 
 /// `f` of the elements of `K` operands, each given as shape and elements, broadcast to `shape`.
-pub fn map<T: Scalar, const K: usize>(
+pub fn map<T: Scalar, F: Pointwise<K>, const K: usize>(
     shape: &[usize],
     operands: [(&[usize], &[T]); K],
-    f: impl Fn([T; K]) -> T + Sync,
-) -> Vec<T> {
-    let layout = Layout::broadcast(shape, operands.map(|(shape, _)| shape));
-    let mut out = vec![T::zero(); shape.iter().product()];
-    par::for_each_chunk(&mut out, CHUNK, CHUNK * WORK, |chunk, out| {
-        let first = chunk * CHUNK;
-        let mut still = [[T::zero(); BLOCK]; K];
-        layout.for_each_run(first, out.len(), |position, len, offsets| {
-            for k in 0..K {
-                if layout.steps[k] == 0 {
-                    still[k][..len.min(BLOCK)].fill(operands[k].1[offsets[k]]);
-                }
-            }
-            let out = &mut out[position - first..][..len];
-            for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-                let blocks: [&[T]; K] = std::array::from_fn(|k| match layout.steps[k] {
-                    0 => &still[k][..out.len()],
-                    _ => &operands[k].1[offsets[k] + i * BLOCK..][..out.len()],
-                });
-                for (j, out) in out.iter_mut().enumerate() {
-                    *out = f(std::array::from_fn(|k| blocks[k][j]));
-                }
-            }
-        });
+    f: F,
+) -> Buffer<T> {
+    let layout = &Layout::broadcast(shape, operands.map(|(shape, _)| shape));
+    let x = operands.map(|(_, x)| x);
+    let mut y = Buffer::arbitrary(shape.iter().product());
+    par::for_each_chunk(&mut y, CHUNK, CHUNK * WORK, |chunk, y| {
+        simd::run(MapLayout { f, layout, x, first: chunk * CHUNK, y });
     });
-    out
+    y
+}
+
+/// The positions `first ..` of [`map`].
+struct MapLayout<'a, F, T, const K: usize> {
+    f: F,
+    layout: &'a Layout<K>,
+    x: [&'a [T]; K],
+    first: usize,
+    y: &'a mut [T],
+}
+
+impl<T: Scalar, F: Pointwise<K>, const K: usize> Kernel<T> for MapLayout<'_, F, T, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let MapLayout { f, layout, x, first, y } = self;
+        let mut done = 0;
+        if layout.run >= LONG {
+            while done < y.len() {
+                let (len, offsets) = layout.run_at(first + done, y.len() - done);
+                // An operand moves along with the run or stands still: then it is read from a vector full of it.
+                let parts: [&[T]; K] = std::array::from_fn(|k| {
+                    &x[k][offsets[k]..][..if layout.steps[k] == 0 { 1 } else { len }]
+                });
+                let mut still = parts.map(|part| Lanes::of(V::splat(part[0])));
+                let mut from = [std::ptr::null(); K];
+                for k in 0..K {
+                    from[k] = match layout.steps[k] {
+                        0 => still[k].as_mut_slice().as_ptr(),
+                        _ => parts[k].as_ptr(),
+                    };
+                }
+                let moves = layout.steps.map(|step| if step == 0 { 0 } else { usize::MAX });
+                let out = &mut y[done..done + len];
+                let whole = len - len % V::LANES;
+                for i in (0..whole).step_by(V::LANES) {
+                    // SAFETY: i + LANES <= len, the length of what moves; what stands still has LANES elements.
+                    let operands = std::array::from_fn(|k| unsafe { V::load(from[k].add(i & moves[k])) });
+                    f.at(operands).write_to(&mut out[i..i + V::LANES]);
+                }
+                if whole < len {
+                    let rest = len - whole;
+                    // SAFETY: as above, with the rest of len.
+                    let operands =
+                        std::array::from_fn(|k| unsafe { V::load_part(from[k].add(whole & moves[k]), rest) });
+                    f.at(operands).write_to(&mut out[whole..]);
+                }
+                done += len;
+            }
+            return;
+        }
+        // Short runs: gather a block of each operand, then work on whole vectors.
+        let mut blocks = [[T::zero(); BLOCK]; K];
+        while done < y.len() {
+            let block = BLOCK.min(y.len() - done);
+            let mut filled = 0;
+            while filled < block {
+                let (len, offsets) = layout.run_at(first + done + filled, block - filled);
+                for k in 0..K {
+                    for i in 0..len {
+                        blocks[k][filled + i] = x[k][offsets[k] + i * layout.steps[k]];
+                    }
+                }
+                filled += len;
+            }
+            let blocks = std::array::from_fn(|k| &blocks[k][..block]);
+            lanes::Map { f, x: blocks, y: &mut y[done..done + block] }.run::<V>();
+            done += block;
+        }
+    }
 }

@@ -12,7 +12,10 @@ pub use binary::{Binary, BinaryKernel, binary};
 pub use fold::{Fold, Max, Sum, SumExp, fold};
 pub use layout::{Layout, map};
 
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Backend, Cpu, Scalar};
+
+use crate::lanes::{self, Pointwise};
 
 /// Repeating along axes and, the other way round, summing over them.
 pub trait BroadcastKernel: Backend {
@@ -24,25 +27,39 @@ pub trait BroadcastKernel: Backend {
     fn sum_to(x: &Array<Self>, shape: &[usize], factor: f64) -> Array<Self>;
 }
 
+/// `factor x`
+#[derive(Clone, Copy)]
+struct Times(f64);
+
+impl Pointwise<1> for Times {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x]: [V; 1]) -> V {
+        V::of(self.0) * x
+    }
+}
+
 impl<T: Scalar> BroadcastKernel for Cpu<T> {
     fn broadcast_to(x: &Array<Self>, shape: &[usize], factor: f64) -> Array<Self> {
         if x.shape() == shape && factor == 1.0 {
             return x.clone();
         }
-        let factor = T::of(factor);
-        Array::host(shape, map(shape, [(x.shape(), x.as_slice())], |[x]| factor * x))
+        Array::from_buffer(shape, map(shape, [(x.shape(), x.as_slice())], Times(factor)))
     }
 
     fn sum_to(x: &Array<Self>, shape: &[usize], factor: f64) -> Array<Self> {
         if x.shape() == shape && factor == 1.0 {
             return x.clone();
         }
+        if x.len() == shape.iter().product::<usize>() {
+            // Nothing is repeated: a scaled copy.
+            return Array::from_buffer(shape, lanes::map(Times(factor), [x.as_slice()], 1));
+        }
         let mut sums = fold(&Sum, x.as_slice(), x.shape(), shape, None);
         if factor != 1.0 {
             let factor = T::of(factor);
             sums.iter_mut().for_each(|sum| *sum *= factor);
         }
-        Array::host(shape, sums)
+        Array::from_buffer(shape, sums)
     }
 }
 

@@ -6,13 +6,11 @@
 //! Three ways to compute it: a plain matrix product for 1x1 kernels, direct loops for depthwise
 //! kernels ([`depthwise`]), columns and a matrix product for the rest ([`lowering`]).
 
+use termwise_autograd::simd;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::depthwise;
-use super::lowering;
-use super::patches::{self, Patches};
+use super::cpu;
 use super::{Conv2dOptions, ConvGeometry};
-use crate::gemm::{gemm, matrix_mut};
 use crate::par;
 
 /// Two-dimensional convolution.
@@ -86,13 +84,8 @@ impl<B: Conv2dKernel> Op<B, 3> for Conv2d {
         grad_output: &Array<B>,
         needs: [bool; 3],
     ) -> [Option<Array<B>>; 3] {
-        let geometry = &self.geometry;
-        [
-            // y = W columns(x) + b  =>  dx = columns^T(W^T dy), dW = dy columns(x)^T, db = sum dy
-            needs[0].then(|| B::conv2d_backward_input(geometry, weight, grad_output)),
-            needs[1].then(|| B::conv2d_backward_weight(geometry, x, grad_output)),
-            needs[2].then(|| B::conv2d_backward_bias(grad_output)),
-        ]
+        // y = W columns(x) + b  =>  dx = columns^T(W^T dy), dW = dy columns(x)^T, db = sum dy
+        B::conv2d_backward(&self.geometry, x, weight, grad_output, needs)
     }
 }
 
@@ -123,6 +116,21 @@ pub trait Conv2dKernel: Backend {
     /// Sum of a (N, O, ..) array over all axes but the second. // (O,)
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self>;
 
+    /// All gradients that are needed, of input, weight and bias; for backends that make some of them at once.
+    fn conv2d_backward(
+        geometry: &ConvGeometry,
+        x: &Array<Self>,
+        weight: &Array<Self>,
+        grad_output: &Array<Self>,
+        needs: [bool; 3],
+    ) -> [Option<Array<Self>>; 3] {
+        [
+            needs[0].then(|| Self::conv2d_backward_input(geometry, weight, grad_output)),
+            needs[1].then(|| Self::conv2d_backward_weight(geometry, x, grad_output)),
+            needs[2].then(|| Self::conv2d_backward_bias(grad_output)),
+        ]
+    }
+
     /// Adds `bias` (O,) to each channel of `y` (N, O, ..).
     fn conv2d_add_bias(y: Array<Self>, bias: &Array<Self>) -> Array<Self>;
 }
@@ -135,13 +143,8 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         bias: Option<&Array<Self>>,
     ) -> Array<Self> {
         let (x, weight, bias) = (x.as_slice(), weight.as_slice(), bias.map(Array::as_slice));
-        let y = if depthwise::applies(geometry) {
-            depthwise::forward(geometry, x, weight, bias)
-        } else {
-            let patches = Patches { x, in_channels: geometry.in_channels, window: geometry.window };
-            lowering::forward(geometry, weight, bias, &patches)
-        };
-        Array::host(&geometry.output_shape(), y)
+        let y = cpu::forward(simd::isa(), geometry, x, weight, bias);
+        Array::from_buffer(&geometry.output_shape(), y)
     }
 
     fn conv2d_backward_input(
@@ -149,13 +152,8 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         weight: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let (weight, grad_output) = (weight.as_slice(), grad_output.as_slice());
-        let grad = if depthwise::applies(geometry) {
-            depthwise::input_gradient(geometry, weight, grad_output)
-        } else {
-            input_gradient(geometry, weight, grad_output)
-        };
-        Array::host(&geometry.input_shape(), grad)
+        let grad = cpu::input_gradient(simd::isa(), geometry, weight.as_slice(), grad_output.as_slice());
+        Array::from_buffer(&geometry.input_shape(), grad)
     }
 
     fn conv2d_backward_weight(
@@ -163,54 +161,47 @@ impl<T: Scalar> Conv2dKernel for Cpu<T> {
         x: &Array<Self>,
         grad_output: &Array<Self>,
     ) -> Array<Self> {
-        let (x, grad_output) = (x.as_slice(), grad_output.as_slice());
-        let grad = if depthwise::applies(geometry) {
-            depthwise::weight_gradient(geometry, x, grad_output)
-        } else {
-            let patches = Patches { x, in_channels: geometry.in_channels, window: geometry.window };
-            lowering::weight_gradient(geometry, grad_output, &patches)
-        };
-        Array::host(&geometry.weight_shape(), grad)
+        let grad = cpu::weight_gradient(simd::isa(), geometry, x.as_slice(), grad_output.as_slice());
+        Array::from_buffer(&geometry.weight_shape(), grad)
+    }
+
+    fn conv2d_backward(
+        geometry: &ConvGeometry,
+        x: &Array<Self>,
+        weight: &Array<Self>,
+        grad_output: &Array<Self>,
+        needs: [bool; 3],
+    ) -> [Option<Array<Self>>; 3] {
+        if let [true, true, needs_bias] = needs
+            && let (x, weight, grad_output) = (x.as_slice(), weight.as_slice(), grad_output.as_slice())
+            && let Some([grad_x, grad_weight, grad_bias]) =
+                cpu::all_gradients(simd::isa(), geometry, x, weight, grad_output)
+        {
+            return [
+                Some(Array::from_buffer(&geometry.input_shape(), grad_x)),
+                Some(Array::from_buffer(&geometry.weight_shape(), grad_weight)),
+                needs_bias.then(|| Array::from_buffer(&[geometry.out_channels], grad_bias)),
+            ];
+        }
+        [
+            needs[0].then(|| Self::conv2d_backward_input(geometry, weight, grad_output)),
+            needs[1].then(|| Self::conv2d_backward_weight(geometry, x, grad_output)),
+            needs[2].then(|| Self::conv2d_backward_bias(grad_output)),
+        ]
     }
 
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self> {
         let (out_channels, positions) = (grad_output.shape()[1], grad_output.shape()[2..].iter().product());
-        Array::host(&[out_channels], lowering::bias_gradient(grad_output.as_slice(), out_channels, positions))
+        let grad = cpu::bias_gradient(grad_output.as_slice(), out_channels, positions);
+        Array::from_buffer(&[out_channels], grad)
     }
 
-    fn conv2d_add_bias(y: Array<Self>, bias: &Array<Self>) -> Array<Self> {
-        let shape = y.shape().to_vec();
-        let positions: usize = shape[2..].iter().product();
-        let mut values = y.as_slice().to_vec();
-        par::for_each_chunk(&mut values, positions, positions, |plane, values| {
-            let bias = bias.as_slice()[plane % shape[1]];
+    fn conv2d_add_bias(mut y: Array<Self>, bias: &Array<Self>) -> Array<Self> {
+        let (channels, positions) = (y.shape()[1], y.shape()[2..].iter().product());
+        par::for_each_chunk(y.as_mut_slice(), positions, positions, |plane, values| {
+            let bias = bias.as_slice()[plane % channels];
             values.iter_mut().for_each(|v| *v += bias);
         });
-        Array::host(&shape, values)
+        y
     }
-}
-
-/// `dx = columns^T(W^T dy)`; each task owns the channels of one group of one sample.
-fn input_gradient<T: Scalar>(geometry: &ConvGeometry, weight: &[T], grad_output: &[T]) -> Vec<T> {
-    let window = &geometry.window;
-    let mut grad = vec![T::zero(); geometry.batch * geometry.in_channels * window.pixels()];
-    let work = lowering::work(geometry) / (geometry.batch * geometry.groups).max(1);
-    par::for_each_chunk(&mut grad, geometry.group_inputs() * window.pixels(), work, |task, grad| {
-        let (n, group) = (task / geometry.groups, task % geometry.groups);
-        if patches::is_pointwise(window) {
-            let all = 0..window.output[0];
-            let grad_output = lowering::output_tile(geometry, grad_output, n, group, &all);
-            let weight = lowering::group_weight(geometry, weight, group).reversed_axes();
-            let mut grad = matrix_mut(grad, geometry.group_inputs(), window.pixels());
-            gemm(T::one(), weight, grad_output, T::zero(), &mut grad);
-            return;
-        }
-        let mut buffer = Vec::new();
-        for rows in lowering::tiles(geometry) {
-            let columns =
-                lowering::column_gradient(geometry, weight, grad_output, n, group, &rows, &mut buffer);
-            patches::scatter_add(window, columns, &rows, grad);
-        }
-    });
-    grad
 }

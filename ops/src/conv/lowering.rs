@@ -185,14 +185,6 @@ pub(crate) fn column_gradient<'a, T: Scalar>(
     columns
 }
 
-/// `db[o] = sum_{n, q} dy[n, o, q]`. // (O,)
-pub(crate) fn bias_gradient<T: Scalar>(grad_output: &[T], out_channels: usize, positions: usize) -> Vec<T> {
-    let batch = grad_output.len() / (out_channels * positions).max(1);
-    par::map(out_channels, batch * positions, |o| {
-        (0..batch).map(|n| vector::sum(&grad_output[(n * out_channels + o) * positions..][..positions])).sum()
-    })
-}
-
 /// The first `len` elements of a buffer that grows but is not cleared.
 pub(crate) fn sized<T: Scalar>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {

@@ -4,13 +4,15 @@ mod cases;
 mod conv1d;
 mod conv2d;
 mod conv_transpose2d;
-mod depthwise;
+mod cpu;
 mod geometry;
+#[cfg(test)]
 pub(crate) mod lowering;
+#[cfg(test)]
 mod patches;
 #[cfg(test)]
 mod tests;
-pub(crate) mod vector;
+mod vector;
 
 pub use cases::cases;
 pub use conv_transpose2d::conv_transpose2d;

@@ -7,6 +7,7 @@ use termwise_autograd::Scalar;
 const LANES: usize = 16;
 
 /// `y += a x`.
+#[cfg(test)]
 #[inline]
 pub(crate) fn axpy<T: Scalar>(a: T, x: &[T], y: &mut [T]) {
     for (y, &x) in y.iter_mut().zip(x) {
@@ -14,15 +15,8 @@ pub(crate) fn axpy<T: Scalar>(a: T, x: &[T], y: &mut [T]) {
     }
 }
 
-/// `y += a * b`, elementwise.
-#[inline]
-pub(crate) fn multiply_add<T: Scalar>(a: &[T], b: &[T], y: &mut [T]) {
-    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        *y += a * b;
-    }
-}
-
 /// `sum_i a_i b_i` over the shorter length.
+#[cfg(test)]
 #[inline]
 pub(crate) fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {
     let len = a.len().min(b.len());

@@ -4,11 +4,13 @@
 //! `w t softplus(-x) + (1 - t) softplus(x)`, `softplus(x) = log(1 + exp(x))`, which stays finite.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::simd::{Vector, math};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::Reduction;
-use super::pointwise::{CHUNK, WORK};
-use crate::{par, shape};
+use crate::broadcast::map;
+use crate::lanes::Pointwise;
+use crate::shape;
 
 /// Binary cross-entropy with logits.
 ///
@@ -92,22 +94,53 @@ impl<B: BceWithLogitsKernel> Op<B, 2> for BceWithLogits<B> {
     }
 }
 
-/// `1 / (1 + exp(-x))`, never through an exponential that overflows.
-pub(super) fn sigmoid<T: Scalar>(x: T) -> T {
-    let e = (-x.abs()).exp();
-    if x < T::zero() { e / (T::one() + e) } else { T::one() / (T::one() + e) }
-}
-
 /// `log(1 + exp(x))` and `log(1 + exp(-x))`, never through an exponential that overflows.
-fn softplus<T: Scalar>(x: T) -> (T, T) {
-    let tail = (-x.abs()).exp().ln_1p();
-    (x.max(T::zero()) + tail, (-x).max(T::zero()) + tail)
+#[inline(always)]
+fn softplus<V: Vector>(x: V) -> (V, V) {
+    let tail = math::ln_1p(math::exp_nonpositive(-x.abs()));
+    (tail + V::select(x.lt(V::zero()), V::zero(), x), tail + V::select(x.lt(V::zero()), -x, V::zero()))
 }
 
 /// Binary cross-entropy of logit `x` against `t`, the positive part weighted by `w`.
-pub(super) fn bce<T: Scalar>(x: T, t: T, w: T) -> T {
+#[inline(always)]
+pub(super) fn bce<V: Vector>(x: V, t: V, w: V) -> V {
     let (negative, positive) = softplus(x);
-    w * t * positive + (T::one() - t) * negative
+    w * t * positive + (V::of(1.0) - t) * negative
+}
+
+/// The loss.
+#[derive(Clone, Copy)]
+struct Value;
+
+impl Pointwise<3> for Value {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, t, w]: [V; 3]) -> V {
+        bce(x, t, w)
+    }
+}
+
+/// The derivative in `x` times the gradient.
+#[derive(Clone, Copy)]
+struct InLogit;
+
+impl Pointwise<4> for InLogit {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, t, w, g]: [V; 4]) -> V {
+        // 1 - p as the sigmoid of -x: exact where p rounds to 1
+        ((V::of(1.0) - t) * math::sigmoid(x) - w * t * math::sigmoid(-x)) * g
+    }
+}
+
+/// The derivative in `t` times the gradient.
+#[derive(Clone, Copy)]
+struct InTarget;
+
+impl Pointwise<4> for InTarget {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, _, w, g]: [V; 4]) -> V {
+        let (negative, positive) = softplus(x);
+        (w * positive - negative) * g
+    }
 }
 
 /// Kernels of [`bce_with_logits`].
@@ -138,8 +171,9 @@ impl<T: Scalar> BceWithLogitsKernel for Cpu<T> {
         pos_weight: Option<&Array<Self>>,
         reduction: Reduction,
     ) -> Array<Self> {
-        let losses = map(x, target, pos_weight, |_, x, t, w| bce(x, t, w));
-        reduction.apply(x.shape(), losses, T::of(x.len() as f64))
+        let (shape, one) = (x.shape(), T::one());
+        let losses = map(shape, operands(x, target, pos_weight, &one), Value);
+        reduction.apply(shape, losses, T::of(x.len() as f64))
     }
 
     fn bce_with_logits_backward(
@@ -150,45 +184,28 @@ impl<T: Scalar> BceWithLogitsKernel for Cpu<T> {
         grad_output: &Array<Self>,
         needs: [bool; 2],
     ) -> [Option<Array<Self>>; 2] {
+        let (shape, one) = (x.shape(), T::one());
         let upstream = reduction.spread(grad_output, T::of(x.len() as f64));
-        let one = T::one();
-        let grad_x = needs[0].then(|| {
-            map(x, target, pos_weight, |i, x, t, w| {
-                // 1 - p as the sigmoid of -x: exact where p rounds to 1
-                ((one - t) * sigmoid(x) - w * t * sigmoid(-x)) * upstream.at(i)
-            })
-        });
-        let grad_target = needs[1].then(|| {
-            map(x, target, pos_weight, |i, x, _, w| {
-                let (negative, positive) = softplus(x);
-                (w * positive - negative) * upstream.at(i)
-            })
-        });
-        [grad_x, grad_target].map(|grad| grad.map(|grad| Array::host(x.shape(), grad)))
+        let [x, target, weight] = operands(x, target, pos_weight, &one);
+        let operands = [x, target, weight, upstream.operand(shape)];
+        let grad_x = needs[0].then(|| Array::from_buffer(shape, map(shape, operands, InLogit)));
+        let grad_target = needs[1].then(|| Array::from_buffer(shape, map(shape, operands, InTarget)));
+        [grad_x, grad_target]
     }
 }
 
-/// `f(i, x_i, t_i, w_i)` for each element, `w` = 1 where there is no weight.
-fn map<T: Scalar>(
-    x: &Array<Cpu<T>>,
-    target: &Array<Cpu<T>>,
-    pos_weight: Option<&Array<Cpu<T>>>,
-    f: impl Fn(usize, T, T, T) -> T + Sync,
-) -> Vec<T> {
-    let weight: Option<Vec<T>> = pos_weight.map(|weight| {
-        let view = weight.view();
-        view.broadcast(x.shape()).expect("checked to broadcast").iter().copied().collect()
-    });
-    let (x, target) = (x.as_slice(), target.as_slice());
-    let mut out = vec![T::zero(); x.len()];
-    par::for_each_chunk(&mut out, CHUNK, CHUNK * WORK, |chunk, out| {
-        let start = chunk * CHUNK;
-        for (j, out) in out.iter_mut().enumerate() {
-            let i = start + j;
-            *out = f(i, x[i], target[i], weight.as_ref().map_or(T::one(), |weight| weight[i]));
-        }
-    });
-    out
+/// Shape and elements of logits, targets and weights; `one` is the weight where there is none.
+fn operands<'a, T: Scalar>(
+    x: &'a Array<Cpu<T>>,
+    target: &'a Array<Cpu<T>>,
+    pos_weight: Option<&'a Array<Cpu<T>>>,
+    one: &'a T,
+) -> [(&'a [usize], &'a [T]); 3] {
+    let weight = match pos_weight {
+        Some(weight) => (weight.shape(), weight.as_slice()),
+        None => (&[][..], std::slice::from_ref(one)),
+    };
+    [(x.shape(), x.as_slice()), (x.shape(), target.as_slice()), weight]
 }
 
 /// Test cases of [`bce_with_logits`].

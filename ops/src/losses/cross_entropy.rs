@@ -2,14 +2,15 @@
 //!
 //! `l = (1 - eps) w_y nll_y + eps / C sum_c w_c nll_c`, `nll_c = log sum_k exp(x_k) - x_c`, for each
 //! position; `y` is its label, `C` the number of classes, `eps` the label smoothing, `w` class weights.
-//! The softmax of forward is kept, the gradient needs no exponential.
+//! Where a gradient is wanted, forward computes it beside the loss, from the same exponentials and while the
+//! logits are at hand; backward multiplies it by what comes from above, if that is not 1.
 
 use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Op, Var, apply};
 
 use super::Reduction;
-pub use super::cross_entropy_kernel::{CrossEntropyKernel, Labels};
+pub use super::cross_entropy_kernel::{CrossEntropyKernel, Labels, Target};
 
 /// Settings of [`cross_entropy`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,9 +86,12 @@ pub fn cross_entropy<B: CrossEntropyKernel>(
     );
     let labels = Labels::new("cross_entropy", target, classes, settings.ignore_index);
     let class_weight = class_weight.cloned();
-    let reduction = settings.reduction;
     apply(
-        CrossEntropyOp { name: "cross_entropy", axis: 1, labels, class_weight, smoothing, reduction },
+        CrossEntropyOp {
+            name: "cross_entropy",
+            differentiate: logits.requires_grad(),
+            target: Target { axis: 1, labels, class_weight, smoothing, reduction: settings.reduction },
+        },
         [logits],
     )
 }
@@ -96,15 +100,14 @@ pub fn cross_entropy<B: CrossEntropyKernel>(
 /// [`label_smoothed_nll_loss`](super::label_smoothed_nll_loss()), classes on any axis.
 pub(super) struct CrossEntropyOp<B: Backend> {
     pub(super) name: &'static str,
-    pub(super) axis: usize,
-    pub(super) labels: Labels,
-    pub(super) class_weight: Option<Array<B>>,
-    pub(super) smoothing: f64,
-    pub(super) reduction: Reduction,
+    /// Whether forward is to compute the gradient.
+    pub(super) differentiate: bool,
+    pub(super) target: Target<B>,
 }
 
 pub(super) struct CrossEntropySaved<B: Backend> {
-    probabilities: Array<B>,
+    /// Of each position's loss in the logits, divided by what a mean divides by.
+    gradient: Option<Array<B>>,
     /// The loss without smoothing, reduced like the loss.
     pub(super) nll: Array<B>,
 }
@@ -117,30 +120,15 @@ impl<B: CrossEntropyKernel> Op<B, 1> for CrossEntropyOp<B> {
     }
 
     fn forward(&self, [logits]: [&Array<B>; 1]) -> (Array<B>, Self::Saved) {
-        let probabilities = B::softmax_forward(logits, self.axis);
-        let [loss, nll] = B::cross_entropy_forward(
-            logits,
-            &probabilities,
-            self.axis,
-            &self.labels,
-            self.class_weight.as_ref(),
-            self.smoothing,
-            self.reduction,
-        );
-        (loss, CrossEntropySaved { probabilities, nll })
+        // nll_c = log sum_k exp(x_k) - x_c  =>  d nll_c / dx_k = p_k - [k = c]
+        let ([loss, nll], gradient) = B::cross_entropy_forward(logits, &self.target, self.differentiate);
+        (loss, CrossEntropySaved { gradient, nll })
     }
 
     fn backward(&self, saved: &Self::Saved, grad_output: &Array<B>, _: [bool; 1]) -> [Option<Array<B>>; 1] {
-        // nll_c = log sum_k exp(x_k) - x_c  =>  d nll_c / dx_k = p_k - [k = c]
-        [Some(B::cross_entropy_backward(
-            &saved.probabilities,
-            self.axis,
-            &self.labels,
-            self.class_weight.as_ref(),
-            self.smoothing,
-            self.reduction,
-            grad_output,
-        ))]
+        let gradient =
+            saved.gradient.as_ref().expect("computed where the logits take part in differentiation");
+        [Some(B::cross_entropy_backward(gradient, &self.target, grad_output))]
     }
 }
 

@@ -6,6 +6,7 @@
 //! Source: Rezatofighi et al., "Generalized Intersection over Union", CVPR 2019; `eps` as in torchvision.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::Reduction;
@@ -197,12 +198,12 @@ impl<T: Scalar> GiouLossKernel for Cpu<T> {
         let upstream = reduction.spread(grad_output, T::of(a.len() as f64));
         let gradient = |needed: bool, a: &[[T; 4]], b: &[[T; 4]]| {
             needed.then(|| {
-                let mut grad = vec![T::zero(); boxes1.len()];
+                let mut grad = Buffer::arbitrary(boxes1.len());
                 par::for_each_chunk(&mut grad, 4, WORK, |i, grad| {
                     let gradient = Pair::new(&a[i], &b[i]).gradient(&a[i], &b[i], T::of(eps));
                     grad.copy_from_slice(&gradient.map(|g| g * upstream.at(i)));
                 });
-                Array::host(boxes1.shape(), grad)
+                Array::from_buffer(boxes1.shape(), grad)
             })
         };
         // The loss is symmetric in the two boxes.

@@ -1,7 +1,8 @@
 //! Absolute error: `|x - t|` for each element.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use super::Reduction;
 use super::pointwise::{PointwiseLoss, PointwiseLossKernel, pointwise_loss};
@@ -43,19 +44,23 @@ struct L1Loss;
 impl PointwiseLoss for L1Loss {
     const NAME: &'static str = "l1_loss";
 
-    fn value<T: Scalar>(&self, x: T, t: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V, t: V) -> V {
         (x - t).abs()
     }
 
-    fn derivatives<T: Scalar>(&self, x: T, t: T) -> [T; 2] {
+    #[inline(always)]
+    fn derivatives<V: Vector>(&self, x: V, t: V) -> [V; 2] {
         let dx = sign(x - t);
         [dx, -dx]
     }
 }
 
-/// -1, 0 or 1; NaN for NaN. (`Float::signum` has no 0.)
-pub(super) fn sign<T: Scalar>(x: T) -> T {
-    if x == T::zero() { T::zero() } else { x.signum() }
+/// -1, 0 or 1; NaN for NaN.
+#[inline(always)]
+pub(crate) fn sign<V: Vector>(x: V) -> V {
+    let sign = V::select(x.eq(V::zero()), V::zero(), V::of(1.0).copysign(x));
+    V::select(x.is_nan(), x, sign)
 }
 
 /// Test cases of [`l1_loss`]: differences at least 0.05 from the kink.

@@ -11,7 +11,7 @@ use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Var, apply_saving};
 
 use super::Reduction;
-use super::cross_entropy::{CrossEntropyKernel, CrossEntropyOp, Labels};
+use super::cross_entropy::{CrossEntropyKernel, CrossEntropyOp, Labels, Target};
 
 /// Label-smoothed cross-entropy of logits, and the plain cross-entropy beside it.
 ///
@@ -70,7 +70,8 @@ pub fn label_smoothed_nll_loss<B: CrossEntropyKernel>(
     );
     let name = "label_smoothed_nll_loss";
     let labels = Labels::new(name, target, vocabulary, ignore_index);
-    let op = CrossEntropyOp { name, axis, labels, class_weight: None, smoothing, reduction };
+    let target = Target { axis, labels, class_weight: None, smoothing, reduction };
+    let op = CrossEntropyOp { name, differentiate: logits.requires_grad(), target };
     let (loss, saved) = apply_saving(op, [logits]);
     (loss, saved.nll.clone())
 }

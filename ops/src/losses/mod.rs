@@ -13,7 +13,7 @@ mod sigmoid_focal_loss;
 mod smooth_l1_loss;
 
 pub use bce_with_logits::{BceWithLogitsKernel, bce_with_logits};
-pub use cross_entropy::{CrossEntropy, CrossEntropyKernel, Labels, cross_entropy};
+pub use cross_entropy::{CrossEntropy, CrossEntropyKernel, Labels, Target, cross_entropy};
 pub use giou_loss::{GiouLossKernel, giou_loss};
 pub use l1_loss::l1_loss;
 pub use label_smoothed_nll_loss::label_smoothed_nll_loss;

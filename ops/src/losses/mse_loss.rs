@@ -1,7 +1,8 @@
 //! Squared error: `(x - t)^2` for each element.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use super::Reduction;
 use super::pointwise::{PointwiseLoss, PointwiseLossKernel, pointwise_loss};
@@ -40,12 +41,14 @@ struct MseLoss;
 impl PointwiseLoss for MseLoss {
     const NAME: &'static str = "mse_loss";
 
-    fn value<T: Scalar>(&self, x: T, t: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V, t: V) -> V {
         (x - t) * (x - t)
     }
 
-    fn derivatives<T: Scalar>(&self, x: T, t: T) -> [T; 2] {
-        let dx = T::of(2.0) * (x - t);
+    #[inline(always)]
+    fn derivatives<V: Vector>(&self, x: V, t: V) -> [V; 2] {
+        let dx = V::of(2.0) * (x - t);
         [dx, -dx]
     }
 }

@@ -4,21 +4,25 @@
 //! Each such loss is a file of its own that implements [`PointwiseLoss`]; this file supplies the
 //! [`Op`] and the kernel for all of them.
 
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::Reduction;
-use crate::par;
+use crate::broadcast::map;
+use crate::lanes::Pointwise;
 
-/// A loss of one number against one target.
+/// A loss of one number against one target, written once for vectors of any width.
+///
+/// Both methods must be marked `#[inline(always)]`.
 pub trait PointwiseLoss: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;
 
     /// The loss of input `x` against target `t`.
-    fn value<T: Scalar>(&self, x: T, t: T) -> T;
+    fn value<V: Vector>(&self, x: V, t: V) -> V;
 
     /// Its derivatives in `x` and in `t`.
-    fn derivatives<T: Scalar>(&self, x: T, t: T) -> [T; 2];
+    fn derivatives<V: Vector>(&self, x: V, t: V) -> [V; 2];
 }
 
 /// Applies a pointwise loss and reduces.
@@ -39,15 +43,15 @@ pub fn pointwise_loss<B: PointwiseLossKernel, L: PointwiseLoss>(
         x.shape(),
         target.shape()
     );
-    apply(Pointwise { loss, reduction }, [x, target])
+    apply(PointwiseOp { loss, reduction }, [x, target])
 }
 
-struct Pointwise<L> {
+struct PointwiseOp<L> {
     loss: L,
     reduction: Reduction,
 }
 
-impl<B: PointwiseLossKernel, L: PointwiseLoss> Op<B, 2> for Pointwise<L> {
+impl<B: PointwiseLossKernel, L: PointwiseLoss> Op<B, 2> for PointwiseOp<L> {
     type Saved = (Array<B>, Array<B>);
 
     fn name(&self) -> &'static str {
@@ -91,10 +95,27 @@ pub trait PointwiseLossKernel: Backend {
     ) -> [Option<Array<Self>>; 2];
 }
 
-/// Elements that one task handles.
-pub(super) const CHUNK: usize = 4096;
-/// Rough operations per element (an exponential, say), to decide whether splitting pays.
-pub(super) const WORK: usize = 16;
+/// The loss.
+#[derive(Clone, Copy)]
+struct Value<L>(L);
+
+impl<L: PointwiseLoss> Pointwise<2> for Value<L> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, t]: [V; 2]) -> V {
+        self.0.value(x, t)
+    }
+}
+
+/// The derivative in one of the two operands, times the gradient.
+#[derive(Clone, Copy)]
+struct Derivative<L>(L, usize);
+
+impl<L: PointwiseLoss> Pointwise<3> for Derivative<L> {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, t, g]: [V; 3]) -> V {
+        self.0.derivatives(x, t)[self.1] * g
+    }
+}
 
 impl<T: Scalar> PointwiseLossKernel for Cpu<T> {
     fn pointwise_loss_forward<L: PointwiseLoss>(
@@ -103,15 +124,9 @@ impl<T: Scalar> PointwiseLossKernel for Cpu<T> {
         target: &Array<Self>,
         reduction: Reduction,
     ) -> Array<Self> {
-        let (x_data, t_data) = (x.as_slice(), target.as_slice());
-        let mut losses = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut losses, CHUNK, CHUNK * WORK, |i, losses| {
-            let start = i * CHUNK;
-            for ((out, &x), &t) in losses.iter_mut().zip(&x_data[start..]).zip(&t_data[start..]) {
-                *out = loss.value(x, t);
-            }
-        });
-        reduction.apply(x.shape(), losses, T::of(x.len() as f64))
+        let shape = x.shape();
+        let losses = map(shape, [(shape, x.as_slice()), (shape, target.as_slice())], Value(*loss));
+        reduction.apply(shape, losses, T::of(x.len() as f64))
     }
 
     fn pointwise_loss_backward<L: PointwiseLoss>(
@@ -122,20 +137,12 @@ impl<T: Scalar> PointwiseLossKernel for Cpu<T> {
         grad_output: &Array<Self>,
         needs: [bool; 2],
     ) -> [Option<Array<Self>>; 2] {
-        let (x_data, t_data) = (x.as_slice(), target.as_slice());
+        let shape = x.shape();
         let upstream = reduction.spread(grad_output, T::of(x.len() as f64));
+        let operands = [(shape, x.as_slice()), (shape, target.as_slice()), upstream.operand(shape)];
         std::array::from_fn(|operand| {
-            needs[operand].then(|| {
-                let mut grad = vec![T::zero(); x.len()];
-                par::for_each_chunk(&mut grad, CHUNK, CHUNK * WORK, |i, grad| {
-                    let start = i * CHUNK;
-                    let operands = x_data[start..].iter().zip(&t_data[start..]);
-                    for (j, (grad, (&x, &t))) in grad.iter_mut().zip(operands).enumerate() {
-                        *grad = loss.derivatives(x, t)[operand] * upstream.at(start + j);
-                    }
-                });
-                Array::host(x.shape(), grad)
-            })
+            needs[operand]
+                .then(|| Array::from_buffer(shape, map(shape, operands, Derivative(*loss, operand))))
         })
     }
 }

@@ -1,5 +1,6 @@
 //! How a loss goes from one number per element to what is differentiated.
 
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use crate::sums::sum;
@@ -21,9 +22,15 @@ pub enum Reduction {
 
 impl Reduction {
     /// Reduces `losses`; `count` is what a mean divides by.
-    pub(super) fn apply<T: Scalar>(self, shape: &[usize], losses: Vec<T>, count: T) -> Array<Cpu<T>> {
+    pub(super) fn apply<T: Scalar>(
+        self,
+        shape: &[usize],
+        losses: impl Into<Buffer<T>>,
+        count: T,
+    ) -> Array<Cpu<T>> {
+        let losses = losses.into();
         match self {
-            Reduction::None => Array::host(shape, losses),
+            Reduction::None => Array::from_buffer(shape, losses),
             Reduction::Sum => Array::host(&[], vec![sum(&losses)]),
             Reduction::Mean if count == T::zero() => Array::host(&[], vec![T::zero()]),
             Reduction::Mean => Array::host(&[], vec![sum(&losses) / count]),
@@ -49,6 +56,14 @@ pub(super) enum Spread<'a, T> {
 }
 
 impl<T: Scalar> Spread<'_, T> {
+    /// Shape and elements of an operand that broadcasts to the gradients of losses of shape `shape`.
+    pub(super) fn operand<'a>(&'a self, shape: &'a [usize]) -> (&'a [usize], &'a [T]) {
+        match self {
+            Spread::Each(gradients) => (shape, gradients),
+            Spread::Same(gradient) => (&[], std::slice::from_ref(gradient)),
+        }
+    }
+
     #[inline(always)]
     pub(super) fn at(&self, i: usize) -> T {
         match self {

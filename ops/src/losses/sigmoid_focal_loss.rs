@@ -5,11 +5,12 @@
 //!
 //! Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
 use super::Reduction;
-use super::bce_with_logits::{bce, sigmoid};
+use super::bce_with_logits::bce;
 use super::pointwise::{PointwiseLoss, PointwiseLossKernel, pointwise_loss};
 
 /// Sigmoid focal loss.
@@ -63,40 +64,45 @@ struct SigmoidFocalLoss {
 
 impl SigmoidFocalLoss {
     /// `alpha_t` and its derivative in `t`.
-    fn weight<T: Scalar>(&self, t: T) -> (T, T) {
+    #[inline(always)]
+    fn weight<V: Vector>(&self, t: V) -> (V, V) {
+        let one = V::of(1.0);
         if self.alpha < 0.0 {
-            return (T::one(), T::zero());
+            return (one, V::zero());
         }
-        let alpha = T::of(self.alpha);
-        (alpha * t + (T::one() - alpha) * (T::one() - t), alpha + alpha - T::one())
+        let alpha = V::of(self.alpha);
+        (alpha * t + (one - alpha) * (one - t), alpha + alpha - one)
     }
 
     /// `1 - p_t`, as `(1 - p) t + p (1 - t)`: without a difference that cancels where `p_t` is near 1.
-    fn miss<T: Scalar>(x: T, t: T) -> T {
-        sigmoid(-x) * t + sigmoid(x) * (T::one() - t)
+    #[inline(always)]
+    fn miss<V: Vector>(x: V, t: V) -> V {
+        math::sigmoid(-x) * t + math::sigmoid(x) * (V::of(1.0) - t)
     }
 }
 
 impl PointwiseLoss for SigmoidFocalLoss {
     const NAME: &'static str = "sigmoid_focal_loss";
 
-    fn value<T: Scalar>(&self, x: T, t: T) -> T {
-        self.weight(t).0 * Self::miss(x, t).powf(T::of(self.gamma)) * bce(x, t, T::one())
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V, t: V) -> V {
+        self.weight(t).0 * math::pow(Self::miss(x, t), self.gamma) * bce(x, t, V::of(1.0))
     }
 
-    fn derivatives<T: Scalar>(&self, x: T, t: T) -> [T; 2] {
+    #[inline(always)]
+    fn derivatives<V: Vector>(&self, x: V, t: V) -> [V; 2] {
+        let (one, gamma) = (V::of(1.0), self.gamma);
         let (weight, weight_t) = self.weight(t);
-        let (p, one_minus_p, ce) = (sigmoid(x), sigmoid(-x), bce(x, t, T::one()));
+        let (p, one_minus_p, ce) = (math::sigmoid(x), math::sigmoid(-x), bce(x, t, one));
         // miss = (1 - p) t + p (1 - t)  =>  in x: -(2t - 1) p (1 - p), in t: (1 - p) - p
         let miss = Self::miss(x, t);
-        let (miss_x, miss_t) = ((T::one() - t - t) * p * one_minus_p, one_minus_p - p);
+        let (miss_x, miss_t) = ((one - t - t) * p * one_minus_p, one_minus_p - p);
         // m = miss^gamma  =>  gamma miss^(gamma - 1); at miss = 0 the factor ce is 0 as well
-        let gamma = T::of(self.gamma);
-        let modulation = miss.powf(gamma);
-        let slope = if gamma == T::zero() || ce == T::zero() {
-            T::zero()
+        let modulation = math::pow(miss, gamma);
+        let slope = if gamma == 0.0 {
+            V::zero()
         } else {
-            gamma * miss.powf(gamma - T::one())
+            V::select(ce.eq(V::zero()), V::zero(), V::of(gamma) * math::pow(miss, gamma - 1.0))
         };
         // ce = -t log p - (1 - t) log(1 - p)  =>  in x: p - t, in t: -x
         let dx = weight * (modulation * (p - t) + slope * miss_x * ce);

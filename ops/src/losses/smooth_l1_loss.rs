@@ -2,8 +2,9 @@
 //!
 //! Source: Girshick, "Fast R-CNN", ICCV 2015.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use super::Reduction;
 use super::l1_loss::sign;
@@ -56,14 +57,16 @@ struct SmoothL1Loss {
 impl PointwiseLoss for SmoothL1Loss {
     const NAME: &'static str = "smooth_l1_loss";
 
-    fn value<T: Scalar>(&self, x: T, t: T) -> T {
-        let (d, beta, half) = ((x - t).abs(), T::of(self.beta), T::of(0.5));
-        if d < beta { half * d * d / beta } else { d - half * beta }
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V, t: V) -> V {
+        let (d, beta, half) = ((x - t).abs(), V::of(self.beta), V::of(0.5));
+        V::select(d.lt(beta), half * d * d / beta, d - half * beta)
     }
 
-    fn derivatives<T: Scalar>(&self, x: T, t: T) -> [T; 2] {
-        let (d, beta) = (x - t, T::of(self.beta));
-        let dx = if d.abs() < beta { d / beta } else { sign(d) };
+    #[inline(always)]
+    fn derivatives<V: Vector>(&self, x: V, t: V) -> [V; 2] {
+        let (d, beta) = (x - t, V::of(self.beta));
+        let dx = V::select(d.abs().lt(beta), d / beta, sign(d));
         [dx, -dx]
     }
 }

@@ -8,10 +8,9 @@
 
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply, apply_saving};
 
-use super::statistics::mean_and_variance;
+use super::planes::{self as kernel, Line};
 use super::{check_affine, factor};
-use crate::sums::sum_pairs;
-use crate::{par, shape};
+use crate::shape;
 
 /// Batch normalisation by the statistics of the batch, which are returned as well.
 ///
@@ -257,13 +256,7 @@ pub trait BatchNormKernel: Backend {
 
 impl<T: Scalar> BatchNormKernel for Cpu<T> {
     fn batch_norm_statistics(x: &Array<Self>) -> (Array<Self>, Array<Self>) {
-        let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
-        let data = x.as_slice();
-        let statistics = par::map(channels, 3 * n * inner, |c| {
-            mean_and_variance((0..n).map(|i| &data[(i * channels + c) * inner..][..inner]))
-        });
-        let (mean, var) = statistics.into_iter().unzip();
-        (Array::host(&[channels], mean), Array::host(&[channels], var))
+        kernel::statistics(x)
     }
 
     fn batch_norm_forward(
@@ -274,19 +267,14 @@ impl<T: Scalar> BatchNormKernel for Cpu<T> {
         bias: Option<&Array<Self>>,
         eps: f64,
     ) -> Array<Self> {
-        let (_, channels, inner) = shape::split_at_axis(x.shape(), 1);
-        let (data, mean, inv_std) = (x.as_slice(), mean.as_slice(), inverse_std(var, eps));
-        let mut y = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut y, inner, 2 * inner, |plane, y| {
+        let (_, channels, _) = shape::split_at_axis(x.shape(), 1);
+        let (mean, inv_std) = (mean.as_slice(), inverse_std(var, eps));
+        kernel::planes(x, None, |plane| {
             let c = plane % channels;
-            let (mean, scale) = (mean[c], inv_std[c] * factor(weight, c));
             let shift = bias.map_or(T::zero(), |bias| bias.as_slice()[c]);
-            for (y, &x) in y.iter_mut().zip(&data[plane * inner..]) {
-                // Not x scale + (bias - mean scale), which cancels where the mean is large.
-                *y = (x - mean) * scale + shift;
-            }
-        });
-        Array::host(x.shape(), y)
+            // Not x scale + (bias - mean scale), which cancels where the mean is large.
+            Line { centre: mean[c], slope: inv_std[c] * factor(weight, c), shift, ..Line::zero() }
+        })
     }
 
     fn batch_norm_backward_affine(
@@ -296,21 +284,7 @@ impl<T: Scalar> BatchNormKernel for Cpu<T> {
         eps: f64,
         grad_output: &Array<Self>,
     ) -> (Array<Self>, Array<Self>) {
-        let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
-        let (data, g, mean, inv_std) =
-            (x.as_slice(), grad_output.as_slice(), mean.as_slice(), inverse_std(var, eps));
-        let sums = par::map(channels, 4 * n * inner, |c| {
-            let (mut weight, mut bias) = (T::zero(), T::zero());
-            for i in 0..n {
-                let plane = (i * channels + c) * inner..(i * channels + c + 1) * inner;
-                let [w, b] = sum_pairs(&data[plane.clone()], &g[plane], &|x, g| [g * (x - mean[c]), g]);
-                weight += w;
-                bias += b;
-            }
-            (weight * inv_std[c], bias)
-        });
-        let (weight, bias) = sums.into_iter().unzip();
-        (Array::host(&[channels], weight), Array::host(&[channels], bias))
+        kernel::sums_against_mean(x, grad_output, mean.as_slice(), &inverse_std(var, eps))
     }
 
     fn batch_norm_backward(
@@ -324,24 +298,18 @@ impl<T: Scalar> BatchNormKernel for Cpu<T> {
     ) -> Array<Self> {
         let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
         let count = T::of((n * inner) as f64);
-        let (data, g, mean, inv_std) =
-            (x.as_slice(), grad_output.as_slice(), mean.as_slice(), inverse_std(var, eps));
-        let mut grad = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut grad, inner, 4 * inner, |plane, grad| {
+        let (mean, inv_std) = (mean.as_slice(), inverse_std(var, eps));
+        kernel::planes(x, Some(grad_output), |plane| {
             let c = plane % channels;
             let scale = inv_std[c] * factor(weight, c);
-            let g = &g[plane * inner..];
             let Some((grad_weight, grad_bias)) = through_statistics else {
-                grad.iter_mut().zip(g).for_each(|(grad, &g)| *grad = g * scale);
-                return;
+                return Line { slope_g: scale, ..Line::zero() };
             };
+            // (g - mean(g) - (x - mean) slope) scale
             let mean_g = grad_bias.as_slice()[c] / count;
             let slope = grad_weight.as_slice()[c] / count * inv_std[c];
-            for ((grad, &g), &x) in grad.iter_mut().zip(g).zip(&data[plane * inner..]) {
-                *grad = (g - mean_g - (x - mean[c]) * slope) * scale;
-            }
-        });
-        Array::host(x.shape(), grad)
+            Line { centre: mean[c], slope: -slope * scale, shift: -mean_g * scale, slope_g: scale }
+        })
     }
 
     fn batch_norm_update(

@@ -8,10 +8,9 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::statistics::mean_and_variance;
+use super::planes::{Line, planes, row_statistics, row_sums_against_mean};
 use super::{check_affine, factor};
-use crate::sums::sum_pairs;
-use crate::{par, shape};
+use crate::shape;
 
 /// Group normalisation.
 ///
@@ -133,24 +132,18 @@ impl<T: Scalar> GroupNormKernel for Cpu<T> {
     ) -> (Array<Self>, Array<Self>, Array<Self>) {
         let (n, channels, inner) = shape::split_at_axis(x.shape(), 1);
         let per_group = channels / num_groups;
-        let (data, len) = (x.as_slice(), per_group * inner);
-        let statistics = par::map(n * num_groups, 3 * len, |group| {
-            let (mean, var) = mean_and_variance(std::iter::once(&data[group * len..][..len]));
-            (mean, (var + T::of(eps)).sqrt().recip())
-        });
-        let mut y = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut y, inner, 2 * inner, |plane, y| {
-            let c = plane % channels;
-            let (mean, inv_std) = statistics[plane / per_group];
-            let scale = inv_std * factor(weight, c);
+        let mut statistics = row_statistics(x.as_slice(), n * num_groups, per_group * inner);
+        for (_, var) in &mut statistics {
+            *var = (*var + T::of(eps)).sqrt().recip();
+        }
+        let y = planes(x, None, |plane| {
+            let (c, (mean, inv_std)) = (plane % channels, statistics[plane / per_group]);
             let shift = bias.map_or(T::zero(), |bias| bias.as_slice()[c]);
-            for (y, &x) in y.iter_mut().zip(&data[plane * inner..]) {
-                *y = (x - mean) * scale + shift;
-            }
+            Line { centre: mean, slope: inv_std * factor(weight, c), shift, ..Line::zero() }
         });
         let (mean, inv_std) = statistics.into_iter().unzip();
         let groups = [n, num_groups];
-        (Array::host(x.shape(), y), Array::host(&groups, mean), Array::host(&groups, inv_std))
+        (y, Array::host(&groups, mean), Array::host(&groups, inv_std))
     }
 
     fn group_norm_backward(
@@ -164,24 +157,20 @@ impl<T: Scalar> GroupNormKernel for Cpu<T> {
         let num_groups = mean.shape()[1];
         let per_group = channels / num_groups;
         let count = T::of((per_group * inner) as f64);
-        let (data, g, mean, inv_std) =
-            (x.as_slice(), grad_output.as_slice(), mean.as_slice(), inv_std.as_slice());
+        let (mean, inv_std) = (mean.as_slice(), inv_std.as_slice());
 
         // y = xhat weight + bias: per plane, sum dy xhat and sum dy
-        let planes: Vec<(T, T)> = par::map(n * channels, 4 * inner, |plane| {
-            let (mean, inv_std) = (mean[plane / per_group], inv_std[plane / per_group]);
-            let range = plane * inner..(plane + 1) * inner;
-            let [gx, g] = sum_pairs(&data[range.clone()], &g[range], &|x, g| [g * (x - mean), g]);
-            (gx * inv_std, g)
-        });
+        let plane_means: Vec<T> = (0..n * channels).map(|plane| mean[plane / per_group]).collect();
+        let mut sums = row_sums_against_mean(x.as_slice(), grad_output.as_slice(), &plane_means, inner);
         let (mut grad_weight, mut grad_bias) = (vec![T::zero(); channels], vec![T::zero(); channels]);
-        for (plane, &(weight, bias)) in planes.iter().enumerate() {
-            grad_weight[plane % channels] += weight;
-            grad_bias[plane % channels] += bias;
+        for (plane, (sum_gx, sum_g)) in sums.iter_mut().enumerate() {
+            *sum_gx *= inv_std[plane / per_group];
+            grad_weight[plane % channels] += *sum_gx;
+            grad_bias[plane % channels] += *sum_g;
         }
 
         // xhat = (x - mean) / sqrt(var + eps): the means over a group of dy weight, and of that times xhat
-        let groups: Vec<(T, T)> = planes
+        let groups: Vec<(T, T)> = sums
             .chunks(per_group.max(1))
             .enumerate()
             .map(|(group, planes)| {
@@ -195,22 +184,19 @@ impl<T: Scalar> GroupNormKernel for Cpu<T> {
                 (mean_g / count, mean_gx / count)
             })
             .collect();
-        let mut grad = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut grad, inner, 4 * inner, |plane, grad| {
+        let grad = planes(x, Some(grad_output), |plane| {
             let group = plane / per_group;
-            let (weight, mean, inv_std): (T, T, T) =
-                (factor(weight, plane % channels), mean[group], inv_std[group]);
-            let (mean_g, slope) = (groups[group].0, groups[group].1 * inv_std);
-            let start = plane * inner;
-            for ((grad, &g), &x) in grad.iter_mut().zip(&g[start..]).zip(&data[start..]) {
-                *grad = (g * weight - mean_g - (x - mean) * slope) * inv_std;
+            let (weight, inv_std): (T, T) = (factor(weight, plane % channels), inv_std[group]);
+            let (mean_g, mean_gx) = groups[group];
+            // (g weight - mean(g weight) - xhat mean(g weight xhat)) inv_std
+            Line {
+                centre: mean[group],
+                slope: -mean_gx * inv_std * inv_std,
+                shift: -mean_g * inv_std,
+                slope_g: weight * inv_std,
             }
         });
-        [
-            Array::host(x.shape(), grad),
-            Array::host(&[channels], grad_weight),
-            Array::host(&[channels], grad_bias),
-        ]
+        [grad, Array::host(&[channels], grad_weight), Array::host(&[channels], grad_bias)]
     }
 }
 

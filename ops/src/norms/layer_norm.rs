@@ -8,10 +8,7 @@
 use termwise_autograd::gradcheck::{Built, Case};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
-use super::check_affine;
-use super::statistics::mean_and_variance;
-use crate::par;
-use crate::sums::sum_pairs;
+use super::{check_affine, layer_norm_kernel as kernel};
 
 /// Layer normalisation over the last axes, which are `normalized_shape`.
 ///
@@ -98,13 +95,9 @@ impl<B: LayerNormKernel> Op<B, 3> for LayerNorm {
     ) -> [Option<Array<B>>; 3] {
         let LayerNormSaved { x, weight, mean, inv_std } = saved;
         // y = xhat weight + bias  =>  dweight = sum dy xhat, dbias = sum dy
-        let affine = (needs[1] || needs[2])
-            .then(|| B::layer_norm_backward_affine(x, mean, inv_std, grad_output, &self.normalized_shape));
         // xhat = (x - mean) / sqrt(var + eps), mean and var of x itself
-        let grad_x =
-            needs[0].then(|| B::layer_norm_backward(x, weight.present(), mean, inv_std, grad_output));
-        let (grad_weight, grad_bias) = affine.unzip();
-        [grad_x, grad_weight.filter(|_| needs[1]), grad_bias.filter(|_| needs[2])]
+        let shape = &self.normalized_shape;
+        B::layer_norm_backward(x, weight.present(), mean, inv_std, grad_output, shape, needs)
     }
 }
 
@@ -119,23 +112,16 @@ pub trait LayerNormKernel: Backend {
         eps: f64,
     ) -> (Array<Self>, Array<Self>, Array<Self>);
 
-    /// Gradients in weight and bias, both of shape `normalized_shape`.
-    fn layer_norm_backward_affine(
-        x: &Array<Self>,
-        mean: &Array<Self>,
-        inv_std: &Array<Self>,
-        grad_output: &Array<Self>,
-        normalized_shape: &[usize],
-    ) -> (Array<Self>, Array<Self>);
-
-    /// Gradient in `x`.
+    /// The gradients in `x`, weight and bias (both of shape `normalized_shape`) that are needed.
     fn layer_norm_backward(
         x: &Array<Self>,
         weight: Option<&Array<Self>>,
         mean: &Array<Self>,
         inv_std: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self>;
+        normalized_shape: &[usize],
+        needs: [bool; 3],
+    ) -> [Option<Array<Self>>; 3];
 }
 
 impl<T: Scalar> LayerNormKernel for Cpu<T> {
@@ -146,60 +132,7 @@ impl<T: Scalar> LayerNormKernel for Cpu<T> {
         len: usize,
         eps: f64,
     ) -> (Array<Self>, Array<Self>, Array<Self>) {
-        let rows = x.len().checked_div(len).unwrap_or(0);
-        let data = x.as_slice();
-        let statistics = par::map(rows, 3 * len, |r| {
-            let (mean, var) = mean_and_variance(std::iter::once(&data[r * len..][..len]));
-            (mean, (var + T::of(eps)).sqrt().recip())
-        });
-        let mut y = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut y, len, 4 * len, |r, y| {
-            let (mean, inv_std) = statistics[r];
-            for (y, &x) in y.iter_mut().zip(&data[r * len..]) {
-                *y = (x - mean) * inv_std;
-            }
-            if let Some(weight) = weight {
-                y.iter_mut().zip(weight.as_slice()).for_each(|(y, &w)| *y *= w);
-            }
-            if let Some(bias) = bias {
-                y.iter_mut().zip(bias.as_slice()).for_each(|(y, &b)| *y += b);
-            }
-        });
-        let (mean, inv_std) = statistics.into_iter().unzip();
-        (Array::host(x.shape(), y), Array::host(&[rows], mean), Array::host(&[rows], inv_std))
-    }
-
-    fn layer_norm_backward_affine(
-        x: &Array<Self>,
-        mean: &Array<Self>,
-        inv_std: &Array<Self>,
-        grad_output: &Array<Self>,
-        normalized_shape: &[usize],
-    ) -> (Array<Self>, Array<Self>) {
-        /// Rows that one task sums up; the tasks' sums are added in order.
-        const BLOCK: usize = 64;
-        let len: usize = normalized_shape.iter().product();
-        let (data, g, mean, inv_std) =
-            (x.as_slice(), grad_output.as_slice(), mean.as_slice(), inv_std.as_slice());
-        let partial = par::map(mean.len().div_ceil(BLOCK), 4 * BLOCK * len, |block| {
-            let (mut weight, mut bias) = (vec![T::zero(); len], vec![T::zero(); len]);
-            for r in block * BLOCK..mean.len().min((block + 1) * BLOCK) {
-                let row = r * len..(r + 1) * len;
-                for (((weight, bias), &x), &g) in
-                    weight.iter_mut().zip(&mut bias).zip(&data[row.clone()]).zip(&g[row])
-                {
-                    *weight += g * (x - mean[r]) * inv_std[r];
-                    *bias += g;
-                }
-            }
-            (weight, bias)
-        });
-        let (mut weight, mut bias) = (vec![T::zero(); len], vec![T::zero(); len]);
-        for (block_weight, block_bias) in partial {
-            weight.iter_mut().zip(block_weight).for_each(|(sum, w)| *sum += w);
-            bias.iter_mut().zip(block_bias).for_each(|(sum, b)| *sum += b);
-        }
-        (Array::host(normalized_shape, weight), Array::host(normalized_shape, bias))
+        kernel::forward(x, weight, bias, len, eps)
     }
 
     fn layer_norm_backward(
@@ -208,25 +141,12 @@ impl<T: Scalar> LayerNormKernel for Cpu<T> {
         mean: &Array<Self>,
         inv_std: &Array<Self>,
         grad_output: &Array<Self>,
-    ) -> Array<Self> {
-        let (mean, inv_std) = (mean.as_slice(), inv_std.as_slice());
-        let len = x.len().checked_div(mean.len()).unwrap_or(0);
-        let count = T::of(len as f64);
-        let data = x.as_slice();
-        let mut grad = grad_output.as_slice().to_vec();
-        par::for_each_chunk(&mut grad, len, 8 * len, |r, grad| {
-            if let Some(weight) = weight {
-                grad.iter_mut().zip(weight.as_slice()).for_each(|(g, &w)| *g *= w);
-            }
-            let (mean, inv_std) = (mean[r], inv_std[r]);
-            let x = &data[r * len..][..len];
-            let [sum_g, sum_gx] = sum_pairs(x, grad, &|x, g| [g, g * (x - mean)]);
-            let (mean_g, slope) = (sum_g / count, sum_gx / count * inv_std * inv_std);
-            for (g, &x) in grad.iter_mut().zip(x) {
-                *g = (*g - mean_g - (x - mean) * slope) * inv_std;
-            }
-        });
-        Array::host(x.shape(), grad)
+        normalized_shape: &[usize],
+        needs: [bool; 3],
+    ) -> [Option<Array<Self>>; 3] {
+        let statistics = [mean.as_slice(), inv_std.as_slice()];
+        let g = grad_output.as_slice();
+        kernel::backward(x, weight, statistics, g, normalized_shape, needs)
     }
 }
 

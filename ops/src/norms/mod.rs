@@ -6,6 +6,8 @@ mod batch_norm_cases;
 mod batch_norm_tests;
 mod group_norm;
 mod layer_norm;
+mod layer_norm_kernel;
+mod planes;
 mod statistics;
 
 pub use batch_norm::{BatchNormKernel, BatchStatistics, batch_norm_eval, batch_norm_train};

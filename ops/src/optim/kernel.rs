@@ -1,9 +1,9 @@
 //! The kernels of optimisers and clipping: one fused pass over the elements of a parameter.
 
-use rayon::prelude::*;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Scalar};
 
-use crate::par;
+use crate::{par, rows};
 
 /// The numbers of one step of [`Sgd`](super::Sgd).
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +74,7 @@ pub trait OptimizerKernel: Backend {
 }
 
 /// Elements that one task handles, and over which one partial sum runs.
-const CHUNK: usize = 4096;
-/// Elements up to which one thread does a step alone.
-const SPLIT: usize = 4 * CHUNK;
+const CHUNK: usize = 1 << 13;
 
 /// A 0-d factor on the host.
 fn host_factor<T: Scalar>(factor: Option<&Array<Cpu<T>>>) -> T {
@@ -91,46 +89,23 @@ impl<T: Scalar> OptimizerKernel for Cpu<T> {
         gradient: &Array<Self>,
         factor: Option<&Array<Self>>,
     ) -> (Array<Self>, Option<Array<Self>>) {
-        let factor = host_factor(factor);
-        let (lr, decay) = (T::of(step.lr), T::of(step.weight_decay));
-        let (momentum, kept) = (T::of(step.momentum), T::of(1.0 - step.dampening));
+        let (step, factor) = (*step, host_factor(factor).as_f64());
         if step.momentum == 0.0 {
-            let pass = |param: &mut [T], gradient: &[T]| {
-                for (p, &g) in param.iter_mut().zip(gradient) {
-                    *p -= lr * (factor * g + decay * *p);
-                }
-            };
-            let (param_data, gradient) = (param.as_mut_slice(), gradient.as_slice());
-            if gradient.len() <= SPLIT {
-                pass(param_data, gradient);
-            } else {
-                let chunks = (param_data.par_chunks_mut(CHUNK), gradient.par_chunks(CHUNK));
-                chunks.into_par_iter().for_each(|(param, gradient)| pass(param, gradient));
-            }
+            let gradient = gradient.as_slice();
+            par::for_each_chunk(param.as_mut_slice(), CHUNK, 4 * CHUNK, |i, param| {
+                let gradient = &gradient[i * CHUNK..][..param.len()];
+                simd::run(SgdPass { step, factor, first: false, param, buffer: &mut [], gradient });
+            });
             return (param, None);
         }
         let first = buffer.is_none();
         let mut buffer = buffer.unwrap_or_else(|| Array::zeros(gradient.backend(), gradient.shape()));
-        let pass = |param: &mut [T], buffer: &mut [T], gradient: &[T]| {
-            for ((p, b), &g) in param.iter_mut().zip(buffer).zip(gradient) {
-                let g = factor * g + decay * *p;
-                // Dampening does not touch the first gradient.
-                *b = if first { g } else { momentum * *b + kept * g };
-                *p -= lr * if step.nesterov { g + momentum * *b } else { *b };
-            }
-        };
-        let (param_data, buffer_data, gradient) =
-            (param.as_mut_slice(), buffer.as_mut_slice(), gradient.as_slice());
-        if gradient.len() <= SPLIT {
-            pass(param_data, buffer_data, gradient);
-        } else {
-            let chunks = (
-                param_data.par_chunks_mut(CHUNK),
-                buffer_data.par_chunks_mut(CHUNK),
-                gradient.par_chunks(CHUNK),
-            );
-            chunks.into_par_iter().for_each(|(param, buffer, gradient)| pass(param, buffer, gradient));
-        }
+        let outs = [(param.as_mut_slice(), CHUNK), (buffer.as_mut_slice(), CHUNK)];
+        let gradient = gradient.as_slice();
+        par::for_each_chunks(outs, 6 * CHUNK, |i, [param, buffer]| {
+            let gradient = &gradient[i * CHUNK..][..param.len()];
+            simd::run(SgdPass { step, factor, first, param, buffer, gradient });
+        });
         (param, Some(buffer))
     }
 
@@ -142,34 +117,13 @@ impl<T: Scalar> OptimizerKernel for Cpu<T> {
         gradient: &Array<Self>,
         factor: Option<&Array<Self>>,
     ) -> [Array<Self>; 3] {
-        let factor = host_factor(factor);
-        let exponent = i32::try_from(step.count).unwrap_or(i32::MAX);
-        let step_size = T::of(step.lr / (1.0 - step.beta1.powi(exponent)));
-        let root_bias2 = T::of((1.0 - step.beta2.powi(exponent)).sqrt());
-        let (kept, rest) = (T::of(step.beta2), T::of(1.0 - step.beta2));
-        let fresh = T::of(1.0 - step.beta1);
-        let (eps, decay, shrink) = (T::of(step.eps), T::of(step.gradient_decay), T::of(1.0 + step.shrink));
-        let pass = |param: &mut [T], exp_avg: &mut [T], exp_avg_sq: &mut [T], gradient: &[T]| {
-            for (((p, m), v), &g) in param.iter_mut().zip(exp_avg).zip(exp_avg_sq).zip(gradient) {
-                let g = factor * g + decay * *p;
-                *m += fresh * (g - *m);
-                *v = kept * *v + rest * g * g;
-                *p = shrink * *p - step_size * *m / (v.sqrt() / root_bias2 + eps);
-            }
-        };
-        let (p, m, v) = (param.as_mut_slice(), exp_avg.as_mut_slice(), exp_avg_sq.as_mut_slice());
+        let (step, factor) = (*step, host_factor(factor).as_f64());
+        let outs = [param.as_mut_slice(), exp_avg.as_mut_slice(), exp_avg_sq.as_mut_slice()];
         let gradient = gradient.as_slice();
-        if gradient.len() <= SPLIT {
-            pass(p, m, v, gradient);
-        } else {
-            let chunks = (
-                p.par_chunks_mut(CHUNK),
-                m.par_chunks_mut(CHUNK),
-                v.par_chunks_mut(CHUNK),
-                gradient.par_chunks(CHUNK),
-            );
-            chunks.into_par_iter().for_each(|(p, m, v, gradient)| pass(p, m, v, gradient));
-        }
+        par::for_each_chunks(outs.map(|out| (out, CHUNK)), 16 * CHUNK, |i, [param, exp_avg, exp_avg_sq]| {
+            let gradient = &gradient[i * CHUNK..][..param.len()];
+            simd::run(AdamPass { step, factor, param, exp_avg, exp_avg_sq, gradient });
+        });
         [param, exp_avg, exp_avg_sq]
     }
 
@@ -180,9 +134,8 @@ impl<T: Scalar> OptimizerKernel for Cpu<T> {
             .iter()
             .flat_map(|array| {
                 let data = array.as_slice();
-                par::map(data.len().div_ceil(CHUNK), CHUNK, |i| {
-                    let chunk = &data[i * CHUNK..data.len().min((i + 1) * CHUNK)];
-                    chunk.iter().map(|v| v.as_f64() * v.as_f64()).sum::<f64>()
+                par::map(data.len().div_ceil(CHUNK), 2 * CHUNK, |i| {
+                    simd::run(SumOfSquares(&data[i * CHUNK..data.len().min((i + 1) * CHUNK)]))
                 })
             })
             .sum();
@@ -197,7 +150,116 @@ impl<T: Scalar> OptimizerKernel for Cpu<T> {
 
     fn scale(mut array: Array<Self>, factor: &Array<Self>) -> Array<Self> {
         let factor = factor.item();
-        array.as_mut_slice().iter_mut().for_each(|v| *v *= factor);
+        par::for_each_chunk(array.as_mut_slice(), CHUNK, 2 * CHUNK, |_, array| {
+            simd::run(Scale(factor, array))
+        });
         array
+    }
+}
+
+/// A step of SGD on some elements; without momentum the buffer is empty.
+struct SgdPass<'a, T> {
+    step: SgdStep,
+    factor: f64,
+    /// Whether the buffer starts with this gradient.
+    first: bool,
+    param: &'a mut [T],
+    buffer: &'a mut [T],
+    gradient: &'a [T],
+}
+
+impl<T: Scalar> Kernel<T> for SgdPass<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let SgdPass { step, factor, first, param, buffer, gradient } = self;
+        let (lr, decay, factor) = (V::of(step.lr), V::of(step.weight_decay), V::of(factor));
+        let (momentum, kept) = (V::of(step.momentum), V::of(1.0 - step.dampening));
+        for (i, (param, gradient)) in param.chunks_mut(V::LANES).zip(gradient.chunks(V::LANES)).enumerate() {
+            let p = V::from_slice(param);
+            let g = V::from_slice(gradient).mul_add(factor, decay * p);
+            let mut direction = g;
+            if !buffer.is_empty() {
+                let buffer = &mut buffer[i * V::LANES..];
+                // Dampening does not touch the first gradient.
+                let b = if first { g } else { V::from_slice(buffer).mul_add(momentum, kept * g) };
+                b.write_to(buffer);
+                direction = if step.nesterov { b.mul_add(momentum, g) } else { b };
+            }
+            direction.neg_mul_add(lr, p).write_to(param);
+        }
+    }
+}
+
+/// A step of Adam on some elements.
+struct AdamPass<'a, T> {
+    step: AdamStep,
+    factor: f64,
+    param: &'a mut [T],
+    exp_avg: &'a mut [T],
+    exp_avg_sq: &'a mut [T],
+    gradient: &'a [T],
+}
+
+impl<T: Scalar> Kernel<T> for AdamPass<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let AdamPass { step, factor, param, exp_avg, exp_avg_sq, gradient } = self;
+        let exponent = i32::try_from(step.count).unwrap_or(i32::MAX);
+        let step_size = V::of(step.lr / (1.0 - step.beta1.powi(exponent)));
+        let inv_root_bias2 = V::of((1.0 - step.beta2.powi(exponent)).sqrt().recip());
+        let (kept, rest) = (V::of(step.beta2), V::of(1.0 - step.beta2));
+        let fresh = V::of(1.0 - step.beta1);
+        let (factor, decay) = (V::of(factor), V::of(step.gradient_decay));
+        let (eps, shrink) = (V::of(step.eps), V::of(1.0 + step.shrink));
+        let means = exp_avg.chunks_mut(V::LANES).zip(exp_avg_sq.chunks_mut(V::LANES));
+        let params = param.chunks_mut(V::LANES).zip(gradient.chunks(V::LANES));
+        for ((mean, mean_sq), (param, gradient)) in means.zip(params) {
+            let p = V::from_slice(param);
+            let g = V::from_slice(gradient).mul_add(factor, decay * p);
+            let m = V::from_slice(mean);
+            let m = (g - m).mul_add(fresh, m);
+            let v = V::from_slice(mean_sq).mul_add(kept, rest * g * g);
+            let denominator = v.sqrt().mul_add(inv_root_bias2, eps);
+            m.write_to(mean);
+            v.write_to(mean_sq);
+            (shrink * p - step_size * m / denominator).write_to(param);
+        }
+    }
+}
+
+/// The sum of squares, in `f64`.
+struct SumOfSquares<'a, T>(&'a [T]);
+
+impl<T: Scalar> Kernel<T> for SumOfSquares<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) -> f64 {
+        // Plain loops that the compiler turns into the vectors of the caller's instruction set.
+        let mut sums = [0.0; 32];
+        let blocks = self.0.chunks_exact(sums.len());
+        let rest = blocks.remainder().iter().map(|x| x.as_f64() * x.as_f64()).sum::<f64>();
+        for block in blocks {
+            for (sum, x) in sums.iter_mut().zip(block) {
+                *sum += x.as_f64() * x.as_f64();
+            }
+        }
+        sums.into_iter().sum::<f64>() + rest
+    }
+}
+
+/// `x *= factor`
+struct Scale<'a, T>(T, &'a mut [T]);
+
+impl<T: Scalar> Kernel<T> for Scale<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        rows::scale::<V>(self.1, self.0);
     }
 }

@@ -4,10 +4,12 @@
 //! `n` is the number of positions under the window, with or without the padding.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::window::{Bin, Window};
-use crate::par;
+use crate::{par, rows};
 
 /// Settings of [`avg_pool2d`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,22 +135,11 @@ impl<T: Scalar> AvgPoolKernel for Cpu<T> {
         let (leading, size) = x.shape().split_at(x.ndim() - 2);
         let (width, x_plane, y_plane) = (size[1], size[0] * size[1], rows.len() * cols.len());
         let data = x.as_slice();
-        let mut y = vec![T::zero(); leading.iter().product::<usize>() * y_plane];
-        par::for_each_chunk(&mut y, y_plane, x_plane + y_plane, |plane, y| {
-            let x = &data[plane * x_plane..][..x_plane];
-            let mut column_sums = vec![T::zero(); width];
-            for (y, row) in y.chunks_exact_mut(cols.len()).zip(rows) {
-                column_sums.fill(T::zero());
-                for x in x[row.start * width..row.end * width].chunks_exact(width) {
-                    column_sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += x);
-                }
-                for (y, col) in y.iter_mut().zip(cols) {
-                    let sum: T = column_sums[col.start..col.end].iter().copied().sum();
-                    *y = sum / count(row, col, divisor);
-                }
-            }
+        let mut y = Buffer::arbitrary(leading.iter().product::<usize>() * y_plane);
+        par::for_each_chunk(&mut y, y_plane, 2 * x_plane + 8 * y_plane, |plane, y| {
+            simd::run(Average { x: &data[plane * x_plane..][..x_plane], width, rows, cols, divisor, y });
         });
-        Array::host(&[leading, &[rows.len(), cols.len()]].concat(), y)
+        Array::from_buffer(&[leading, &[rows.len(), cols.len()]].concat(), y)
     }
 
     fn avg_pool_backward(
@@ -161,23 +152,73 @@ impl<T: Scalar> AvgPoolKernel for Cpu<T> {
         let size = &x_shape[x_shape.len() - 2..];
         let (width, x_plane, y_plane) = (size[1], size[0] * size[1], rows.len() * cols.len());
         let g = grad_output.as_slice();
-        let mut grad = vec![T::zero(); x_shape.iter().product()];
+        let mut grad = Buffer::arbitrary(x_shape.iter().product());
         // Windows may overlap: a plane belongs to one task, which adds in order.
-        par::for_each_chunk(&mut grad, x_plane, x_plane + y_plane, |plane, grad| {
-            let g = &g[plane * y_plane..][..y_plane];
-            let mut line = vec![T::zero(); width];
-            for (g, row) in g.chunks_exact(cols.len()).zip(rows) {
-                line.fill(T::zero());
-                for (&g, col) in g.iter().zip(cols) {
-                    let share = g / count(row, col, divisor);
-                    line[col.start..col.end].iter_mut().for_each(|sum| *sum += share);
-                }
-                for grad in grad[row.start * width..row.end * width].chunks_exact_mut(width) {
-                    grad.iter_mut().zip(&line).for_each(|(sum, &share)| *sum += share);
-                }
-            }
+        par::for_each_chunk(&mut grad, x_plane, 2 * x_plane + 8 * y_plane, |plane, grad| {
+            simd::run(Spread { g: &g[plane * y_plane..][..y_plane], width, rows, cols, divisor, grad });
         });
-        Array::host(x_shape, grad)
+        Array::from_buffer(x_shape, grad)
+    }
+}
+
+/// The means of one plane.
+struct Average<'a, T> {
+    x: &'a [T],
+    width: usize,
+    rows: &'a [Bin],
+    cols: &'a [Bin],
+    divisor: Option<f64>,
+    y: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Average<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Average { x, width, rows, cols, divisor, y } = self;
+        let mut column_sums = vec![T::zero(); width];
+        for (y, row) in y.chunks_exact_mut(cols.len()).zip(rows) {
+            column_sums.fill(T::zero());
+            for x in x[row.start * width..row.end * width].chunks_exact(width) {
+                rows::add::<V>(&mut column_sums, x);
+            }
+            for (y, col) in y.iter_mut().zip(cols) {
+                let sum: T = column_sums[col.start..col.end].iter().copied().sum();
+                *y = sum / count(row, col, divisor);
+            }
+        }
+    }
+}
+
+/// The gradient in one plane.
+struct Spread<'a, T> {
+    g: &'a [T],
+    width: usize,
+    rows: &'a [Bin],
+    cols: &'a [Bin],
+    divisor: Option<f64>,
+    grad: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Spread<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Spread { g, width, rows, cols, divisor, grad } = self;
+        let mut line = vec![T::zero(); width];
+        grad.fill(T::zero());
+        for (g, row) in g.chunks_exact(cols.len()).zip(rows) {
+            line.fill(T::zero());
+            for (&g, col) in g.iter().zip(cols) {
+                let share = g / count(row, col, divisor);
+                line[col.start..col.end].iter_mut().for_each(|sum| *sum += share);
+            }
+            for grad in grad[row.start * width..row.end * width].chunks_exact_mut(width) {
+                rows::add::<V>(grad, &line);
+            }
+        }
     }
 }
 

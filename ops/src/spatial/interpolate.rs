@@ -6,10 +6,13 @@
 //! The two axes are independent, so an image is resized along its rows first, then along its columns.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 pub use super::resize::{Interpolation, Resize, ResizeAxis};
-use crate::par;
+use crate::lanes::{self, Pointwise};
+use crate::{par, rows};
 
 /// Resizes (H, W) by interpolation.
 ///
@@ -83,81 +86,155 @@ pub trait InterpolateKernel: Backend {
 }
 
 /// Low and high neighbour of each output position and the weight of the high one.
-fn neighbours<T: Scalar>(axis: &ResizeAxis) -> Vec<(usize, usize, T)> {
-    axis.sources.iter().map(|source| (source.low, source.high, T::of(source.weight))).collect()
+struct Neighbours<T> {
+    /// Extent of the input.
+    input: usize,
+    each: Vec<(usize, usize, T)>,
+    /// Whether every output position reads one neighbour only.
+    nearest: bool,
+}
+
+impl<T: Scalar> Neighbours<T> {
+    fn new(axis: &ResizeAxis) -> Self {
+        let each = axis.sources.iter().map(|source| (source.low, source.high, T::of(source.weight)));
+        Neighbours {
+            input: axis.input,
+            each: each.collect(),
+            nearest: axis.sources.iter().all(|source| source.weight == 0.0),
+        }
+    }
 }
 
 impl<T: Scalar> InterpolateKernel for Cpu<T> {
     fn interpolate_forward(x: &Array<Self>, rows: &ResizeAxis, cols: &ResizeAxis) -> Array<Self> {
-        let (row_sources, col_sources) = (neighbours::<T>(rows), neighbours::<T>(cols));
-        let (x_plane, width) = (rows.input * cols.input, col_sources.len());
-        let y_plane = row_sources.len() * width;
-        let mut used = vec![false; rows.input];
-        row_sources.iter().for_each(|&(low, high, _)| (used[low], used[high]) = (true, true));
+        let (rows, cols) = (&Neighbours::new(rows), &Neighbours::new(cols));
+        let (x_plane, y_plane) = (rows.input * cols.input, rows.each.len() * cols.each.len());
         let data = x.as_slice();
-        let mut y = vec![T::zero(); x.len() / x_plane * y_plane];
-        par::for_each_chunk(&mut y, y_plane, 2 * (rows.input * width + y_plane), |plane, y| {
-            let x = &data[plane * x_plane..][..x_plane];
-            // 1. Along the rows that are read: (H, W) -> (H, W')
-            let mut stretched = vec![T::zero(); rows.input * width];
-            let lines = x.chunks_exact(cols.input).zip(stretched.chunks_exact_mut(width));
-            for ((x, out), _) in lines.zip(&used).filter(|(_, used)| **used) {
-                for (out, &(low, high, weight)) in out.iter_mut().zip(&col_sources) {
-                    *out = mix(x[low], x[high], weight);
-                }
-            }
-            // 2. Along the columns, whole rows at once: (H, W') -> (H', W')
-            for (y, &(low, high, weight)) in y.chunks_exact_mut(width).zip(&row_sources) {
-                let low = &stretched[low * width..][..width];
-                if weight == T::zero() {
-                    y.copy_from_slice(low);
-                    continue;
-                }
-                let high = &stretched[high * width..][..width];
-                for ((y, &low), &high) in y.iter_mut().zip(low).zip(high) {
-                    *y = (T::one() - weight) * low + weight * high;
-                }
-            }
+        let mut y = Buffer::arbitrary(x.len() / x_plane * y_plane);
+        let work = 8 * (rows.input * cols.each.len() + y_plane);
+        par::for_each_chunk(&mut y, y_plane, work, |plane, y| {
+            simd::run(Plane { x: &data[plane * x_plane..][..x_plane], rows, cols, y });
         });
         let leading = &x.shape()[..x.ndim() - 2];
-        Array::host(&[leading, &[row_sources.len(), width]].concat(), y)
+        Array::from_buffer(&[leading, &[rows.each.len(), cols.each.len()]].concat(), y)
     }
 
     fn interpolate_backward(grad_output: &Array<Self>, rows: &ResizeAxis, cols: &ResizeAxis) -> Array<Self> {
-        let (row_sources, col_sources) = (neighbours::<T>(rows), neighbours::<T>(cols));
-        let (x_plane, width) = (rows.input * cols.input, col_sources.len());
-        let y_plane = row_sources.len() * width;
+        let (rows, cols) = (&Neighbours::new(rows), &Neighbours::new(cols));
+        let (x_plane, y_plane) = (rows.input * cols.input, rows.each.len() * cols.each.len());
         let g = grad_output.as_slice();
-        let mut grad = vec![T::zero(); grad_output.len() / y_plane * x_plane];
-        par::for_each_chunk(&mut grad, x_plane, 2 * (rows.input * width + y_plane), |plane, grad| {
-            let g = &g[plane * y_plane..][..y_plane];
-            // 2. y = (1 - w) stretched[low] + w stretched[high]
-            let mut stretched = vec![T::zero(); rows.input * width];
-            for (g, &(low, high, weight)) in g.chunks_exact(width).zip(&row_sources) {
-                for (row, weight) in [(low, T::one() - weight), (high, weight)] {
-                    if weight != T::zero() {
-                        let row = &mut stretched[row * width..][..width];
-                        row.iter_mut().zip(g).for_each(|(sum, &g)| *sum += weight * g);
-                    }
-                }
-            }
-            // 1. stretched = (1 - w) x[low] + w x[high]
-            for (grad, g) in grad.chunks_exact_mut(cols.input).zip(stretched.chunks_exact(width)) {
-                for (&g, &(low, high, weight)) in g.iter().zip(&col_sources) {
-                    grad[low] += (T::one() - weight) * g;
-                    grad[high] += weight * g;
-                }
-            }
+        let mut grad = Buffer::arbitrary(grad_output.len() / y_plane * x_plane);
+        let work = 8 * (rows.input * cols.each.len() + y_plane);
+        par::for_each_chunk(&mut grad, x_plane, work, |plane, grad| {
+            simd::run(PlaneGradient { g: &g[plane * y_plane..][..y_plane], rows, cols, grad });
         });
         let leading = &grad_output.shape()[..grad_output.ndim() - 2];
-        Array::host(&[leading, &[rows.input, cols.input]].concat(), grad)
+        Array::from_buffer(&[leading, &[rows.input, cols.input]].concat(), grad)
     }
 }
 
-/// `(1 - weight) low + weight high`; weight 0 does not look at `high`, which may be infinite.
+/// One plane, resized.
+struct Plane<'a, T> {
+    x: &'a [T],
+    rows: &'a Neighbours<T>,
+    cols: &'a Neighbours<T>,
+    y: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Plane<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Plane { x, rows, cols, y } = self;
+        let width = cols.each.len();
+        // Lines of x stretched along the rows, (H, W) -> (H, W'), each when it is first asked for.
+        let mut stretched = vec![T::zero(); rows.input * width];
+        let mut done = vec![false; rows.input];
+        for (y, &(low, high, weight)) in y.chunks_exact_mut(width).zip(&rows.each) {
+            for line in [low, high] {
+                if !done[line] && (line == low || weight != T::zero()) {
+                    let x = &x[line * cols.input..][..cols.input];
+                    stretch(x, cols, &mut stretched[line * width..][..width]);
+                    done[line] = true;
+                }
+            }
+            // Then along the columns, whole rows at once: (H, W') -> (H', W')
+            let low = &stretched[low * width..][..width];
+            if weight == T::zero() {
+                y.copy_from_slice(low);
+            } else {
+                let f = Mix { weight: weight.as_f64() };
+                lanes::Map { f, x: [low, &stretched[high * width..][..width]], y }.run::<V>();
+            }
+        }
+    }
+}
+
+/// `(1 - weight) low + weight high`
+#[derive(Clone, Copy)]
+struct Mix {
+    weight: f64,
+}
+
+impl Pointwise<2> for Mix {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [low, high]: [V; 2]) -> V {
+        low * (V::of(1.0) - V::of(self.weight)) + high * V::of(self.weight)
+    }
+}
+
+/// One line; weight 0 does not look at the high neighbour, which may be infinite.
 #[inline(always)]
-fn mix<T: Scalar>(low: T, high: T, weight: T) -> T {
-    if weight == T::zero() { low } else { (T::one() - weight) * low + weight * high }
+fn stretch<T: Scalar>(x: &[T], cols: &Neighbours<T>, out: &mut [T]) {
+    if cols.nearest {
+        out.iter_mut().zip(&cols.each).for_each(|(out, &(low, ..))| *out = x[low]);
+        return;
+    }
+    for (out, &(low, high, weight)) in out.iter_mut().zip(&cols.each) {
+        let mixed = (T::one() - weight) * x[low] + weight * x[high];
+        *out = if weight == T::zero() { x[low] } else { mixed };
+    }
+}
+
+/// Gradient of one plane.
+struct PlaneGradient<'a, T> {
+    g: &'a [T],
+    rows: &'a Neighbours<T>,
+    cols: &'a Neighbours<T>,
+    grad: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for PlaneGradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let PlaneGradient { g, rows, cols, grad } = self;
+        let width = cols.each.len();
+        // y = (1 - w) stretched[low] + w stretched[high]
+        let mut stretched = vec![T::zero(); rows.input * width];
+        for (g, &(low, high, weight)) in g.chunks_exact(width).zip(&rows.each) {
+            if weight == T::zero() {
+                rows::add::<V>(&mut stretched[low * width..][..width], g);
+            } else {
+                rows::add_scaled::<V>(&mut stretched[low * width..][..width], g, T::one() - weight);
+                rows::add_scaled::<V>(&mut stretched[high * width..][..width], g, weight);
+            }
+        }
+        // stretched = (1 - w) x[low] + w x[high]
+        grad.fill(T::zero());
+        for (grad, g) in grad.chunks_exact_mut(cols.input).zip(stretched.chunks_exact(width)) {
+            if cols.nearest {
+                g.iter().zip(&cols.each).for_each(|(&g, &(low, ..))| grad[low] += g);
+                continue;
+            }
+            for (&g, &(low, high, weight)) in g.iter().zip(&cols.each) {
+                grad[low] += (T::one() - weight) * g;
+                grad[high] += weight * g;
+            }
+        }
+    }
 }
 
 /// Test cases of [`interpolate`].

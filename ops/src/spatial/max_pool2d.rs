@@ -5,6 +5,8 @@
 
 use ndarray::{ArrayD, IxDyn};
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply, apply_saving};
 
 use super::window::{Window, WindowAxis};
@@ -114,66 +116,125 @@ pub trait MaxPool2dKernel: Backend {
 }
 
 impl<T: Scalar> MaxPool2dKernel for Cpu<T> {
-    type Indices = Vec<usize>;
+    type Indices = Vec<u32>;
 
-    fn max_pool2d_forward(x: &Array<Self>, [rows, cols]: [WindowAxis; 2]) -> (Array<Self>, Vec<usize>) {
+    fn max_pool2d_forward(x: &Array<Self>, [rows, cols]: [WindowAxis; 2]) -> (Array<Self>, Vec<u32>) {
         let x_plane = rows.input * cols.input;
         let y_plane = rows.output * cols.output;
-        let (data, width) = (x.as_slice(), cols.input);
-        let col_taps: Vec<_> = (0..cols.output).map(|j| cols.taps(j)).collect();
-        let mut indices = vec![0; x.len() / x_plane * y_plane];
-        par::for_each_chunk(&mut indices, y_plane, y_plane * rows.kernel * cols.kernel, |plane, indices| {
+        assert!(u32::try_from(x_plane).is_ok(), "max_pool2d: a plane of {x_plane} elements is too large");
+        let data = x.as_slice();
+        let mut y = Buffer::arbitrary(x.len() / x_plane * y_plane);
+        let mut indices = vec![0; y.len()];
+        let first_column: Vec<u32> = (0..cols.output).map(|j| cols.taps(j).start as u32).collect();
+        let first_column = &first_column;
+        let work = 2 * y_plane * rows.kernel * cols.kernel;
+        par::for_each_pair((&mut y, y_plane), (&mut indices, y_plane), work, |plane, y, indices| {
             let x = &data[plane * x_plane..][..x_plane];
-            for (i, indices) in indices.chunks_exact_mut(cols.output).enumerate() {
-                let lines = rows.taps(i);
-                for (index, taps) in indices.iter_mut().zip(&col_taps) {
-                    // Start from the first tap, so that a window of -inf has an index too.
-                    let mut at = lines.start * width + taps.start;
-                    let mut max = x[at];
-                    let mut line = lines.start;
-                    while line < lines.end {
-                        let mut col = taps.start;
-                        while col < taps.end {
-                            let candidate = x[line * width + col];
-                            // Selects, not a branch: which tap wins cannot be predicted.
-                            let better = candidate > max || candidate.is_nan();
-                            at = if better { line * width + col } else { at };
-                            max = if better { candidate } else { max };
-                            col += cols.dilation;
-                        }
-                        line += rows.dilation;
-                    }
-                    *index = at;
-                }
-            }
+            simd::run(Plane { x, rows, cols, first_column, y, indices });
         });
-        let y = indices.iter().enumerate().map(|(i, &index)| data[i / y_plane * x_plane + index]).collect();
         let leading = &x.shape()[..x.ndim() - 2];
-        (Array::host(&[leading, &[rows.output, cols.output]].concat(), y), indices)
+        (Array::from_buffer(&[leading, &[rows.output, cols.output]].concat(), y), indices)
     }
 
-    fn max_pool2d_backward(
-        indices: &Vec<usize>,
-        grad_output: &Array<Self>,
-        x_shape: &[usize],
-    ) -> Array<Self> {
+    fn max_pool2d_backward(indices: &Vec<u32>, grad_output: &Array<Self>, x_shape: &[usize]) -> Array<Self> {
         let x_plane: usize = x_shape[x_shape.len() - 2..].iter().product();
         let y_plane: usize = grad_output.shape()[x_shape.len() - 2..].iter().product();
         let g = grad_output.as_slice();
-        let mut grad = vec![T::zero(); x_shape.iter().product()];
+        let mut grad = Buffer::arbitrary(x_shape.iter().product());
         // Windows overlap: a plane belongs to one task, which adds in order.
-        par::for_each_chunk(&mut grad, x_plane, x_plane + 2 * y_plane, |plane, grad| {
+        par::for_each_chunk(&mut grad, x_plane, 4 * x_plane + 16 * y_plane, |plane, grad| {
             let y = plane * y_plane..(plane + 1) * y_plane;
+            grad.fill(T::zero());
             for (&index, &g) in indices[y.clone()].iter().zip(&g[y]) {
-                grad[index] += g;
+                grad[index as usize] += g;
             }
         });
-        Array::host(x_shape, grad)
+        Array::from_buffer(x_shape, grad)
     }
 
-    fn max_pool2d_indices(indices: &Vec<usize>) -> Vec<i64> {
-        indices.iter().map(|&index| index as i64).collect()
+    fn max_pool2d_indices(indices: &Vec<u32>) -> Vec<i64> {
+        indices.iter().map(|&index| i64::from(index)).collect()
     }
+}
+
+/// The maxima of one plane.
+struct Plane<'a, T> {
+    x: &'a [T],
+    rows: WindowAxis,
+    cols: WindowAxis,
+    /// Where the first tap of each window of a row is.
+    first_column: &'a [u32],
+    y: &'a mut [T],
+    indices: &'a mut [u32],
+}
+
+impl<T: Scalar> Kernel<T> for Plane<'_, T> {
+    type Output = ();
+
+    // Plain loops over a row of windows, which the compiler turns into the vectors of the caller's
+    // instruction set.
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Plane { x, rows, cols, first_column, y, indices } = self;
+        let width = cols.input;
+        let outputs = y.chunks_exact_mut(cols.output).zip(indices.chunks_exact_mut(cols.output));
+        for (i, (max, indices)) in outputs.enumerate() {
+            let lines = rows.taps(i);
+            // The first tap, so that a window of -inf has an index too.
+            max.fill(T::neg_infinity());
+            let line = (lines.start * width) as u32;
+            indices.iter_mut().zip(first_column).for_each(|(index, &column)| *index = line + column);
+            for line in lines.step_by(rows.dilation) {
+                for tap in 0..cols.kernel {
+                    // The windows whose tap is inside: j stride + offset - padding in 0 .. width.
+                    let offset = tap * cols.dilation;
+                    let first = cols.padding.saturating_sub(offset).div_ceil(cols.stride);
+                    let end = (width + cols.padding).saturating_sub(offset).div_ceil(cols.stride);
+                    let windows = first..end.min(cols.output);
+                    if windows.is_empty() {
+                        continue;
+                    }
+                    let column = first * cols.stride + offset - cols.padding;
+                    let x = &x[line * width + column..(line + 1) * width];
+                    let at = (line * width + column) as u32;
+                    let (max, indices) = (&mut max[windows.clone()], &mut indices[windows]);
+                    match cols.stride {
+                        1 => raise::<T, 1>(x, at, max, indices),
+                        2 => raise::<T, 2>(x, at, max, indices),
+                        stride => {
+                            for (k, (max, index)) in max.iter_mut().zip(indices).enumerate() {
+                                (*max, *index) =
+                                    larger(x[k * stride], at + (k * stride) as u32, *max, *index);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Raises maxima to the elements `x[0]`, `x[STRIDE]`, .. where these are larger.
+#[inline(always)]
+fn raise<T: Scalar, const STRIDE: usize>(x: &[T], at: u32, max: &mut [T], indices: &mut [u32]) {
+    let count = max.len();
+    assert!(count > 0 && indices.len() == count && x.len() > (count - 1) * STRIDE);
+    for k in 0..count {
+        // SAFETY: k is below the lengths of max and indices, k STRIDE below that of x. Checked indices
+        // keep the loop from being turned into vectors.
+        unsafe {
+            let (max, index) = (max.get_unchecked_mut(k), indices.get_unchecked_mut(k));
+            let candidate = *x.get_unchecked(k * STRIDE);
+            (*max, *index) = larger(candidate, at + (k * STRIDE) as u32, *max, *index);
+        }
+    }
+}
+
+#[inline(always)]
+fn larger<T: Scalar>(candidate: T, at: u32, max: T, index: u32) -> (T, u32) {
+    // Selects, not a branch: which tap wins cannot be predicted.
+    let better = (candidate > max) | candidate.is_nan();
+    (if better { candidate } else { max }, if better { at } else { index })
 }
 
 /// Test cases of [`max_pool2d`]: no two elements are equal.

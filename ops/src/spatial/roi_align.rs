@@ -9,6 +9,7 @@
 
 use ndarray::{ArrayD, Ix2};
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 pub use super::roi_geometry::{RoiAlign, RoiAxis, RoiMap};
@@ -120,7 +121,7 @@ impl<T: Scalar> RoiAlignKernel for Cpu<T> {
     ) -> Array<Self> {
         let (channels, height, width) = (x.shape()[1], x.shape()[2], x.shape()[3]);
         let data = x.as_slice();
-        let mut y = vec![T::zero(); maps.len() * channels * out_height * out_width];
+        let mut y = Buffer::arbitrary(maps.len() * channels * out_height * out_width);
         let work = 8 * out_height * (width + out_width);
         par::for_each_chunk(&mut y, out_height * out_width, work, |i, y| {
             let map = &maps[i / channels];
@@ -141,14 +142,14 @@ impl<T: Scalar> RoiAlignKernel for Cpu<T> {
                 }
             }
         });
-        Array::host(&[maps.len(), channels, out_height, out_width], y)
+        Array::from_buffer(&[maps.len(), channels, out_height, out_width], y)
     }
 
     fn roi_align_backward(grad_output: &Array<Self>, maps: &[RoiMap], x_shape: &[usize]) -> Array<Self> {
         let (channels, height, width) = (x_shape[1], x_shape[2], x_shape[3]);
         let (out_height, out_width) = (grad_output.shape()[2], grad_output.shape()[3]);
         let g = grad_output.as_slice();
-        let mut grad = vec![T::zero(); x_shape.iter().product()];
+        let mut grad = Buffer::zeros(x_shape.iter().product());
         let work = height * width + 8 * maps.len() * out_height * (width + out_width);
         // Boxes overlap: a plane belongs to one task, which adds box by box, in order.
         par::for_each_chunk(&mut grad, height * width, work, |plane, grad| {
@@ -172,7 +173,7 @@ impl<T: Scalar> RoiAlignKernel for Cpu<T> {
                 }
             }
         });
-        Array::host(x_shape, grad)
+        Array::from_buffer(x_shape, grad)
     }
 }
 

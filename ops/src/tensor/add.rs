@@ -1,7 +1,8 @@
 //! Addition with broadcasting: `y = a + b`.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Case, Samples};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::broadcast::{Binary, BinaryKernel, binary};
 
@@ -43,16 +44,19 @@ impl Binary for Add {
     const NAME: &'static str = "add";
     const SAVES_OPERANDS: bool = false;
 
-    fn value<T: Scalar>(&self, a: T, b: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, a: V, b: V) -> V {
         a + b
     }
 
-    fn derivative_a<T: Scalar>(&self, _: T, _: T) -> T {
-        T::one()
+    #[inline(always)]
+    fn derivative_a<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(1.0)
     }
 
-    fn derivative_b<T: Scalar>(&self, _: T, _: T) -> T {
-        T::one()
+    #[inline(always)]
+    fn derivative_b<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(1.0)
     }
 }
 

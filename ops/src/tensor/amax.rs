@@ -1,10 +1,12 @@
 //! Maximum over axes.
 
 use termwise_autograd::gradcheck::{Case, Samples};
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use super::reduction::{self, Reduction};
 use crate::broadcast::{BroadcastKernel, Fold, Max, fold, map};
+use crate::lanes::Pointwise;
 
 /// Maximum over `axes` (`None`: all; negative ones count from the end), which stay as extents of 1
 /// where `keepdim` is set.
@@ -78,22 +80,36 @@ pub trait AmaxKernel: BroadcastKernel {
 struct Ties;
 
 impl Fold for Ties {
-    fn start<T: Scalar>(&self) -> T {
-        T::zero()
+    #[inline(always)]
+    fn start<V: Vector>(&self) -> V {
+        V::zero()
     }
 
-    fn step<T: Scalar>(&self, so_far: T, x: T, pivot: T) -> T {
-        if x == pivot { so_far + T::one() } else { so_far }
+    #[inline(always)]
+    fn step<V: Vector>(&self, so_far: V, x: V, pivot: V) -> V {
+        V::select(x.eq(pivot), so_far + V::of(1.0), so_far)
     }
 
-    fn merge<T: Scalar>(&self, a: T, b: T) -> T {
+    #[inline(always)]
+    fn merge<V: Vector>(&self, a: V, b: V) -> V {
         a + b
+    }
+}
+
+/// `share` where `x` is the maximum `y`, else 0.
+#[derive(Clone, Copy)]
+struct ShareOfMaximum;
+
+impl Pointwise<3> for ShareOfMaximum {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, y, share]: [V; 3]) -> V {
+        V::select(x.eq(y), share, V::zero())
     }
 }
 
 impl<T: Scalar> AmaxKernel for Cpu<T> {
     fn amax_forward(x: &Array<Self>, kept: &[usize]) -> Array<Self> {
-        Array::host(kept, fold(&Max, x.as_slice(), x.shape(), kept, None))
+        Array::from_buffer(kept, fold(&Max, x.as_slice(), x.shape(), kept, None))
     }
 
     fn amax_backward(x: &Array<Self>, y: &Array<Self>, grad_output: &Array<Self>) -> Array<Self> {
@@ -101,10 +117,7 @@ impl<T: Scalar> AmaxKernel for Cpu<T> {
         let mut share = fold(&Ties, x.as_slice(), x.shape(), kept, Some(y));
         share.iter_mut().zip(grad_output.as_slice()).for_each(|(share, &g)| *share = g / *share);
         let operands = [(x.shape(), x.as_slice()), (kept, y), (kept, &share)];
-        Array::host(
-            x.shape(),
-            map(x.shape(), operands, |[x, y, share]| if x == y { share } else { T::zero() }),
-        )
+        Array::from_buffer(x.shape(), map(x.shape(), operands, ShareOfMaximum))
     }
 }
 

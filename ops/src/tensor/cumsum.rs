@@ -1,6 +1,7 @@
 //! Running sum along one axis.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use crate::{par, shape};
@@ -73,7 +74,7 @@ fn running<T: Scalar>(
     row: impl Fn(usize, usize) -> usize + Sync,
 ) -> Array<Cpu<T>> {
     let (_, len, inner) = shape::split_at_axis(x.shape(), axis);
-    let mut y = x.as_slice().to_vec();
+    let mut y = Buffer::from(x.as_slice());
     par::for_each_chunk(&mut y, len * inner, len * inner, |_, y| {
         for step in 1..len {
             let (from, to) = (row(step - 1, len) * inner, row(step, len) * inner);
@@ -83,7 +84,7 @@ fn running<T: Scalar>(
             }
         }
     });
-    Array::host(x.shape(), y)
+    Array::from_buffer(x.shape(), y)
 }
 
 impl<T: Scalar> CumsumKernel for Cpu<T> {

@@ -1,7 +1,8 @@
 //! Quotient with broadcasting: `y = a / b`.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Case, Samples};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::broadcast::{Binary, BinaryKernel, binary};
 
@@ -46,15 +47,18 @@ struct Div;
 impl Binary for Div {
     const NAME: &'static str = "div";
 
-    fn value<T: Scalar>(&self, a: T, b: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, a: V, b: V) -> V {
         a / b
     }
 
-    fn derivative_a<T: Scalar>(&self, _: T, b: T) -> T {
-        b.recip()
+    #[inline(always)]
+    fn derivative_a<V: Vector>(&self, _: V, b: V) -> V {
+        V::of(1.0) / b
     }
 
-    fn derivative_b<T: Scalar>(&self, a: T, b: T) -> T {
+    #[inline(always)]
+    fn derivative_b<V: Vector>(&self, a: V, b: V) -> V {
         -a / (b * b)
     }
 }

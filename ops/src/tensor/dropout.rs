@@ -7,6 +7,8 @@
 //! the same on every device and for any number of threads, and made anew in backward instead of kept.
 
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use crate::par;
@@ -65,12 +67,14 @@ fn threshold(probability: f64) -> u64 {
     (probability * 2f64.powi(32)).round() as u64
 }
 
+#[inline(always)]
 fn keeps(start: u64, index: usize, threshold: u64) -> bool {
     let state = start.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mix(state) >> 32 >= threshold
 }
 
 /// The finaliser of SplitMix64.
+#[inline(always)]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -112,16 +116,38 @@ impl<T: Scalar> DropoutKernel for Cpu<T> {
     fn dropout(x: &Array<Self>, probability: f64, seed: u64) -> Array<Self> {
         let (start, threshold) = (mix(seed), threshold(probability));
         let factor = T::of((1.0 - probability).recip());
-        let mut y = vec![T::zero(); x.len()];
-        par::for_each_chunk(&mut y, CHUNK, 8 * CHUNK, |chunk, y| {
+        let mut y = Buffer::arbitrary(x.len());
+        par::for_each_chunk(&mut y, CHUNK, 32 * CHUNK, |chunk, y| {
             let first = chunk * CHUNK;
-            for (i, (y, &x)) in y.iter_mut().zip(&x.as_slice()[first..]).enumerate() {
-                // Computed in any case: a branch on random bits is mispredicted.
-                let kept = factor * x;
-                *y = if keeps(start, first + i, threshold) { kept } else { T::zero() };
-            }
+            let x = &x.as_slice()[first..first + y.len()];
+            simd::run(Drop { start, threshold, factor, first, x, y });
         });
-        Array::host(x.shape(), y)
+        Array::from_buffer(x.shape(), y)
+    }
+}
+
+/// Dropout of the elements from the `first` on.
+struct Drop<'a, T> {
+    start: u64,
+    threshold: u64,
+    factor: T,
+    first: usize,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Drop<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Drop { start, threshold, factor, first, x, y } = self;
+        // A plain loop that the compiler turns into the vectors of the caller's instruction set.
+        for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+            // Computed in any case: a branch on random bits is mispredicted.
+            let kept = factor * x;
+            *y = if keeps(start, first + i, threshold) { kept } else { T::zero() };
+        }
     }
 }
 

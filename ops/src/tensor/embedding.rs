@@ -1,11 +1,15 @@
 //! Rows of a table, looked up by number.
 
+use std::ops::Range;
+
 use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use super::index_select::checked;
-use crate::par;
+use crate::{par, rows};
 
 /// The rows of `weight` that `ids` name.
 ///
@@ -96,11 +100,13 @@ pub trait EmbeddingKernel: Backend {
 impl<T: Scalar> EmbeddingKernel for Cpu<T> {
     fn embedding_forward(weight: &Array<Self>, rows: &[usize]) -> Array<Self> {
         let dim = weight.shape()[1];
-        let mut y = vec![T::zero(); rows.len() * dim];
-        par::for_each_chunk(&mut y, dim, dim, |i, y| {
-            y.copy_from_slice(&weight.as_slice()[rows[i] * dim..][..dim]);
+        let mut y = Buffer::arbitrary(rows.len() * dim);
+        par::for_each_rows(&mut y, dim, 4 * dim, |first, y| {
+            for (y, row) in y.chunks_exact_mut(dim).zip(&rows[first..]) {
+                y.copy_from_slice(&weight.as_slice()[row * dim..][..dim]);
+            }
         });
-        Array::host(&[rows.len(), dim], y)
+        Array::from_buffer(&[rows.len(), dim], y)
     }
 
     fn embedding_backward(
@@ -110,12 +116,45 @@ impl<T: Scalar> EmbeddingKernel for Cpu<T> {
         padding: Option<usize>,
     ) -> Array<Self> {
         let dim = grad_output.shape()[1];
-        let mut grad = vec![T::zero(); count * dim];
-        for (i, &row) in rows.iter().enumerate().filter(|(_, row)| Some(**row) != padding) {
-            let from = &grad_output.as_slice()[i * dim..][..dim];
-            grad[row * dim..][..dim].iter_mut().zip(from).for_each(|(grad, &g)| *grad += g);
+        let mut grad = Buffer::arbitrary(count * dim);
+        // A task owns some rows of the table and looks for them among all.
+        let part = count.div_ceil(PARTS).max(1);
+        let work = 4 * part * dim + rows.len() + rows.len() * dim / PARTS;
+        par::for_each_chunk(&mut grad, part * dim, work, |i, grad| {
+            let own = i * part..(i + 1) * part;
+            let grad_output = grad_output.as_slice();
+            simd::run(Gradient { grad_output, rows, own, padding, dim, grad });
+        });
+        Array::from_buffer(&[count, dim], grad)
+    }
+}
+
+/// Parts of the table, each of which may go to another thread.
+const PARTS: usize = 8;
+
+/// Adds the rows of `grad_output` that come from some rows of the table.
+struct Gradient<'a, T> {
+    grad_output: &'a [T],
+    rows: &'a [usize],
+    /// The rows of the table.
+    own: Range<usize>,
+    padding: Option<usize>,
+    dim: usize,
+    grad: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for Gradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let Gradient { grad_output, rows, own, padding, dim, grad } = self;
+        grad.fill(T::zero());
+        for (i, row) in rows.iter().enumerate() {
+            if own.contains(row) && Some(*row) != padding {
+                rows::add::<V>(&mut grad[(row - own.start) * dim..][..dim], &grad_output[i * dim..][..dim]);
+            }
         }
-        Array::host(&[count, dim], grad)
     }
 }
 

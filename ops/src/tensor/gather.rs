@@ -2,6 +2,7 @@
 
 use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use crate::broadcast::Layout;
@@ -111,17 +112,17 @@ const CHUNK: usize = 4096;
 impl<T: Scalar> GatherKernel for Cpu<T> {
     fn take(x: &Array<Self>, places: &[usize], shape: &[usize]) -> Array<Self> {
         let x_data = x.as_slice();
-        let mut y = vec![T::zero(); places.len()];
+        let mut y = Buffer::arbitrary(places.len());
         par::for_each_chunk(&mut y, CHUNK, 4 * CHUNK, |i, y| {
             y.iter_mut().zip(&places[i * CHUNK..]).for_each(|(y, &place)| *y = x_data[place]);
         });
-        Array::host(shape, y)
+        Array::from_buffer(shape, y)
     }
 
     fn add_at(x: &Array<Self>, places: &[usize], src: &Array<Self>) -> Array<Self> {
-        let mut y = x.as_slice().to_vec();
+        let mut y = Buffer::from(x.as_slice());
         places.iter().zip(src.as_slice()).for_each(|(&place, &v)| y[place] += v);
-        Array::host(x.shape(), y)
+        Array::from_buffer(x.shape(), y)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::pool::Buffer;
 use termwise_autograd::{Array, Backend, Cpu, Op, Scalar, Var, apply};
 
 use crate::{par, shape};
@@ -103,12 +104,14 @@ impl<T: Scalar> IndexSelectKernel for Cpu<T> {
     fn index_select_forward(x: &Array<Self>, index: &[usize], axis: usize) -> Array<Self> {
         let (outer, len, inner) = shape::split_at_axis(x.shape(), axis);
         let x_data = x.as_slice();
-        let mut y = vec![T::zero(); outer * index.len() * inner];
-        par::for_each_chunk(&mut y, inner, inner, |row, y| {
-            let (o, j) = (row / index.len(), row % index.len());
-            y.copy_from_slice(&x_data[(o * len + index[j]) * inner..][..inner]);
+        let mut y = Buffer::arbitrary(outer * index.len() * inner);
+        par::for_each_rows(&mut y, inner, 4 * inner, |first, y| {
+            for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+                let (o, j) = ((first + i) / index.len(), (first + i) % index.len());
+                y.copy_from_slice(&x_data[(o * len + index[j]) * inner..][..inner]);
+            }
         });
-        Array::host(&with_extent(x.shape(), axis, index.len()), y)
+        Array::from_buffer(&with_extent(x.shape(), axis, index.len()), y)
     }
 
     fn index_select_backward(
@@ -119,14 +122,14 @@ impl<T: Scalar> IndexSelectKernel for Cpu<T> {
     ) -> Array<Self> {
         let (outer, len, inner) = shape::split_at_axis(grad_output.shape(), axis);
         let g = grad_output.as_slice();
-        let mut grad = vec![T::zero(); outer * extent * inner];
+        let mut grad = Buffer::zeros(outer * extent * inner);
         par::for_each_chunk(&mut grad, extent * inner, len * inner, |o, grad| {
             for (j, &to) in index.iter().enumerate() {
                 let from = &g[(o * len + j) * inner..][..inner];
                 grad[to * inner..][..inner].iter_mut().zip(from).for_each(|(grad, &g)| *grad += g);
             }
         });
-        Array::host(&with_extent(grad_output.shape(), axis, extent), grad)
+        Array::from_buffer(&with_extent(grad_output.shape(), axis, extent), grad)
     }
 }
 

@@ -4,10 +4,12 @@
 //! exponential at most 1.
 
 use termwise_autograd::gradcheck::{Case, Samples};
+use termwise_autograd::simd::{Vector, math};
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use super::reduction::{self, Reduction};
 use crate::broadcast::{BroadcastKernel, Max, SumExp, fold, map};
+use crate::lanes::Pointwise;
 
 /// Logarithm of the sum of exponentials over `axes` (`None`: all; negative ones count from the
 /// end), which stay as extents of 1 where `keepdim` is set.
@@ -74,27 +76,31 @@ pub trait LogsumexpKernel: BroadcastKernel {
     fn logsumexp_backward(x: &Array<Self>, y: &Array<Self>, grad_output: &Array<Self>) -> Array<Self>;
 }
 
+/// `exp(x - y) g`, 0 where `x` is `-inf`, whatever `y` is.
+#[derive(Clone, Copy)]
+struct SoftmaxTimes;
+
+impl Pointwise<3> for SoftmaxTimes {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, y, g]: [V; 3]) -> V {
+        V::select(x.eq(V::of(f64::NEG_INFINITY)), V::zero(), math::exp(x - y) * g)
+    }
+}
+
 impl<T: Scalar> LogsumexpKernel for Cpu<T> {
     fn logsumexp_forward(x: &Array<Self>, kept: &[usize]) -> Array<Self> {
         let mut max = fold(&Max, x.as_slice(), x.shape(), kept, None);
         // An infinite maximum would make inf - inf; exp(x) itself is right then (0 or infinite).
         max.iter_mut().filter(|max| max.is_infinite()).for_each(|max| *max = T::zero());
         let sums = fold(&SumExp, x.as_slice(), x.shape(), kept, Some(&max));
-        Array::host(kept, max.iter().zip(sums).map(|(&max, sum)| max + sum.ln()).collect())
+        max.iter_mut().zip(sums.iter()).for_each(|(max, sum)| *max += sum.ln());
+        Array::from_buffer(kept, max)
     }
 
     fn logsumexp_backward(x: &Array<Self>, y: &Array<Self>, grad_output: &Array<Self>) -> Array<Self> {
         let kept = y.shape();
         let operands = [(x.shape(), x.as_slice()), (kept, y.as_slice()), (kept, grad_output.as_slice())];
-        let grad =
-            map(
-                x.shape(),
-                operands,
-                |[x, y, g]| {
-                    if x == T::neg_infinity() { T::zero() } else { (x - y).exp() * g }
-                },
-            );
-        Array::host(x.shape(), grad)
+        Array::from_buffer(x.shape(), map(x.shape(), operands, SoftmaxTimes))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Larger with broadcasting: `y = max(a, b)`.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Case, Samples};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::broadcast::{Binary, BinaryKernel, binary};
 
@@ -46,29 +47,27 @@ struct Maximum;
 impl Binary for Maximum {
     const NAME: &'static str = "maximum";
 
-    fn value<T: Scalar>(&self, a: T, b: T) -> T {
-        // Not T::max, which would drop a NaN.
-        if a.is_nan() || a > b { a } else { b }
+    #[inline(always)]
+    fn value<V: Vector>(&self, a: V, b: V) -> V {
+        // Not V::max, which may drop a NaN.
+        V::select(a.is_nan(), a, V::select(b.lt(a), a, b))
     }
 
-    fn derivative_a<T: Scalar>(&self, a: T, b: T) -> T {
-        share(a > b, a == b)
+    #[inline(always)]
+    fn derivative_a<V: Vector>(&self, a: V, b: V) -> V {
+        share::<V>(b.lt(a), a.eq(b))
     }
 
-    fn derivative_b<T: Scalar>(&self, a: T, b: T) -> T {
-        share(b > a, a == b)
+    #[inline(always)]
+    fn derivative_b<V: Vector>(&self, a: V, b: V) -> V {
+        share::<V>(a.lt(b), a.eq(b))
     }
 }
 
 /// The part of the gradient that one operand gets.
-pub(super) fn share<T: Scalar>(wins: bool, ties: bool) -> T {
-    if wins {
-        T::one()
-    } else if ties {
-        T::of(0.5)
-    } else {
-        T::zero()
-    }
+#[inline(always)]
+pub(super) fn share<V: Vector>(wins: V::Mask, ties: V::Mask) -> V {
+    V::select(wins, V::of(1.0), V::select(ties, V::of(0.5), V::zero()))
 }
 
 /// Test cases of [`maximum`]: no two numbers closer than 0.02.

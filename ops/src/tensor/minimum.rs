@@ -1,7 +1,8 @@
 //! Smaller with broadcasting: `y = min(a, b)`.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Case, Samples};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use super::maximum::share;
 use crate::broadcast::{Binary, BinaryKernel, binary};
@@ -47,17 +48,20 @@ struct Minimum;
 impl Binary for Minimum {
     const NAME: &'static str = "minimum";
 
-    fn value<T: Scalar>(&self, a: T, b: T) -> T {
-        // Not T::min, which would drop a NaN.
-        if a.is_nan() || a < b { a } else { b }
+    #[inline(always)]
+    fn value<V: Vector>(&self, a: V, b: V) -> V {
+        // Not V::min, which may drop a NaN.
+        V::select(a.is_nan(), a, V::select(a.lt(b), a, b))
     }
 
-    fn derivative_a<T: Scalar>(&self, a: T, b: T) -> T {
-        share(a < b, a == b)
+    #[inline(always)]
+    fn derivative_a<V: Vector>(&self, a: V, b: V) -> V {
+        share::<V>(a.lt(b), a.eq(b))
     }
 
-    fn derivative_b<T: Scalar>(&self, a: T, b: T) -> T {
-        share(b < a, a == b)
+    #[inline(always)]
+    fn derivative_b<V: Vector>(&self, a: V, b: V) -> V {
+        share::<V>(b.lt(a), a.eq(b))
     }
 }
 

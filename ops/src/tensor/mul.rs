@@ -1,7 +1,8 @@
 //! Product with broadcasting: `y = a b`.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Case, Samples};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::broadcast::{Binary, BinaryKernel, binary};
 
@@ -43,15 +44,18 @@ struct Mul;
 impl Binary for Mul {
     const NAME: &'static str = "mul";
 
-    fn value<T: Scalar>(&self, a: T, b: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, a: V, b: V) -> V {
         a * b
     }
 
-    fn derivative_a<T: Scalar>(&self, _: T, b: T) -> T {
+    #[inline(always)]
+    fn derivative_a<V: Vector>(&self, _: V, b: V) -> V {
         b
     }
 
-    fn derivative_b<T: Scalar>(&self, a: T, _: T) -> T {
+    #[inline(always)]
+    fn derivative_b<V: Vector>(&self, a: V, _: V) -> V {
         a
     }
 }

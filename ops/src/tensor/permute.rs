@@ -117,4 +117,16 @@ mod tests {
         let y = permute(&tape.leaf(x.clone().into()), &[3, 0, 1, 2]);
         assert_eq!(y.value().to_ndarray(), x.permuted_axes([3, 0, 1, 2]).into_dyn());
     }
+
+    #[test]
+    fn matrices_that_tasks_cut_across_agree_with_ndarray() {
+        let tape = Tape::new(Cpu::<f32>::new());
+        for (shape, axes) in [((5, 33, 700), [0, 2, 1]), ((33, 5, 700), [2, 0, 1]), ((700, 5, 33), [1, 2, 0])]
+        {
+            let x = ndarray::Array3::from_shape_fn(shape, |(a, b, c)| (a * 40_000 + b * 1000 + c) as f32);
+            let order = axes.map(|axis: usize| axis as isize);
+            let y = permute(&tape.leaf(x.clone().into()), &order);
+            assert_eq!(y.value().to_ndarray(), x.permuted_axes(axes).into_dyn(), "{shape:?}, {axes:?}");
+        }
+    }
 }

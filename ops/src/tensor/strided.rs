@@ -1,5 +1,7 @@
 //! The machinery of operations that only move elements: windows on an array, read out and written.
 
+use termwise_autograd::pool::Buffer;
+use termwise_autograd::simd::{self, Kernel, Vector};
 use termwise_autograd::{Array, Backend, Cpu, Scalar};
 
 use crate::broadcast::Layout;
@@ -67,43 +69,118 @@ pub trait StridedKernel: Backend {
 
 /// Elements that one task copies.
 const CHUNK: usize = 1 << 14;
-/// Runs that are read side by side, and how far each goes before the next takes its turn.
-const ABREAST: usize = 32;
-const STRETCH: usize = 64;
+
+/// A window whose last two axes, joined with those that continue them, are a matrix that lies
+/// transposed in the array: rows a step of 1 apart, columns further.
+struct Transposed {
+    /// Extent and step of the axes before, outermost first.
+    outer: Vec<(usize, usize)>,
+    rows: usize,
+    columns: usize,
+    column_step: usize,
+}
+
+impl Transposed {
+    fn of(window: &Window) -> Option<Self> {
+        let mut axes: Vec<(usize, usize)> = Vec::new();
+        for (&extent, &step) in window.shape.iter().zip(&window.strides).filter(|(extent, _)| **extent != 1) {
+            match axes.last_mut() {
+                Some((joined, inner)) if *inner == step * extent => {
+                    (*joined, *inner) = (*joined * extent, step)
+                }
+                _ => axes.push((extent, step)),
+            }
+        }
+        match axes.as_slice() {
+            [outer @ .., (rows, 1), (columns, column_step)] => Some(Transposed {
+                outer: outer.to_vec(),
+                rows: *rows,
+                columns: *columns,
+                column_step: *column_step,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Place of the matrix at a position among the outer axes.
+    fn start(&self, mut position: usize) -> usize {
+        let mut start = 0;
+        for (extent, step) in self.outer.iter().rev() {
+            start += position % extent * step;
+            position /= extent;
+        }
+        start
+    }
+}
+
+/// Writes some whole rows of a transposed window, `first` the number of the first among all its rows.
+struct ReadTransposed<'a, T> {
+    from: &'a [T],
+    window: &'a Transposed,
+    first: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel<T> for ReadTransposed<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Element = T>>(self) {
+        let &Transposed { rows, columns, column_step, .. } = self.window;
+        let (mut row, mut out) = (self.first, self.out);
+        while !out.is_empty() {
+            // The rows up to the end of this matrix, or of what there is to write.
+            let count = (rows - row % rows).min(out.len() / columns);
+            let from = &self.from[self.window.start(row / rows) + row % rows..];
+            let (into, rest) = out.split_at_mut(count * columns);
+            assert!(from.len() >= (columns - 1) * column_step + count);
+            // SAFETY: `columns` runs of `count` elements, `column_step` apart, were just checked to be there;
+            // `into` holds `count` rows of `columns` elements.
+            unsafe {
+                simd::transpose::<V>([columns, count], from.as_ptr(), column_step, into.as_mut_ptr(), columns)
+            }
+            (row, out) = (row + count, rest);
+        }
+    }
+}
 
 impl<T: Scalar> StridedKernel for Cpu<T> {
     fn read_window(x: &Array<Self>, window: &Window) -> Array<Self> {
-        let layout = window.layout();
-        let ([step], run) = (layout.steps(), layout.run());
-        let mut out = vec![T::zero(); window.len()];
-        let from = |place: usize| &x.as_slice()[window.offset + place..];
-        if step <= 1 {
+        let mut out = Buffer::arbitrary(window.len());
+        if out.is_empty() {
+            return Array::from_buffer(&window.shape, out);
+        }
+        let from = &x.as_slice()[window.offset..];
+        if let Some(transposed) = Transposed::of(window) {
+            let chunk_len = CHUNK.div_ceil(transposed.columns) * transposed.columns;
+            par::for_each_chunk(&mut out, chunk_len, 2 * chunk_len, |chunk, out| {
+                let first = chunk * chunk_len / transposed.columns;
+                simd::run(ReadTransposed { from, window: &transposed, first, out });
+            });
+        } else {
+            let layout = window.layout();
+            let [step] = layout.steps();
             par::for_each_chunk(&mut out, CHUNK, 2 * CHUNK, |chunk, out| {
                 let first = chunk * CHUNK;
                 layout.for_each_run(first, out.len(), |position, len, [start]| {
-                    out[position - first..][..len].copy_from_slice(&from(start)[..len]);
+                    let (out, from) = (&mut out[position - first..][..len], &from[start..]);
+                    if step <= 1 {
+                        out.copy_from_slice(&from[..len]);
+                    } else {
+                        out.iter_mut().zip(from.iter().step_by(step)).for_each(|(out, &v)| *out = v);
+                    }
                 });
             });
-        } else {
-            // Runs that jump through x: many of them abreast, so that a cache line once fetched
-            // serves all the runs that pass through it, as they do in a transpose.
-            par::for_each_chunk(&mut out, ABREAST * run, 2 * ABREAST * run, |chunk, out| {
-                let start_of = |i: usize| layout.offsets((chunk * ABREAST + i) * run)[0];
-                let starts: Vec<usize> = (0..out.len() / run).map(start_of).collect();
-                for first in (0..run).step_by(STRETCH) {
-                    for (out, start) in out.chunks_exact_mut(run).zip(&starts) {
-                        let out = out[first..].iter_mut().take(STRETCH);
-                        let elements = from(start + first * step).iter().step_by(step);
-                        out.zip(elements).for_each(|(out, &v)| *out = v);
-                    }
-                }
-            });
         }
-        Array::host(&window.shape, out)
+        Array::from_buffer(&window.shape, out)
     }
 
     fn write_windows(shape: &[usize], fill: f64, parts: &[(&Array<Self>, Window)]) -> Array<Self> {
-        let mut out = vec![T::of(fill); shape.iter().product()];
+        let len = shape.iter().product();
+        let mut out = Buffer::arbitrary(len);
+        if parts.iter().map(|(part, _)| part.len()).sum::<usize>() < len {
+            out.fill(T::of(fill));
+        }
         for (part, window) in parts {
             let layout = window.layout();
             let [step] = layout.steps();
@@ -117,6 +194,6 @@ impl<T: Scalar> StridedKernel for Cpu<T> {
                 }
             });
         }
-        Array::host(shape, out)
+        Array::from_buffer(shape, out)
     }
 }

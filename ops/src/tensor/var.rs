@@ -1,10 +1,12 @@
 //! Variance over axes.
 
 use termwise_autograd::gradcheck::{Case, Samples};
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use super::reduction::{self, Reduction};
 use crate::broadcast::{BroadcastKernel, Fold, fold, map};
+use crate::lanes::Pointwise;
 
 /// Variance over `axes` (`None`: all; negative ones count from the end), which stay as extents of 1
 /// where `keepdim` is set. `unbiased` divides by `n - 1` instead of `n`.
@@ -97,16 +99,30 @@ pub trait VarKernel: BroadcastKernel {
 struct SquaredDifferences;
 
 impl Fold for SquaredDifferences {
-    fn start<T: Scalar>(&self) -> T {
-        T::zero()
+    #[inline(always)]
+    fn start<V: Vector>(&self) -> V {
+        V::zero()
     }
 
-    fn step<T: Scalar>(&self, so_far: T, x: T, mean: T) -> T {
-        so_far + (x - mean) * (x - mean)
+    #[inline(always)]
+    fn step<V: Vector>(&self, so_far: V, x: V, mean: V) -> V {
+        (x - mean).mul_add(x - mean, so_far)
     }
 
-    fn merge<T: Scalar>(&self, a: T, b: T) -> T {
+    #[inline(always)]
+    fn merge<V: Vector>(&self, a: V, b: V) -> V {
         a + b
+    }
+}
+
+/// `factor (x - mean) g`
+#[derive(Clone, Copy)]
+struct ScaledDifference(f64);
+
+impl Pointwise<3> for ScaledDifference {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [x, mean, g]: [V; 3]) -> V {
+        V::of(self.0) * (x - mean) * g
     }
 }
 
@@ -114,7 +130,7 @@ impl<T: Scalar> VarKernel for Cpu<T> {
     fn var_forward(x: &Array<Self>, mean: &Array<Self>, factor: f64) -> Array<Self> {
         let mut y = fold(&SquaredDifferences, x.as_slice(), x.shape(), mean.shape(), Some(mean.as_slice()));
         y.iter_mut().for_each(|y| *y *= T::of(factor));
-        Array::host(mean.shape(), y)
+        Array::from_buffer(mean.shape(), y)
     }
 
     fn var_backward(
@@ -123,10 +139,9 @@ impl<T: Scalar> VarKernel for Cpu<T> {
         grad_output: &Array<Self>,
         factor: f64,
     ) -> Array<Self> {
-        let factor = T::of(2.0 * factor);
         let kept = mean.shape();
         let operands = [(x.shape(), x.as_slice()), (kept, mean.as_slice()), (kept, grad_output.as_slice())];
-        Array::host(x.shape(), map(x.shape(), operands, |[x, mean, g]| factor * (x - mean) * g))
+        Array::from_buffer(x.shape(), map(x.shape(), operands, ScaledDifference(2.0 * factor)))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use ndarray::ArrayD;
 use termwise_autograd::gradcheck::{Built, Case};
+use termwise_autograd::simd::Vector;
 use termwise_autograd::{Array, Cpu, Op, Scalar, Var, apply};
 
 use crate::broadcast::{BroadcastKernel, common_shape, map};
+use crate::lanes::Pointwise;
 use crate::shape;
 
 /// `a` where `condition` is true, `b` elsewhere, with NumPy's broadcasting of all three.
@@ -92,13 +94,24 @@ pub trait WhereKernel: BroadcastKernel {
     fn select(condition: &ArrayD<bool>, a: &Array<Self>, b: &Array<Self>, shape: &[usize]) -> Array<Self>;
 }
 
+/// `b` where `c` is 0, else `a`.
+#[derive(Clone, Copy)]
+struct Choose;
+
+impl Pointwise<3> for Choose {
+    #[inline(always)]
+    fn at<V: Vector>(&self, [c, a, b]: [V; 3]) -> V {
+        V::select(c.eq(V::zero()), b, a)
+    }
+}
+
 impl<T: Scalar> WhereKernel for Cpu<T> {
     fn select(condition: &ArrayD<bool>, a: &Array<Self>, b: &Array<Self>, shape: &[usize]) -> Array<Self> {
         // As numbers, so that the condition is broadcast like the operands.
         let chosen: Vec<T> = condition.iter().map(|&c| if c { T::one() } else { T::zero() }).collect();
         let operands =
             [(condition.shape(), &chosen[..]), (a.shape(), a.as_slice()), (b.shape(), b.as_slice())];
-        Array::host(shape, map(shape, operands, |[c, a, b]| if c == T::zero() { b } else { a }))
+        Array::from_buffer(shape, map(shape, operands, Choose))
     }
 }
 

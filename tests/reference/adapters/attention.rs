@@ -138,13 +138,11 @@ impl<T: Scalar> Image<T> {
 fn image<T: Scalar>(case: &mut Case<T>) {
     let image = Image::read(case);
     let (y, maps) = image.attend();
-    case.output("y", &y);
     if case.has("out.attention") {
         case.value("attention", &maps.weights.to_f64());
     }
+    // Capturing maps may take another form of the computation: both must meet the golden values.
+    case.value("y", &y.value().to_f64());
     let plain = attention_2d(&image.x, &image.projections, &image.settings);
-    let plain = add(&mul(&plain, &image.gamma), &image.x);
-    if plain.value().as_slice() != y.value().as_slice() {
-        case.fail("out.y", "attention_2d and attention_2d_with_maps differ".to_string());
-    }
+    case.output("y", &add(&mul(&plain, &image.gamma), &image.x));
 }

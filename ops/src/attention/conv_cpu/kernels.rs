@@ -87,7 +87,7 @@ impl<T: Scalar> Kernels<T> {
 
     /// Reads the queries of a block.
     #[inline(always)]
-    pub fn query<V: Vector<Element = T>>(&mut self, frame: &Frame, framed: &[T], block: &Block) {
+    pub fn query(&mut self, frame: &Frame, framed: &[T], block: &Block) {
         let (width, line) = (block.width(), frame.line());
         self.lanes = block.lanes();
         let planes = framed.chunks(frame.plane());
@@ -189,7 +189,7 @@ fn columns<T: Scalar, V: Vector<Element = T>, const M: usize>(
     }
     for m in 0..M {
         // NaN where the largest is infinite: there is no distribution.
-        let broken = broken[m] + (max[m] - max[m]);
+        let broken = broken[m] + max[m] * V::zero();
         (V::splat(T::one()) / sum[m] + broken).write_to(&mut scale[column + m * V::LANES..]);
     }
     M * V::LANES

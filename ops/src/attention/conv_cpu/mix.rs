@@ -145,7 +145,7 @@ pub(super) fn softmax_row<T: Scalar, V: Vector<Element = T>>(row: &mut [T]) {
         value.write_to(chunk);
     }
     // NaN where the largest is infinite: there is no distribution.
-    let scale = V::splat(T::one() / sum.sum() + (max - max));
+    let scale = V::splat(T::one() / sum.sum() + max * T::zero());
     for chunk in row.chunks_exact_mut(V::LANES) {
         (V::from_slice(chunk) * scale).write_to(chunk);
     }

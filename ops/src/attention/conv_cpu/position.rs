@@ -117,7 +117,7 @@ impl<T: Scalar> Kernel<T> for Outputs<'_, T> {
         let together = channels / groups;
         let mut kernels = Kernels::new(frame, channels, groups, block.lanes());
         if let Source::Predicted(_) = self.source {
-            kernels.query::<V>(frame, self.x, block);
+            kernels.query(frame, self.x, block);
         }
         for run in kernels.runs(groups) {
             kernels.make::<V>(&self.source, run.clone(), channels, frame, block);

@@ -169,7 +169,7 @@ impl<T: Scalar> Kernel<T> for Band<'_, T> {
                 None => self.source,
             };
             if self.d.is_some() {
-                kernels.query::<V>(self.frame, self.x, block);
+                kernels.query(self.frame, self.x, block);
                 turn(&kernels.queries, lanes, &mut scratch.queries, channels);
             }
             for (index, run) in kernels.runs(groups).into_iter().enumerate() {

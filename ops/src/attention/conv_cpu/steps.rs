@@ -76,7 +76,7 @@ impl Tile {
 pub(super) fn isa_for<T>(isa: Isa, geometry: &StepGeometry) -> Isa {
     let (wide, half) = (64 / size_of::<T>(), 32 / size_of::<T>());
     let channels = geometry.head_channels();
-    let halves = channels % wide != 0 && channels.is_multiple_of(half);
+    let halves = !channels.is_multiple_of(wide) && channels.is_multiple_of(half);
     if isa == Isa::Avx512 && halves { Isa::Avx2 } else { isa }
 }
 

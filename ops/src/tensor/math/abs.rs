@@ -1,7 +1,8 @@
 //! Absolute value: `y = |x|`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +41,16 @@ impl Elementwise for Abs {
     const NAME: &'static str = "abs";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x.abs()
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        if x == T::zero() { T::zero() } else { x.signum() }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        // Where x is neither below, at nor above 0 it is NaN.
+        let sign = V::of(1.0).copysign(x);
+        V::select(x.is_nan(), x, V::select(x.eq(V::zero()), V::zero(), sign))
     }
 }
 
@@ -57,4 +62,24 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let x = numbers(200, 8, -3.0, 3.0);
+        check(Abs, &x, [f64::abs, f64::signum], 0.0, 0.0);
+        check(
+            Abs,
+            &[0.0, -0.0, f64::NAN, f64::INFINITY],
+            [f64::abs, |x| if x == 0.0 { 0.0 } else { x.signum() }],
+            0.0,
+            0.0,
+        );
+    }
 }

@@ -1,7 +1,8 @@
 //! Sum with a constant: `y = x + constant`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -39,12 +40,14 @@ impl Elementwise for AddScalar {
     const NAME: &'static str = "add_scalar";
     const SAVES: Saves = Saves::Nothing;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x + T::of(self.constant)
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        x + V::of(self.constant)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
-        T::one()
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(1.0)
     }
 }
 
@@ -56,4 +59,16 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(-0.5, &[1]), case(3.0, &[3, 7]), case(2.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(AddScalar { constant: 0.5 }, &numbers(200, 9, -3.0, 3.0), [|x| x + 0.5, |_| 1.0], 1.0, 0.0);
+    }
 }

@@ -1,7 +1,8 @@
 //! Clamping: `y = min(max(x, low), high)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -48,19 +49,17 @@ impl Elementwise for Clamp {
     const NAME: &'static str = "clamp";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        let (low, high) = (T::of(self.low), T::of(self.high));
-        if x < low {
-            low
-        } else if x > high {
-            high
-        } else {
-            x
-        }
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        let (low, high) = (V::of(self.low), V::of(self.high));
+        // Selections, which keep NaN.
+        V::select(x.lt(low), low, V::select(high.lt(x), high, x))
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        if x < T::of(self.low) || x > T::of(self.high) { T::zero() } else { T::one() }
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        let (low, high) = (V::of(self.low), V::of(self.high));
+        V::select(x.lt(low), V::zero(), V::select(high.lt(x), V::zero(), V::of(1.0)))
     }
 }
 
@@ -79,4 +78,20 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         case(0.0, f64::INFINITY, &[2, 2, 3]),
         case(-1.0, 2.0, &[0, 3]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        let value = |x: f64| x.clamp(-1.0, 2.0);
+        let derivative = |x: f64| f64::from(x.is_nan() || (-1.0..=2.0).contains(&x));
+        let f = Clamp { low: -1.0, high: 2.0 };
+        check(f, &numbers(200, 10, -3.0, 3.0), [value, derivative], 0.0, 0.0);
+        check(f, &[f64::NAN, f64::INFINITY, -f64::INFINITY, -1.0, 2.0], [value, derivative], 0.0, 0.0);
+    }
 }

@@ -1,7 +1,8 @@
 //! Exponential: `y = exp(x)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,11 +41,13 @@ impl Elementwise for Exp {
     const NAME: &'static str = "exp";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.exp()
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::exp(x)
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
         y
     }
 }
@@ -57,4 +60,17 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Exp, &numbers(400, 12, -80.0, 80.0), [f64::exp, f64::exp], 2.0, 0.0);
+        check(Exp, &[f64::NAN, f64::INFINITY, -f64::INFINITY, 0.0], [f64::exp, f64::exp], 0.0, 0.0);
+    }
 }

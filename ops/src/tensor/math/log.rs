@@ -1,7 +1,8 @@
 //! Natural logarithm: `y = ln(x)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::{Vector, math};
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +41,14 @@ impl Elementwise for Log {
     const NAME: &'static str = "log";
     const SAVES: Saves = Saves::Input;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        x.ln()
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        math::ln(x)
     }
 
-    fn derivative<T: Scalar>(&self, x: T, _: T) -> T {
-        x.recip()
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+        V::of(1.0) / x
     }
 }
 
@@ -57,4 +60,17 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Log, &numbers(400, 13, 1e-3, 50.0), [f64::ln, f64::recip], 2.0, 0.0);
+        check(Log, &[f64::NAN, f64::INFINITY, 1.0], [f64::ln, f64::recip], 0.0, 0.0);
+    }
 }

@@ -1,7 +1,8 @@
 //! Negative: `y = -x`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -37,12 +38,14 @@ impl Elementwise for Neg {
     const NAME: &'static str = "neg";
     const SAVES: Saves = Saves::Nothing;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         -x
     }
 
-    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
-        -T::one()
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(-1.0)
     }
 }
 
@@ -54,4 +57,16 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Neg, &numbers(200, 14, -3.0, 3.0), [|x| -x, |_| -1.0], 0.0, 0.0);
+    }
 }

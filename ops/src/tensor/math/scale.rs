@@ -1,7 +1,8 @@
 //! Multiple: `y = factor * x`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -39,12 +40,14 @@ impl Elementwise for Scale {
     const NAME: &'static str = "scale";
     const SAVES: Saves = Saves::Nothing;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
-        T::of(self.factor) * x
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
+        V::of(self.factor) * x
     }
 
-    fn derivative<T: Scalar>(&self, _: T, _: T) -> T {
-        T::of(self.factor)
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, _: V) -> V {
+        V::of(self.factor)
     }
 }
 
@@ -56,4 +59,16 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(-0.5, &[1]), case(3.0, &[3, 7]), case(0.0, &[2, 2, 3]), case(2.0, &[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Scale { factor: -0.75 }, &numbers(200, 16, -3.0, 3.0), [|x| -0.75 * x, |_| -0.75], 1.0, 0.0);
+    }
 }

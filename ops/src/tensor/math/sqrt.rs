@@ -1,7 +1,8 @@
 //! Square root: `y = sqrt(x)`, elementwise on any shape.
 
+use termwise_autograd::Var;
 use termwise_autograd::gradcheck::{Built, Case};
-use termwise_autograd::{Scalar, Var};
+use termwise_autograd::simd::Vector;
 
 use crate::elementwise::{Elementwise, ElementwiseKernel, Saves, elementwise};
 
@@ -40,12 +41,14 @@ impl Elementwise for Sqrt {
     const NAME: &'static str = "sqrt";
     const SAVES: Saves = Saves::Output;
 
-    fn value<T: Scalar>(&self, x: T) -> T {
+    #[inline(always)]
+    fn value<V: Vector>(&self, x: V) -> V {
         x.sqrt()
     }
 
-    fn derivative<T: Scalar>(&self, _: T, y: T) -> T {
-        T::of(0.5) / y
+    #[inline(always)]
+    fn derivative<V: Vector>(&self, _: V, y: V) -> V {
+        V::of(0.5) / y
     }
 }
 
@@ -57,4 +60,16 @@ pub fn cases<B: ElementwiseKernel>() -> Vec<Case<B>> {
         })
     };
     vec![case(&[1]), case(&[3, 7]), case(&[2, 3, 2, 5]), case(&[0, 3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementwise::testing::check;
+    use crate::oracle::numbers;
+
+    #[test]
+    fn vectors_agree_with_numbers_on_every_instruction_set() {
+        check(Sqrt, &numbers(200, 17, 0.0, 9.0), [f64::sqrt, |x| 0.5 / x.sqrt()], 2.0, 0.0);
+    }
 }
