@@ -1,6 +1,8 @@
 //! Convolutions: regular, deformable, dynamic.
 
-use termwise_ops::{Conv2dOptions, DynamicConvOptions, conv2d, deform_conv2d, dynamic_conv, dynamic_conv_2d_output};
+use termwise_ops::{
+    Conv2dOptions, DynamicConvOptions, conv2d, deform_conv2d, dynamic_conv, dynamic_conv_2d_output,
+};
 
 use super::{Forward, Inputs, Problem};
 
