@@ -171,3 +171,13 @@ pub(super) fn copy_row<T: Scalar, V: Vector<Element = T>>(from: &[T], into: &mut
         V::from_slice(from).write_to(into);
     }
 }
+
+/// Copies a row and fills up with `rest`, whole vectors only: one that a masked store wrote in part could not be read
+/// again before it has left for the cache.
+#[inline(always)]
+pub(super) fn copy_row_filled<T: Scalar, V: Vector<Element = T>>(from: &[T], into: &mut [T], rest: T) {
+    for (i, into) in into.chunks_exact_mut(V::LANES).enumerate() {
+        let from = from.get(i * V::LANES..).unwrap_or(&[]);
+        V::from_slice(from).with_rest(from.len().min(V::LANES), V::splat(rest)).write_to(into);
+    }
+}

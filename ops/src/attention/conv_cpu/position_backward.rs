@@ -46,6 +46,10 @@ pub(in crate::attention) fn backward<T: Scalar>(
 ) -> [Option<Buffer<T>>; 2] {
     let PositionGeometry { batch, channels, groups, window } = *geometry;
     let (positions, pixels, rows) = (window.positions(), window.pixels(), groups * window.taps());
+    if channels == 0 {
+        let source = if let Sources::Given(kernels) = sources { kernels.len() } else { 0 };
+        return [needs_x.then(|| Buffer::zeros(0)), needs_source.then(|| Buffer::zeros(source))];
+    }
     let frame = Frame::new(window);
     let blocks = frame.blocks();
     let mut grad_x = needs_x.then(|| Buffer::zeros(batch * channels * pixels));

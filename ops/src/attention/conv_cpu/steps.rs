@@ -14,7 +14,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
 use super::layout::{Shared, each};
-use super::mix::{Mix, OUTPUTS, copy_row, softmax_row};
+use super::mix::{Mix, OUTPUTS, copy_row, copy_row_filled, softmax_row};
 use crate::attention::dynamic_conv_per_step::StepGeometry;
 
 /// Steps of a tile.
@@ -243,11 +243,12 @@ impl<T: Scalar> Forward<'_, T> {
             };
             for (j, head) in tile.heads.clone().enumerate() {
                 let from = geometry.kernel_at(step, tile.b, head);
-                for row in row.chunks_exact_mut(V::LANES) {
-                    V::splat(if inside.is_empty() { T::zero() } else { T::neg_infinity() }).write_to(row);
-                }
-                copy_row::<T, V>(&logits[from..][inside.clone()], &mut row[inside.clone()]);
-                if !inside.is_empty() {
+                copy_row_filled::<T, V>(&logits[from..from + taps], &mut row, T::neg_infinity());
+                row[..inside.start].fill(T::neg_infinity());
+                row[inside.end..taps].fill(T::neg_infinity());
+                if inside.is_empty() {
+                    row.fill(T::zero());
+                } else {
                     softmax_row::<T, V>(&mut row);
                 }
                 let at = weights.at(i, j);
