@@ -34,6 +34,18 @@ impl RelativeIndex {
         self.key[k] + self.shift - self.query[q]
     }
 
+    /// Whether there is a row for every pair that is visible by position; hidden pairs need none, such as
+    /// those ahead of the query in Transformer-XL.
+    pub(super) fn covers(&self, lattice: &Lattice, visibility: &Visibility) -> bool {
+        let last = |keys: &[usize]| keys.iter().max().map_or(0, |last| last + self.shift + 1);
+        let first = self.query.iter().min().unwrap_or(&0);
+        let covers = |q: usize| {
+            let mut intervals = visibility.visible_keys(lattice, q).intervals();
+            intervals.all(|keys| last(&self.key[keys]) <= self.rows + self.query[q])
+        };
+        last(&self.key) <= self.rows + first || (0..self.query.len()).all(covers)
+    }
+
     /// Offset key minus query of each row, in the units of the positions.
     pub fn offsets(&self) -> impl Iterator<Item = i64> + '_ {
         (0..self.rows).map(|row| row as i64 - self.shift as i64)

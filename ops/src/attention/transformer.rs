@@ -297,6 +297,11 @@ fn prepare<B: Backend>(
                 index.query.len(),
                 index.key.len()
             );
+            assert!(
+                index.covers(&lattice, visibility),
+                "transformer_attention: positions has {} rows, and visible pairs read rows beyond",
+                index.rows
+            );
             relative.push(index.clone());
         }
     }

@@ -85,9 +85,10 @@ impl<'a, T: Scalar> Head<'a, T> {
                     &mut matrix_mut(&mut strip, strip_rows, index.rows),
                 );
                 for (q, energies) in energies.chunks_mut(keys.max(1)).enumerate() {
-                    let strip = &strip[if strip_rows == 1 { 0 } else { q * index.rows }..];
-                    let base = index.shift - index.query[q];
-                    energies.iter_mut().zip(&index.key).for_each(|(e, &k)| *e += strip[k + base]);
+                    let strip = &strip[if strip_rows == 1 { 0 } else { q * index.rows }..][..index.rows];
+                    // Hidden pairs may have no row.
+                    let strip = |k: usize| strip.get(index.row(q, k)).copied().unwrap_or(T::zero());
+                    energies.iter_mut().zip(0..).for_each(|(e, k)| *e += strip(k));
                 }
             }
         }
@@ -175,9 +176,12 @@ impl<'a, T: Scalar> Head<'a, T> {
             for (table, index) in self.tables.iter().zip(&spec.relative) {
                 let mut strip = vec![T::zero(); strip_rows * index.rows];
                 for (q, ds) in ds.rows().into_iter().enumerate() {
-                    let strip = &mut strip[if strip_rows == 1 { 0 } else { q * index.rows }..];
-                    let base = index.shift - index.query[q];
-                    ds.iter().zip(&index.key).for_each(|(&ds, &k)| strip[k + base] += ds);
+                    let strip = &mut strip[if strip_rows == 1 { 0 } else { q * index.rows }..][..index.rows];
+                    for (k, &ds) in ds.iter().enumerate() {
+                        if let Some(sum) = strip.get_mut(index.row(q, k)) {
+                            *sum += ds;
+                        }
+                    }
                 }
                 let strip = matrix(&strip, strip_rows, index.rows);
                 gemm(scale, strip, table.view(), T::one(), &mut matrix_mut(&mut grad_query, strip_rows, d));

@@ -28,7 +28,7 @@ pub fn exp_nonpositive<V: Vector>(x: V) -> V {
     exp_reduced(r).mul_exp2(n)
 }
 
-/// `2^x` for `x < 128`, `-inf` included; unspecified above, NaN for NaN. At -127 and below it is 0.
+/// `2^x` for `x <= 127`, `-inf` included; unspecified above, NaN for NaN. At -127 and below it is 0.
 ///
 /// `x = n + f` with whole `n` and `|f| <= 1/2`; a polynomial gives `2^f`.
 #[inline(always)]
@@ -36,7 +36,7 @@ pub fn exp2<V: Vector>(x: V) -> V {
     if !single::<V>() {
         return x.map(Float::exp2);
     }
-    // At the lower end n = -127 and f = 0, so that 1 * 2^n has no bit set but, at most, a denormal's.
+    // At the lower end n = -127, for which 2^n counts as 0.
     let x = V::of(-127.0).max(x);
     let n = x.round();
     let f = x - n;
@@ -52,7 +52,7 @@ pub fn exp2<V: Vector>(x: V) -> V {
             1.535_336_200_4e-4,
         ],
     );
-    p.ldexp(n)
+    p.mul_exp2(n)
 }
 
 /// Logarithm of the smallest normal number, rounded up.

@@ -64,7 +64,7 @@ impl Function {
     fn takes(self, x: f32) -> bool {
         match self {
             ExpNonpositive => x <= 0.0,
-            Exp2 => x < 128.0,
+            Exp2 => x <= 127.0,
             Ln1p => x >= 0.0,
             _ => true,
         }

@@ -10,82 +10,11 @@ use super::super::VisibleKeys;
 use super::pack::{Head, KeyBiases, scratch};
 use super::plan::{Chunk, Plan, Relative, Visible, padding};
 use super::product::{Accumulate, Left, Right, sweep};
+use super::start::{Crossed, Rows, Start};
 use super::tables::{Axis, Tables};
 
 /// Rows of a strip that are computed together.
 pub(super) const STRIP: usize = 8;
-
-/// Starting values of the energies of a tile, without the factor of a query.
-pub(super) trait Origin<V: Vector>: Copy {
-    /// What the rows of a column of vectors have in common.
-    type Column: Copy;
-
-    /// The column of vectors at column `j`.
-    ///
-    /// # Safety
-    /// It must lie within the tile.
-    unsafe fn column(&self, j: usize) -> Self::Column;
-
-    /// The vector of row `i`.
-    ///
-    /// # Safety
-    /// The row must lie within the tile.
-    unsafe fn at(&self, i: usize, column: Self::Column) -> V;
-}
-
-/// Starting values that lie in memory: those of row `i` from `rows[i]` on.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<T>(*const *const T);
-
-impl<V: Vector> Origin<V> for Rows<V::Element> {
-    type Column = usize;
-
-    #[inline(always)]
-    unsafe fn column(&self, j: usize) -> usize {
-        j
-    }
-
-    #[inline(always)]
-    unsafe fn at(&self, i: usize, j: usize) -> V {
-        // SAFETY: each row reaches as far as the tile; it may start before its allocation.
-        unsafe { V::load((*self.0.add(i)).wrapping_add(j)) }
-    }
-}
-
-/// Relative terms of an image whose rows of keys are whole vectors: `x(q, column) + y(q, row)`.
-#[derive(Clone, Copy)]
-pub(super) struct Crossed<T> {
-    x: *const T,
-    y: *const T,
-    line: [usize; 2],
-    /// Column and row of each vector of the chunk.
-    places: *const [u32; 2],
-}
-
-impl<V: Vector> Origin<V> for Crossed<V::Element> {
-    type Column = [*const V::Element; 2];
-
-    #[inline(always)]
-    unsafe fn column(&self, j: usize) -> Self::Column {
-        // SAFETY: there is a place for each vector, and columns and rows lie within the lines.
-        unsafe {
-            let [x, y] = *self.places.add(j / V::LANES);
-            [self.x.add(x as usize), self.y.add(y as usize)]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn at(&self, i: usize, [x, y]: Self::Column) -> V {
-        // SAFETY: as above.
-        unsafe { V::load(x.add(i * self.line[0])) + V::splat(*y.add(i * self.line[1])) }
-    }
-}
-
-/// Where the starting values of a tile come from.
-pub(super) enum Start<T> {
-    Rows(Rows<T>),
-    Crossed(Crossed<T>),
-}
 
 /// The part of a chunk that a block of queries sees.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,18 +72,14 @@ pub(super) struct Bias<'a, T: Scalar> {
     places: Vec<[u32; 2]>,
     /// Relative terms of a block: of each query and column of keys, and of each query and row. (block, line)
     along: [Buffer<T>; 2],
-    pub line: [usize; 2],
+    line: [usize; 2],
     strip: Buffer<T>,
 }
 
 impl<'a, T: Scalar> Bias<'a, T> {
     pub fn new(plan: &'a Plan<'a, T>, tables: &'a Tables<T>, head: &Head) -> Self {
-        let (rows, columns) = plan.spec.lattice.key_grid();
-        let pad = padding::<T>();
-        let line = match plan.relative {
-            Relative::Separable => [columns, rows].map(|extent| extent.next_multiple_of(pad) + pad),
-            _ => [0, 0],
-        };
+        let columns = plan.spec.lattice.key_grid().1;
+        let (pad, line) = (padding::<T>(), plan.lines());
         let strip = if plan.relative == Relative::Line { plan.width + STRIP + 2 * pad } else { 0 };
         let whole = plan.relative == Relative::Separable && columns.is_multiple_of(plan.lanes);
         let vectors =

@@ -7,10 +7,10 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::Vector;
 
 use super::bias::{Bias, STRIP};
-use super::pack::{Head, scratch};
+use super::pack::scratch;
 use super::plan::{Plan, Relative, padding};
-use super::product::{Accumulate, Left, Right, accumulate_lanes, sweep};
-use super::tables::{Axis, Tables};
+use super::product::{Accumulate, Left, Right, accumulate_lanes, collapse, sweep};
+use super::tables::{self, Axis, Tables};
 
 /// The gradient of the energies of a tile: element `(i, j)` at `data + i * row + j`; on a sequence there are
 /// [`margin`] zeros and more on both sides of the columns.
@@ -33,7 +33,8 @@ pub(super) fn margin<T: Scalar>(plan: &Plan<T>) -> usize {
 pub(super) struct RelativeGradients<'a, T: Scalar> {
     plan: &'a Plan<'a, T>,
     tables: &'a Tables<T>,
-    head: Head,
+    m: usize,
+    line: [usize; 2],
     /// Gradient of the packed tables, without the scale.
     pub packed: Buffer<T>,
     /// Gradients of `Bias::along`.
@@ -49,8 +50,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
     pub fn new(
         plan: &'a Plan<'a, T>,
         tables: &'a Tables<T>,
-        head: &Head,
-        line: [usize; 2],
+        m: usize,
         needs_query: bool,
         needs_tables: bool,
     ) -> Self {
@@ -58,9 +58,10 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         RelativeGradients {
             plan,
             tables,
-            head: head.clone(),
+            m,
+            line: plan.lines(),
             packed: Buffer::zeros(if needs_tables { tables.per_head } else { 0 }),
-            along: line.map(|line| scratch(plan.block, line)),
+            along: plan.lines().map(|line| scratch(plan.block, line)),
             query: scratch(plan.block, if needs_query { per_query } else { 0 }),
             needs_query,
             needs_tables,
@@ -82,9 +83,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
     pub unsafe fn add<V: Vector<Element = T>>(
         &mut self,
         bias: &Bias<T>,
-        block: usize,
-        chunk: usize,
-        columns: Range<usize>,
+        (block, chunk, columns): (usize, usize, Range<usize>),
         slopes: Slopes<T>,
         position: &[T],
     ) {
@@ -92,7 +91,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         unsafe {
             match self.plan.relative {
                 Relative::Absent => {}
-                Relative::Separable => self.separable::<V>(bias, block, chunk, columns, slopes),
+                Relative::Separable => self.separable::<V>(block, chunk, columns, slopes),
                 Relative::Joint => self.joint::<V>(bias, block, chunk, columns, slopes, position),
                 Relative::Line => self.line::<V>(block, chunk, columns, slopes, position),
             }
@@ -106,7 +105,6 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
     #[inline(always)]
     unsafe fn separable<V: Vector<Element = T>>(
         &mut self,
-        bias: &Bias<T>,
         block: usize,
         chunk: usize,
         columns: Range<usize>,
@@ -120,8 +118,8 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                 // SAFETY: the chunk is made of whole rows of whole vectors.
                 unsafe {
                     let from = slopes.data.add(i * slopes.row);
-                    let x = self.along[0].as_mut_ptr().add(i * bias.line[0]);
-                    let y = self.along[1].as_mut_ptr().add(i * bias.line[1] + piece.rows.start);
+                    let x = self.along[0].as_mut_ptr().add(i * self.line[0]);
+                    let y = self.along[1].as_mut_ptr().add(i * self.line[1] + piece.rows.start);
                     add_rows::<V>(from, rows, width, x, y);
                 }
             }
@@ -138,7 +136,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                 // spare.
                 unsafe {
                     let from = slopes.data.add(i * slopes.row + first);
-                    let x = i * bias.line[0] + segment.x + first - segment.at;
+                    let x = i * self.line[0] + segment.x + first - segment.at;
                     let x = self.along[0].as_mut_ptr().add(x);
                     let (mut sum, mut j) = (V::zero(), 0);
                     while j + V::LANES <= end - first {
@@ -152,7 +150,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                         (V::load(x.add(j)) + slope).store(x.add(j));
                         sum += slope;
                     }
-                    self.along[1][i * bias.line[1] + segment.y] += sum.sum();
+                    self.along[1][i * self.line[1] + segment.y] += sum.sum();
                 }
             }
         }
@@ -207,7 +205,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         let (queries, channels, table) = (self.plan.queries(block), self.plan.channels(), self.tables.x);
         // Query q and key k read row k + shift - q of the table, which is row `front` more of the packed one.
         let key = table.front + self.plan.chunks[chunk].start + self.plan.spec.relative[0].shift;
-        let packed = self.tables.head(self.head.m).as_ptr();
+        let packed = self.tables.head(self.m).as_ptr();
         if self.needs_query {
             for first in (0..queries.len()).step_by(STRIP) {
                 let query = queries.start + first;
@@ -224,8 +222,8 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                     } else {
                         let row = self.tables.row;
                         let a = skewed(slopes, first, (rows.start + query) as isize - key as isize);
-                        let data = self.tables.rows(self.head.m).as_ptr();
-                        let at = rows.start + padding::<T>() - table.front;
+                        let data = self.tables.rows(self.m).as_ptr();
+                        let at = rows.start + tables::margin(self.plan) - table.front;
                         let b = Right { data: data.add(at * row), row };
                         let into = self.query.as_mut_ptr().add(first * row);
                         let mut query = Accumulate { into, row, overwrite: false };
@@ -265,7 +263,7 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         axis: Axis,
     ) {
         let (d, channels) = (self.plan.spec.head_dim, self.plan.channels());
-        let table = self.tables.head(self.head.m);
+        let table = self.tables.head(self.m);
         for c in 0..d {
             let at = at + c * axis.line;
             // SAFETY: a packed table reaches a cache line beyond the last window.
@@ -313,9 +311,9 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                 let [at_x, at_y] = bias.starts(q);
                 // SAFETY: as for `window`; the lines hold the columns and rows of the keys.
                 unsafe {
-                    let x = self.along[0].as_ptr().add(i * bias.line[0]);
+                    let x = self.along[0].as_ptr().add(i * self.line[0]);
                     self.window::<V>(i, position, x, columns, at_x, self.tables.x);
-                    let y = self.along[1].as_ptr().add(i * bias.line[1]);
+                    let y = self.along[1].as_ptr().add(i * self.line[1]);
                     let at_y = self.tables.x.len(channels) + at_y;
                     self.window::<V>(i, position, y, rows, at_y, self.tables.y);
                 }
@@ -360,18 +358,6 @@ unsafe fn add_rows<V: Vector>(
             }
             *y.add(r) += sum.sum();
         }
-    }
-}
-
-/// Sums that are kept a lane a key, where `lanes`, to numbers; or copies numbers.
-#[inline(always)]
-pub(super) fn collapse<V: Vector>(from: &[V::Element], lanes: bool, into: &mut [V::Element]) {
-    if lanes {
-        for (vector, into) in from.chunks_exact(V::LANES).zip(into) {
-            *into = V::from_slice(vector).sum();
-        }
-    } else {
-        into.copy_from_slice(&from[..into.len()]);
     }
 }
 

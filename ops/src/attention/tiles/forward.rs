@@ -7,11 +7,11 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{Kernel, Vector, math};
 
 use super::Shared;
-use super::bias::{Bias, Origin, Seen, Start, seen};
-use super::bias_gradient::collapse;
+use super::bias::{Bias, Seen, seen};
 use super::pack::{self, Head, Packed, scratch};
 use super::plan::{Plan, use_dots};
-use super::product::{Accumulate, Left, Right, Sweep, accumulate_lanes, sweep};
+use super::product::{Accumulate, Left, Right, Sweep, accumulate_lanes, collapse, sweep};
+use super::start::{Origin, Start};
 use super::tables::Tables;
 
 /// How far energies, in base 2, may rise above the maximum that sums are relative to before that is changed:
@@ -145,8 +145,9 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
     #[inline(always)]
     fn run<V: Vector<Element = T>>(self) {
         let (plan, spec) = (self.plan, self.plan.spec);
-        let (n, m, blocks) = plan.task(self.task);
-        let head = Head { n, m, chunks: plan.chunks_of(&blocks) };
+        let (samples, m, blocks) = plan.task(self.task);
+        debug_assert_eq!(samples.len(), 1);
+        let head = Head { n: samples.start, m, chunks: plan.chunks_of(&blocks) };
         let dots = use_dots(spec.value_dim, V::LANES);
         let keys = plan.key.filter(|_| spec.terms.query_key);
         // SAFETY: `V` is what the plan was made for.

@@ -16,20 +16,24 @@
 //! |---|---|
 //! | `plan` | operands, blocks, chunks, tasks |
 //! | `pack`, `tables` | operands and tables of positions in the order in which they are read |
-//! | `bias`, `bias_gradient` | relative terms, biases and masks, which the energies start from |
+//! | `bias`, `start`, `bias_gradient` | relative terms, biases and masks, which the energies start from |
 //! | `product` | the products of tiles |
-//! | `forward`, `backward` | the two passes |
+//! | `forward`, `backward`, `backward_tile` | the two passes |
+//! | `gradients` | what tasks leave, added up |
 //!
 //! The partition into blocks, chunks and tasks depends on the shapes alone, and sums over tasks are added in
 //! order: the same bits for any number of threads.
 
 mod backward;
+mod backward_tile;
 mod bias;
 mod bias_gradient;
 mod forward;
+mod gradients;
 mod pack;
 mod plan;
 mod product;
+mod start;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -40,8 +44,8 @@ use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::transformer::AttentionSpec;
 use crate::par;
-use backward::Gradients;
 use forward::Forward;
+use gradients::Gradients;
 use plan::{Plan, Relative};
 use tables::Tables;
 
@@ -83,7 +87,7 @@ pub(super) fn backward<T: Scalar>(
     grad_output: &Array<Cpu<T>>,
     needs: [bool; 7],
 ) -> [Option<Array<Cpu<T>>>; 7] {
-    let plan = Plan::new(isa, spec, inputs, Relative::of(spec).expect("covered"));
+    let plan = Plan::new(isa, spec, inputs, Relative::of(spec).expect("covered")).with_shared_tables();
     let needs: [bool; 7] = std::array::from_fn(|i| needs[i] && !inputs[i].is_absent());
     let tables = Tables::new(&plan, true);
     let mut gradients = Gradients::new(inputs, needs);

@@ -6,7 +6,7 @@ use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 use termwise_autograd::{Array, Cpu, Scalar};
 
 use super::super::transformer::AttentionSpec;
-use super::super::{Lattice, VisibleKeys};
+use super::super::{Lattice, RelativeIndex, VisibleKeys};
 
 /// Queries in a block.
 const BLOCK: usize = 32;
@@ -55,7 +55,7 @@ pub(super) enum Relative {
     Absent,
     /// A table for columns and one for rows of an image: `x(q, column of k) + y(q, row of k)`.
     Separable,
-    /// One table on a sequence: row `k + shift - q`.
+    /// One table on a sequence: row `k + shift - q`, for all pairs that are visible by position.
     Line,
     /// One table over all pairs of a row offset and a column offset.
     Joint,
@@ -67,14 +67,24 @@ impl Relative {
         let is_image = matches!(spec.lattice, Lattice::Image { .. });
         match spec.relative.as_slice() {
             [] => Some(Relative::Absent),
-            [x, y] if is_image && *x == spec.lattice.x_index() && *y == spec.lattice.y_index() => {
+            [x, y] if is_image && spec.lattice.is_index(0, x) && spec.lattice.is_index(1, y) => {
                 Some(Relative::Separable)
             }
-            [line] if !is_image && *line == spec.lattice.x_index() => Some(Relative::Line),
+            [line] if !is_image && counts_up(spec, line) => Some(Relative::Line),
             [joint] if is_image && *joint == spec.lattice.joint_index() => Some(Relative::Joint),
             _ => None,
         }
     }
+}
+
+/// Whether positions count up from 0 on both sides of a sequence, and there is a row for every visible pair.
+fn counts_up(spec: &AttentionSpec, line: &RelativeIndex) -> bool {
+    let counts_up = |positions: &[usize], count: usize| positions.iter().copied().eq(0..count);
+    let covers = |q: usize| {
+        let keys = spec.visibility.visible_keys(&spec.lattice, q).span();
+        keys.is_empty() || keys.end + line.shift <= line.rows + q && keys.start + line.shift >= q
+    };
+    counts_up(&line.query, spec.queries) && counts_up(&line.key, spec.keys) && (0..spec.queries).all(covers)
 }
 
 /// A call: its description, its operands and its partition, which depends on nothing but the shapes.
@@ -97,8 +107,10 @@ pub(super) struct Plan<'a, T> {
     /// Numbers from one row of a packed chunk of keys to the next: its length and padding.
     pub width: usize,
     pub chunks: Vec<Chunk>,
-    /// Tasks per head.
+    /// Tasks per head and sample.
     pub groups: usize,
+    /// Samples per task.
+    pub samples: usize,
 }
 
 impl<'a, T: Scalar> Plan<'a, T> {
@@ -131,26 +143,36 @@ impl<'a, T: Scalar> Plan<'a, T> {
             width,
             chunks,
             groups: MIN_TASKS.div_ceil(spec.batch * spec.num_heads).clamp(1, blocks),
+            samples: 1,
         }
     }
 
-    /// Number of tasks: each sample, head and group of blocks of queries.
-    pub fn tasks(&self) -> usize {
-        self.spec.batch * self.spec.num_heads * self.groups
+    /// The same with several samples a task, where there are many: they share the gradients of the tables.
+    pub fn with_shared_tables(self) -> Self {
+        let heads = self.spec.batch * self.spec.num_heads;
+        let samples = if self.relative == Relative::Absent { 1 } else { (heads / (2 * MIN_TASKS)).max(1) };
+        Plan { samples: samples.min(self.spec.batch), ..self }
     }
 
-    /// Sample, head and blocks of task `i`.
-    pub fn task(&self, i: usize) -> (usize, usize, Range<usize>) {
-        let (group, head) = (i % self.groups, i / self.groups);
+    /// Number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.spec.batch.div_ceil(self.samples) * self.spec.num_heads * self.groups
+    }
+
+    /// Samples, head and blocks of queries of task `i`. Consecutive tasks differ in their blocks, then in
+    /// their head.
+    pub fn task(&self, i: usize) -> (Range<usize>, usize, Range<usize>) {
+        let (group, i) = (i % self.groups, i / self.groups);
+        let (m, first) = (i % self.spec.num_heads, i / self.spec.num_heads * self.samples);
         let blocks = self.spec.queries.div_ceil(self.block);
-        let range = group * blocks / self.groups..(group + 1) * blocks / self.groups;
-        (head / self.spec.num_heads, head % self.spec.num_heads, range)
+        let blocks = group * blocks / self.groups..(group + 1) * blocks / self.groups;
+        (first..(first + self.samples).min(self.spec.batch), m, blocks)
     }
 
     /// Rough count of operations of a task.
     pub fn work(&self) -> usize {
         let spec = self.spec;
-        spec.queries.div_ceil(self.groups) * spec.keys * (spec.head_dim + spec.value_dim + 8)
+        self.samples * spec.queries.div_ceil(self.groups) * spec.keys * (spec.head_dim + spec.value_dim + 8)
     }
 
     /// The queries of a block.
@@ -188,6 +210,15 @@ impl<'a, T: Scalar> Plan<'a, T> {
         let reached = |chunk: &Chunk| chunk.start < end && chunk.start + chunk.len > first;
         let Some(start) = self.chunks.iter().position(reached) else { return 0..0 };
         start..start + self.chunks[start..].iter().take_while(|chunk| reached(chunk)).count()
+    }
+
+    /// Numbers that the relative terms of a query take: one for each column of keys, and one for each row.
+    pub fn lines(&self) -> [usize; 2] {
+        if self.relative != Relative::Separable {
+            return [0, 0];
+        }
+        let (rows, columns) = self.spec.lattice.key_grid();
+        [columns, rows].map(|extent| extent.next_multiple_of(padding::<T>()) + padding::<T>())
     }
 
     /// What the queries of a block see by position; `None` where they see all.

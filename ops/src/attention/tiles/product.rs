@@ -242,3 +242,111 @@ unsafe fn lanes<V: Vector, const M: usize, const N: usize>(
         }
     }
 }
+
+/// Sums that are kept a lane a key, where `lanes`, to numbers; or copies numbers.
+#[inline(always)]
+pub(super) fn collapse<V: Vector>(from: &[V::Element], lanes: bool, into: &mut [V::Element]) {
+    if lanes {
+        for (vector, into) in from.chunks_exact(V::LANES).zip(into) {
+            *into = V::from_slice(vector).sum();
+        }
+    } else {
+        into.copy_from_slice(&from[..into.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use termwise_autograd::Scalar;
+    use termwise_autograd::simd::{Kernel, available, run_on};
+
+    use super::*;
+
+    /// Some numbers, small and whole, so that sums are exact in any order.
+    fn numbers<T: Scalar>(count: usize) -> Vec<T> {
+        (0..count).map(|i| T::of((i * 7 % 11) as f64 - 5.0)).collect()
+    }
+
+    struct Products {
+        rows: usize,
+        /// In cache lines.
+        columns: usize,
+        depth: usize,
+    }
+
+    impl<T: Scalar> Kernel<T> for Products {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<V: Vector<Element = T>>(self) {
+            let Products { rows, columns, depth } = self;
+            // As many columns as vectors would be in the widest registers, so that every remainder occurs.
+            let columns = columns * V::LANES;
+            let (skip, width) = (V::LANES, columns + 3 * V::LANES);
+            let (a, b) = (numbers::<T>(rows * (depth + 3)), numbers::<T>(depth * width + width));
+            let (row, step) = (depth as isize + 3, 1);
+            // A as it is and transposed, B as it is and skewed.
+            for (row, step, skew) in [(row, step, 0), (step, rows as isize, 0), (row, step, 1)] {
+                for overwrite in [true, false] {
+                    let mut c = numbers::<T>(rows * width);
+                    let before = c.clone();
+                    let mut sink = Accumulate { into: c.as_mut_ptr(), row: width, overwrite };
+                    let left = Left { data: a.as_ptr(), row, step };
+                    let right = Right { data: b.as_ptr(), row: width - skew };
+                    // SAFETY: all operands reach as far.
+                    unsafe { sweep::<V, _>(rows, skip..skip + columns, depth, left, right, &mut sink) };
+                    for i in 0..rows {
+                        for j in 0..width {
+                            let start = if overwrite { T::zero() } else { before[i * width + j] };
+                            let term = |p: usize| {
+                                a[i * row as usize + p * step as usize] * b[p * (width - skew) + j]
+                            };
+                            let inside = (skip..skip + columns).contains(&j);
+                            let sum = (0..depth).fold(start, |sum, p| sum + term(p));
+                            let expected = if inside { sum } else { before[i * width + j] };
+                            assert_eq!(
+                                c[i * width + j],
+                                expected,
+                                "{rows} by {columns}, {depth}: ({i}, {j})"
+                            );
+                        }
+                    }
+                }
+            }
+            // Lane by lane.
+            let (channels, length) = (depth.next_multiple_of(4), columns);
+            let (a, b) = (numbers::<T>(rows * width), numbers::<T>(channels * width));
+            let mut c = numbers::<T>(rows * channels * V::LANES);
+            let before = c.clone();
+            let left = Left { data: a.as_ptr(), row: width as isize, step: 1 };
+            let right = Right { data: b.as_ptr(), row: width };
+            // SAFETY: all operands reach as far.
+            unsafe { accumulate_lanes::<V>(rows, channels, length, left, right, c.as_mut_ptr()) };
+            for (at, &found) in c.iter().enumerate() {
+                let (i, channel, lane) = (at / V::LANES / channels, at / V::LANES % channels, at % V::LANES);
+                let terms =
+                    (lane..length).step_by(V::LANES).map(|j| a[i * width + j] * b[channel * width + j]);
+                assert_eq!(found, terms.fold(before[at], |sum, x| sum + x), "{rows}, {length}: {at}");
+            }
+            let mut sums = vec![T::zero(); channels];
+            collapse::<V>(&c[..channels * V::LANES], true, &mut sums);
+            for (sum, lanes) in sums.iter().zip(c.chunks(V::LANES)) {
+                assert_eq!(*sum, lanes.iter().copied().sum::<T>());
+            }
+        }
+    }
+
+    #[test]
+    fn products_agree_with_loops_on_every_instruction_set() {
+        for isa in available() {
+            for rows in [4, 8, 12, 16] {
+                for columns in 0..8 {
+                    for depth in [0, 1, 2, 5, 8, 17] {
+                        run_on::<f32, _>(isa, Products { rows, columns, depth });
+                        run_on::<f64, _>(isa, Products { rows, columns, depth });
+                    }
+                }
+            }
+        }
+    }
+}

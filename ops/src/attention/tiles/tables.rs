@@ -8,6 +8,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Kernel, Vector, transpose};
 
 use super::Shared;
+use super::bias::STRIP;
 use super::plan::{Plan, Relative, padding, use_dots};
 use crate::par;
 
@@ -43,6 +44,12 @@ impl Axis {
     }
 }
 
+/// Zeros before and after the rows of a table of a sequence: of the keys that some query of a block sees all its
+/// queries read the offset, and those of a strip and of whole vectors more.
+pub(super) fn margin<T: Scalar>(plan: &Plan<T>) -> usize {
+    (plan.block + STRIP).next_multiple_of(padding::<T>()) + 2 * padding::<T>()
+}
+
 /// The tables of all heads.
 pub(super) struct Tables<T: Scalar> {
     /// Columns of an image, or a sequence.
@@ -71,8 +78,8 @@ impl<T: Scalar> Tables<T> {
                 // A block of queries reads from row `k + shift + 1 - q` on, with `k` and `q` multiples of the lanes:
                 // that row is to be aligned.
                 let (shift, rows) = (spec.relative[0].shift, spec.relative[0].rows);
-                let front = (pad + shift + 1).next_multiple_of(pad) - (shift + 1);
-                (Axis::new::<T>(rows, 1, front, 3 * pad), none)
+                let front = (margin(plan) + shift + 1).next_multiple_of(pad) - (shift + 1);
+                (Axis::new::<T>(rows, 1, front, margin(plan)), none)
             }
             Relative::Separable => {
                 let [x, y] = [0, 1].map(|i| Axis::new::<T>(spec.relative[i].rows, step, 0, pad));
@@ -87,7 +94,7 @@ impl<T: Scalar> Tables<T> {
         let per_head = copies * x.len(channels) + y.len(channels);
         let as_rows = backward && plan.relative == Relative::Line && !use_dots(spec.head_dim, plan.lanes);
         let row = if as_rows { spec.head_dim.next_multiple_of(plan.lanes) } else { 0 };
-        let rows_per_head = row * (x.rows + 2 * pad);
+        let rows_per_head = row * (x.rows + 2 * margin(plan));
         let mut packed = Buffer::zeros(per_head * spec.num_heads);
         let mut rows = Buffer::zeros(rows_per_head * spec.num_heads);
         let tables =
@@ -106,7 +113,7 @@ impl<T: Scalar> Tables<T> {
         &self.packed[m * self.per_head..(m + 1) * self.per_head]
     }
 
-    /// The rows of head `m`; row 0 of the table is row `padding` of it.
+    /// The rows of head `m`; row 0 of the table is row [`margin`] of it.
     pub fn rows(&self, m: usize) -> &[T] {
         &self.rows[m * self.rows_per_head..(m + 1) * self.rows_per_head]
     }
@@ -197,7 +204,7 @@ impl<T: Scalar> Kernel<T> for Pack<'_, T> {
         let rows = unsafe { self.rows.slice(m * tables.rows_per_head, tables.rows_per_head) };
         if tables.row > 0 {
             for (r, into) in
-                rows.chunks_exact_mut(tables.row).skip(padding::<T>()).take(tables.x.rows).enumerate()
+                rows.chunks_exact_mut(tables.row).skip(margin(plan)).take(tables.x.rows).enumerate()
             {
                 into[..d].copy_from_slice(&plan.tables[0][(r * heads + m) * d..][..d]);
             }
