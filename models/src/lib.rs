@@ -5,5 +5,6 @@ mod init;
 pub mod layers;
 pub mod probe;
 pub mod segmentation;
+pub mod training;
 
 pub use init::Init;

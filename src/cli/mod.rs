@@ -8,7 +8,7 @@
 //! | `bench` | `termwise bench` |
 //! | `segmentation` | `termwise train segmentation`, `termwise eval segmentation` |
 //!
-//! `fault` says how commands fail, `output` where their files go, `progress` how they show that they
+//! `training` watches and keeps any training, `settings` reads what it is told, `fault` says how commands fail, `output` where their files go, `progress` how they show that they
 //! are alive.
 
 mod bench;
@@ -19,7 +19,9 @@ mod probe;
 mod probe_report;
 mod progress;
 mod segmentation;
+mod settings;
 mod study;
+mod training;
 
 use std::process::ExitCode;
 
