@@ -28,3 +28,10 @@ pub enum Mode {
     /// Running statistics, dropout off.
     Eval,
 }
+
+/// Multiplies fresh parameters.
+fn scale_param<B: termwise_ops::Kernels>(param: &termwise_autograd::Param<B>, factor: f64) {
+    let value = param.value();
+    let scaled = value.to_f64().mapv(|v| factor * v);
+    param.set(termwise_autograd::Array::from_f64(value.backend(), &scaled));
+}
