@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use termwise_autograd::{Array, Cpu, Module, Tape};
 use termwise_datasets::detection::{DetectionFolder, Strictness};
+use termwise_datasets::png_out::{enlarged, side_by_side, write_picture};
 use termwise_models::checkpoint;
-use termwise_models::detection::{DetectionSettings, DetectionTask, Picture};
+use termwise_models::detection::{Detection, DetectionSettings, DetectionTask, Picture, detect, draw_boxes};
 use termwise_ops::optim::{Adam, AdamConfig, Optimizer, clip_grad_norm};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,12 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_classes(train.classes())?;
     let start = Instant::now();
     let pictures = Picture::load_all(&train, settings.side)?;
-    let task = DetectionTask::new(
-        settings.clone(),
-        train.classes().to_vec(),
-        pictures,
-        Picture::load_all(&validation, settings.side)?,
-    );
+    let shown = Picture::load_all(&validation, settings.side)?;
+    let task = DetectionTask::new(settings.clone(), train.classes().to_vec(), pictures, shown.clone());
     println!("loaded in {:.1} s", start.elapsed().as_secs_f64());
 
     let parameters = task.model().parameters();
@@ -95,6 +92,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 if done {
                     if let Some(path) = options.get("save") {
                         checkpoint::save(Path::new(path), task.model().config(), task.model())?;
+                    }
+                    if let Some(folder) = options.get("draw") {
+                        for (picture, found) in shown.iter().zip(detect(task.model(), &shown)).take(12) {
+                            let mut drawn = [picture.pixels.clone(), picture.pixels.clone()];
+                            let scaled = |d: &Detection| {
+                                let (sy, sx) = picture.scale();
+                                let [x1, y1, x2, y2] = d.bounds;
+                                Detection { bounds: [x1 * sx, y1 * sy, x2 * sx, y2 * sy], ..*d }
+                            };
+                            let truth = picture.objects.iter().map(|o| Detection {
+                                class: o.class,
+                                score: 1.0,
+                                bounds: picture.scaled(o),
+                            });
+                            draw_boxes(&mut drawn[0], &truth.collect::<Vec<_>>(), 0.5);
+                            draw_boxes(&mut drawn[1], &found.iter().map(scaled).collect::<Vec<_>>(), 0.5);
+                            let file = format!("{}.png", picture.name.replace('/', "_"));
+                            write_picture(
+                                &Path::new(folder).join(file),
+                                &enlarged(&side_by_side(&drawn), 2),
+                            )?;
+                        }
                     }
                     return Ok(());
                 }

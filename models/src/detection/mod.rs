@@ -8,11 +8,13 @@
 //! | which object a box is trained on, and which boxes are | `matching.rs` |
 //! | from predictions to proposals | `proposals.rs` |
 //! | loss of a step, score | `task.rs`, `evaluate.rs` |
+//! | boxes drawn into pictures | `draw.rs` |
 
 mod anchors;
 mod box_head;
 mod boxes;
 mod config;
+mod draw;
 mod evaluate;
 mod matching;
 mod model;
@@ -28,6 +30,7 @@ pub use boxes::{BoxCoder, Corners};
 pub use config::{
     AugmentConfig, DetectionKind, DetectionSettings, DetectorConfig, ReportConfig, TargetConfig,
 };
+pub use draw::draw_boxes;
 pub use evaluate::{ClassScore, DetectionScore, detect, score};
 pub use matching::{Match, Matcher, Sampled, sample};
 pub use model::{Detection, Detector, DetectorLosses, STRIDE, Target};

@@ -182,3 +182,93 @@ impl PictureBatch {
         PictureBatch { images, sizes: views.iter().map(size).collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use termwise_datasets::BoundingBox;
+    use termwise_datasets::detection::{DetectionObject, DetectionSample};
+
+    use super::*;
+
+    /// A black picture with one white box of the class 1.
+    fn picture((height, width): (usize, usize), b: [usize; 4]) -> Picture {
+        let inside = |r: usize, c: usize| (b[1]..b[3]).contains(&r) && (b[0]..b[2]).contains(&c);
+        let image = Array3::from_shape_fn((3, height, width), |(_, r, c)| f32::from(u8::from(inside(r, c))));
+        let bounds = BoundingBox { x0: b[0] as f32, y0: b[1] as f32, x1: b[2] as f32, y1: b[3] as f32 };
+        let object = DetectionObject {
+            class: 1,
+            bounds,
+            area: bounds.area(),
+            crowd: false,
+            difficult: false,
+            mask: None,
+        };
+        let sample = DetectionSample { image_id: 0, name: String::new(), image, objects: vec![object] };
+        Picture::new(&sample, height.max(width))
+    }
+
+    #[test]
+    fn the_whole_picture_is_its_bytes_normalised() {
+        let picture = picture((20, 30), [4, 2, 9, 7]);
+        let normalisation = Normalisation { mean: [0.5, 0.25, 0.0], std: [0.5, 1.0, 0.25] };
+        let batch = PictureBatch::new(&[(&picture, View::WHOLE)], &normalisation);
+        assert_eq!(batch.images.dim(), (1, 3, 32, 32));
+        assert_eq!(batch.sizes, [(20.0, 30.0)]);
+        let pixel = |r: usize, c: usize| [0, 1, 2].map(|k| batch.images[[0, k, r, c]]);
+        let near = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(near(pixel(2, 4), [1.0, 0.75, 4.0]) && near(pixel(6, 8), [1.0, 0.75, 4.0]));
+        assert!(near(pixel(7, 8), [-1.0, -0.25, 0.0]) && near(pixel(1, 4), [-1.0, -0.25, 0.0]));
+        assert_eq!((pixel(20, 4), pixel(2, 30)), ([0.0; 3], [0.0; 3]), "padding");
+        let target = View::WHOLE.target(&picture, 0.3);
+        assert_eq!((target.boxes, target.classes), (vec![[4.0, 2.0, 9.0, 7.0]], vec![1]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// What is white on the canvas is where the box says.
+        #[test]
+        fn boxes_move_with_the_pixels(seed in any::<u64>(), x in 0usize..40, y in 0usize..24) {
+            let picture = picture((48, 64), [x, y, x + 20, y + 16]);
+            let mut config = AugmentConfig { scale: 1.6, ..AugmentConfig::default() };
+            (config.brightness, config.contrast, config.saturation) = (0.0, 0.0, 0.0);
+            let view = View::draw(&config, picture.size(), &mut ChaCha8Rng::seed_from_u64(seed));
+            let batch = PictureBatch::new(&[(&picture, view)], &Normalisation::NONE);
+            let [x1, y1, x2, y2] = view.bounds(&picture.scaled(&picture.objects[0]), picture.size());
+            for r in 0..48 {
+                for c in 0..64 {
+                    let (px, py) = (c as f64 + 0.5, r as f64 + 0.5);
+                    // Nearer than 1.6 pixels to a side, interpolation blends.
+                    let within = |by: f64| px > x1 + by && px < x2 - by && py > y1 + by && py < y2 - by;
+                    let value = batch.images[[0, 1, r, c]];
+                    prop_assert!(!within(1.6) || value > 0.999, "{view:?} at {r}, {c}: {value}");
+                    prop_assert!(within(-1.6) || value < 0.001, "{view:?} at {r}, {c}: {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn objects_that_leave_the_canvas_are_left_out() {
+        let picture = picture((40, 40), [0, 0, 20, 20]);
+        let shown = |corner| View { scale: 2.0, corner, ..View::WHOLE }.target(&picture, 0.3).boxes;
+        assert_eq!(shown((0.0, 0.0)), [[0.0, 0.0, 40.0, 40.0]]);
+        assert_eq!(shown((26.0, 0.0)), [[0.0, 0.0, 14.0, 40.0]], "35 % remain");
+        assert!(shown((30.0, 0.0)).is_empty(), "25 % remain");
+        assert!(shown((40.0, 40.0)).is_empty());
+    }
+
+    #[test]
+    fn colours_by_hand() {
+        let picture = picture((10, 10), [0, 0, 10, 5]); // mean brightness 1/2
+        let view = View { brightness: 0.8, contrast: 0.5, saturation: 0.3, ..View::WHOLE };
+        let batch = PictureBatch::new(&[(&picture, view)], &Normalisation::NONE);
+        // 0.8, then halfway to the mean 0.4; grey stays grey.
+        assert!((batch.images[[0, 0, 0, 0]] - 0.6).abs() < 1e-5, "{}", batch.images[[0, 0, 0, 0]]);
+        assert!((batch.images[[0, 2, 9, 0]] - 0.2).abs() < 1e-5);
+    }
+}
