@@ -111,6 +111,64 @@ impl DetectionSettings {
         }
     }
 
+    /// What is wrong with the first field that makes no sense: its name, what is expected there, what is found.
+    ///
+    /// # Errors
+    /// The message, in one line.
+    pub fn check(&self) -> Result<(), String> {
+        let between = |field: &str, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(format!("{field}: expected a number from {low} to {high}, found {value}"))
+        };
+        let count = |field: &str, value: usize, high: usize| between(field, value as f64, 1.0, high as f64);
+        count("batch", self.batch, 1024)?;
+        between("side", self.side as f64, 32.0, 4096.0)?;
+        count("width", self.width, 1024)?;
+        count("num_heads", self.num_heads, self.width)?;
+        if !self.width.is_multiple_of(self.num_heads) {
+            let (width, heads) = (self.width, self.num_heads);
+            return Err(format!("num_heads: expected a divisor of width = {width}, found {heads}"));
+        }
+        count("channels", self.channels, 1024)?;
+        count("hidden", self.hidden, 8192)?;
+        let AnchorConfig { sizes, ratios } = &self.anchors;
+        if sizes.len() != 4 {
+            return Err(format!("anchors.sizes: expected lists for 4 levels, found {}", sizes.len()));
+        }
+        let lengths: Vec<usize> = sizes.iter().map(Vec::len).filter(|&len| len > 0).collect();
+        if lengths.is_empty() || lengths.iter().any(|len| *len != lengths[0]) {
+            let expected = "lists of equally many sizes, or empty ones, and not all empty";
+            return Err(format!("anchors.sizes: expected {expected}, found {sizes:?}"));
+        }
+        for &size in sizes.iter().flatten() {
+            between("anchors.sizes", size, 1.0, 8192.0)?;
+        }
+        count("anchors.ratios: their number", ratios.len(), 64)?;
+        for &ratio in ratios {
+            between("anchors.ratios", ratio, 0.01, 100.0)?;
+        }
+        if let Some(augment) = &self.augment {
+            between("augment.flip_horizontal", augment.flip_horizontal, 0.0, 1.0)?;
+            between("augment.flip_vertical", augment.flip_vertical, 0.0, 1.0)?;
+            between("augment.scale", augment.scale, 1.0, 10.0)?;
+            between("augment.brightness", augment.brightness, 0.0, 1.0)?;
+            between("augment.contrast", augment.contrast, 0.0, 1.0)?;
+            between("augment.saturation", augment.saturation, 0.0, 1.0)?;
+            between("augment.min_visible", augment.min_visible, 0.0, 1.0)?;
+        }
+        let TargetConfig { anchors, anchor_share, proposals, boxes, box_share } = &self.targets;
+        count("targets.anchors", *anchors, 1 << 20)?;
+        between("targets.anchor_share", *anchor_share, 0.0, 1.0)?;
+        count("targets.proposals.per_level", proposals.per_level, 1 << 20)?;
+        count("targets.proposals.count", proposals.count, 1 << 20)?;
+        between("targets.proposals.nms_iou", proposals.nms_iou, 0.0, 1.0)?;
+        between("targets.proposals.min_side", proposals.min_side, 0.0, 4096.0)?;
+        count("targets.boxes", *boxes, 1 << 20)?;
+        between("targets.box_share", *box_share, 0.0, 1.0)
+    }
+
     /// The architecture for some classes and colours.
     pub fn architecture(&self, classes: Vec<String>, mean: [f32; 3], std: [f32; 3]) -> DetectorConfig {
         DetectorConfig {
@@ -192,5 +250,29 @@ impl Default for AugmentConfig {
             saturation: 0.2,
             min_visible: 0.3,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let settings = || DetectionSettings::new("w/o".parse().unwrap());
+        assert_eq!(settings().check(), Ok(()));
+        let wrong = DetectionSettings { batch: 0, ..settings() };
+        assert_eq!(wrong.check().unwrap_err(), "batch: expected a number from 1 to 1024, found 0");
+        let wrong = DetectionSettings { num_heads: 5, ..settings() };
+        assert_eq!(wrong.check().unwrap_err(), "num_heads: expected a divisor of width = 32, found 5");
+        let mut wrong = settings();
+        wrong.anchors.sizes[1].pop();
+        assert!(
+            wrong.check().unwrap_err().starts_with("anchors.sizes: expected lists of equally many sizes")
+        );
+        let mut wrong = settings();
+        wrong.targets.box_share = f64::NAN;
+        let message = "targets.box_share: expected a number from 0 to 1, found NaN";
+        assert_eq!(wrong.check().unwrap_err(), message);
     }
 }
