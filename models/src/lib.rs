@@ -1,6 +1,7 @@
 //! Layers, models, training and checkpoints.
 
 pub mod checkpoint;
+pub mod detection;
 mod init;
 pub mod layers;
 pub mod probe;

@@ -1,18 +1,22 @@
 //! Layers: parameters around the operations of `termwise-ops`.
 
 mod attended;
+mod backbone;
 mod batch_norm;
 mod conv;
 mod deformable;
 mod dynamic;
+mod fpn;
 mod linear;
 mod transformer;
 
 pub use attended::{AttentionLayer, Bottleneck, BottleneckConfig, SpatialConv};
+pub use backbone::{Backbone, ConvNormRelu};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use deformable::{DeformConv2d, OffsetPredictor};
 pub use dynamic::DynamicAttention2d;
+pub use fpn::Fpn;
 pub use linear::Linear;
 pub use transformer::{TransformerAttention, TransformerAttention2d};
 
@@ -23,4 +27,11 @@ pub enum Mode {
     Train,
     /// Running statistics, dropout off.
     Eval,
+}
+
+/// Multiplies fresh parameters.
+fn scale_param<B: termwise_ops::Kernels>(param: &termwise_autograd::Param<B>, factor: f64) {
+    let value = param.value();
+    let scaled = value.to_f64().mapv(|v| factor * v);
+    param.set(termwise_autograd::Array::from_f64(value.backend(), &scaled));
 }
