@@ -1,10 +1,9 @@
 //! From samples to the arrays of a training step.
 
 use ndarray::{Array3, Array4, Axis, s};
-use rand::RngExt;
 
 use crate::sample::Sample;
-use crate::seed::{Use, stream};
+use crate::seed::{Use, shuffle, stream};
 
 /// The mean and the standard deviation of each channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,9 +130,7 @@ impl EpochShuffler {
     pub fn order(&self, epoch: u64) -> Vec<usize> {
         let mut rng = stream(Use::Order, self.seed, epoch, self.len as u64);
         let mut order: Vec<usize> = (0..self.len).collect();
-        for last in (1..self.len).rev() {
-            order.swap(last, rng.random_range(0..=last as u64) as usize); // u64: the same on every machine
-        }
+        shuffle(&mut order, &mut rng);
         order
     }
 

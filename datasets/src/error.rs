@@ -61,6 +61,19 @@ pub enum DataError {
         found: String,
     },
 
+    /// A field of a structured file (JSON, XML, a binary header) is not what its format asks for.
+    #[error("{}: {field}: expected {expected}, found {found}", show(path))]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The way to the field, as `annotations[12].bbox[2]`.
+        field: String,
+        /// What the format asks for.
+        expected: String,
+        /// What the field has.
+        found: String,
+    },
+
     /// A file is not a PNG file, is damaged, or has another pixel format.
     #[error("{}: {field}: expected {expected}, found {found}", show(path))]
     Png {

@@ -1,9 +1,11 @@
 //! Reading whole files, and writing them whole or not at all.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::read::MultiGzDecoder;
 
 use crate::error::DataError;
 
@@ -28,6 +30,52 @@ pub(crate) fn read_text(path: &Path, field: &'static str) -> Result<String, Data
         found: format!("another byte at offset {}", error.utf8_error().valid_up_to()),
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The bytes of a file, unpacked where its name ends with `.gz`; at most `max_bytes` of them.
+pub(crate) fn read_gzip_or_plain(
+    path: &Path,
+    field: &'static str,
+    max_bytes: u64,
+) -> Result<Vec<u8>, DataError> {
+    let content =
+        |expected: String, found| DataError::Content { path: path.to_owned(), field, expected, found };
+    let too_large = || content(format!("at most {max_bytes} bytes of content"), "more than that".to_owned());
+    let gzipped = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    if !gzipped && fs::metadata(path).is_ok_and(|meta| meta.len() > max_bytes) {
+        return Err(too_large());
+    }
+    let bytes = read_bytes(path, field)?;
+    if !gzipped {
+        return Ok(bytes);
+    }
+    if bytes.is_empty() {
+        return Err(content("a gzip file".to_owned(), "an empty file".to_owned()));
+    }
+    let mut unpacked = Vec::new();
+    // One byte more than allowed tells the two cases apart, whatever the header claims.
+    MultiGzDecoder::new(bytes.as_slice())
+        .take(max_bytes.saturating_add(1))
+        .read_to_end(&mut unpacked)
+        .map_err(|error| content("a whole gzip file".to_owned(), format!("a damaged one: {error}")))?;
+    if unpacked.len() as u64 > max_bytes { Err(too_large()) } else { Ok(unpacked) }
+}
+
+/// Fails where a path is not a folder.
+pub(crate) fn expect_folder(path: &Path, field: &'static str) -> Result<(), DataError> {
+    let missing = |found| DataError::Missing { path: path.to_owned(), field, expected: "a folder", found };
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(missing("a file")),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(missing("nothing there")),
+        Err(source) => Err(DataError::Unreadable { path: path.to_owned(), field, source }),
+    }
+}
+
+/// Whether a path, taken literally, stays below the folder that it is joined to. Symbolic links are followed: data
+/// sets are often linked into place.
+pub(crate) fn stays_inside(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// Writes a file whole or not at all: under a temporary name in the same folder, then renamed.

@@ -1,4 +1,4 @@
-//! Pictures with per-pixel labels, read from folders or generated, as plain [`ndarray`] arrays.
+//! Pictures with labels or boxes and parallel text, read from folders or generated, as plain [`ndarray`] arrays.
 //!
 //! This crate stands alone: it knows no tape, no parameters and no device. The path of a training batch is
 //!
@@ -10,6 +10,16 @@
 //! | choose the order of an epoch | [`batch::EpochShuffler`] | indices |
 //! | normalise and stack | [`batch::Batch`] | images (N, 3, H, W) f32, labels (N, H, W) i64 |
 //! | look at the result | [`png_out`] | PNG files, written whole or not at all |
+//!
+//! For detection and translation it is
+//!
+//! | step | module | gives |
+//! |---|---|---|
+//! | read PASCAL VOC, COCO JSON or YOLO text | [`detection::DetectionFolder`] | [`detection::DetectionSample`]s of many sizes, a report |
+//! | read two files of sentences, plain or gzipped | [`translation::ParallelText`] | pairs of sentences |
+//! | learn tokens, encode and decode | [`bpe::Bpe`] | token ids; saved as JSON |
+//! | batches of like length under a token budget | [`translation::TokenBatches`] | indices |
+//! | stack | [`translation::TranslationBatch`] | tokens (N, L) i64, lengths |
 //!
 //! Beside it, [`probe`] generates the six tiny tasks that show which mechanism can use which factor.
 //!
@@ -39,9 +49,12 @@
 
 pub mod augment;
 pub mod batch;
+pub mod bpe;
 mod classes;
+pub mod detection;
 mod error;
 mod files;
+mod picture;
 mod png_in;
 pub mod png_out;
 pub mod probe;
@@ -50,6 +63,7 @@ mod sample;
 pub mod scenes;
 mod seed;
 pub mod segmentation;
+pub mod translation;
 
 pub use classes::ClassList;
 pub use error::DataError;

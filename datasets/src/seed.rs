@@ -1,6 +1,6 @@
 //! Random streams that are pure functions of a seed and of counters.
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A part of a data set.
@@ -31,6 +31,7 @@ pub(crate) enum Use {
     Scene = 1,
     Augmentation = 2,
     Order = 3,
+    BatchOrder = 4,
 }
 
 /// The stream of one use. The four values fill ChaCha's key, so distinct values give independent streams.
@@ -42,10 +43,16 @@ pub(crate) fn stream(purpose: Use, seed: u64, major: u64, minor: u64) -> ChaCha8
     ChaCha8Rng::from_seed(key)
 }
 
+/// Puts items into a random order, every one equally likely.
+pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, rng.random_range(0..=last as u64) as usize); // u64: the same on every machine
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::RngExt;
 
     #[test]
     fn every_part_of_the_key_changes_the_stream() {

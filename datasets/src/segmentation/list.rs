@@ -1,11 +1,10 @@
 //! Which image goes with which label map.
 
 use std::fs;
-use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use crate::error::{DataError, quote};
-use crate::files::read_text;
+use crate::files::{read_text, stays_inside};
 
 /// The paths of a sample, relative to the data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,17 +29,6 @@ pub(super) fn entries(root: &Path, name: &str) -> Result<Vec<Entry>, DataError> 
         expected: "this list, or a folder of the split beside one of its labels (as train/ and trainannot/)",
         found: "neither",
     })
-}
-
-/// Fails where a path is not a folder.
-pub(super) fn expect_folder(path: &Path, field: &'static str) -> Result<(), DataError> {
-    let missing = |found| DataError::Missing { path: path.to_owned(), field, expected: "a folder", found };
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => Ok(()),
-        Ok(_) => Err(missing("a file")),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(missing("nothing there")),
-        Err(source) => Err(DataError::Unreadable { path: path.to_owned(), field, source }),
-    }
 }
 
 fn from_list(root: &Path, list: &Path) -> Result<Vec<Entry>, DataError> {
@@ -79,12 +67,6 @@ fn from_list(root: &Path, list: &Path) -> Result<Vec<Entry>, DataError> {
         });
     }
     Ok(entries)
-}
-
-/// Whether a path, taken literally, stays below the folder that it is joined to. Symbolic links are followed: data
-/// sets are often linked into place.
-fn stays_inside(path: &str) -> bool {
-    Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 fn from_folders(root: &Path, images: &str, labels: &str) -> Result<Vec<Entry>, DataError> {

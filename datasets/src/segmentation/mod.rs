@@ -35,6 +35,7 @@ use rayon::prelude::*;
 
 use crate::classes::ClassList;
 use crate::error::DataError;
+use crate::files::expect_folder;
 use crate::png_in::{read_image, read_labels};
 use crate::resize::{resize_image, resize_labels};
 use crate::sample::Sample;
@@ -70,7 +71,7 @@ impl SegmentationFolder {
         if let Some(size) = options.size {
             assert!(size.0 > 0 && size.1 > 0, "segmentation: (height, width) must be positive, is {size:?}");
         }
-        list::expect_folder(root, "data folder")?;
+        expect_folder(root, "data folder")?;
         let classes = ClassList::read(&root.join("classes.txt"), options.ignore)?;
         Ok(Self { root: root.to_owned(), classes, options })
     }
