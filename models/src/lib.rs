@@ -5,5 +5,6 @@ mod init;
 pub mod layers;
 pub mod probe;
 pub mod segmentation;
+pub mod translation;
 
 pub use init::Init;

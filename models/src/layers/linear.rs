@@ -18,6 +18,12 @@ impl<B: Kernels> Linear<B> {
         }
     }
 
+    /// With the given weight (out, in) and a zero bias.
+    pub fn with_weight(weight: Param<B>, init: &Init<B>) -> Self {
+        let bias = Some(init.constant(&weight.shape()[..1], 0.0));
+        Linear { weight, bias }
+    }
+
     /// Applies the layer: (.., in) to (.., out).
     #[track_caller]
     pub fn forward(&self, x: &Var<B>) -> Var<B> {
