@@ -7,5 +7,6 @@ pub mod layers;
 pub mod probe;
 pub mod segmentation;
 pub mod training;
+pub mod translation;
 
 pub use init::Init;

@@ -5,20 +5,38 @@ mod backbone;
 mod batch_norm;
 mod conv;
 mod deformable;
+mod deformable_1d;
+mod dropout;
 mod dynamic;
+<<<<<<< HEAD
 mod fpn;
+=======
+mod dynamic_1d;
+mod layer_norm;
+>>>>>>> translation
 mod linear;
+mod self_attention;
 mod transformer;
+mod transformer_cache;
 
 pub use attended::{AttentionLayer, Bottleneck, BottleneckConfig, SpatialConv};
 pub use backbone::{Backbone, ConvNormRelu};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use deformable::{DeformConv2d, OffsetPredictor};
+pub use deformable_1d::DeformConv1d;
+pub use dropout::Dropout;
 pub use dynamic::DynamicAttention2d;
+<<<<<<< HEAD
 pub use fpn::Fpn;
+=======
+pub use dynamic_1d::DynamicAttention1d;
+pub use layer_norm::LayerNorm;
+>>>>>>> translation
 pub use linear::Linear;
+pub use self_attention::{SelfAttention, SelfAttentionBlock, SelfAttentionState};
 pub use transformer::{TransformerAttention, TransformerAttention2d};
+pub use transformer_cache::{KeyValueCache, Memory};
 
 /// Whether a layer trains or evaluates: batch normalisation and dropout differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

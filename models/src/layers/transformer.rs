@@ -76,6 +76,17 @@ impl<B: Kernels> TransformerAttention<B> {
     pub fn forward_1d(&self, x: &Var<B>, key_padding: Option<&ndarray::Array2<bool>>) -> Var<B> {
         attention_1d(x, None, &self.projections(x.tape()), &self.settings, key_padding)
     }
+
+    /// Attention from a sequence `z` (N, Q, C) to another `x` (N, K, C), without residual.
+    #[track_caller]
+    pub fn forward_cross(
+        &self,
+        z: &Var<B>,
+        x: &Var<B>,
+        key_padding: Option<&ndarray::Array2<bool>>,
+    ) -> Var<B> {
+        attention_1d(z, Some(x), &self.projections(z.tape()), &self.settings, key_padding)
+    }
 }
 
 impl<B: Kernels> Module<B> for TransformerAttention<B> {

@@ -1,0 +1,118 @@
+use ndarray::Array2;
+use termwise_autograd::{Array, Module, Parameters, Var};
+use termwise_ops::{DynamicConvState, Kernels};
+
+use super::transformer_cache::rows_of;
+use super::{DeformConv1d, Dropout, DynamicAttention1d, KeyValueCache, LayerNorm, TransformerAttention};
+
+/// How the steps of a sentence look at each other.
+pub enum SelfAttention<B: Kernels> {
+    /// Transformer attention.
+    Transformer(TransformerAttention<B>),
+    /// Dynamic convolution.
+    Dynamic(DynamicAttention1d<B>),
+}
+
+/// What self-attention and the deformable unit before it remember between the steps of decoding.
+pub struct SelfAttentionState<B: Kernels> {
+    deformable: Option<Array<B>>, // (N, t, C)
+    keys: KeyValueCache<B>,
+    dynamic: DynamicConvState<B>,
+}
+
+impl<B: Kernels> Default for SelfAttentionState<B> {
+    fn default() -> Self {
+        SelfAttentionState {
+            deformable: None,
+            keys: KeyValueCache::default(),
+            dynamic: DynamicConvState::new(),
+        }
+    }
+}
+
+impl<B: Kernels> SelfAttentionState<B> {
+    /// Rearranges the sentences: sentence `i` goes on from what sentence `order[i]` has seen.
+    pub fn reorder(&mut self, order: &[usize]) {
+        self.deformable = self.deformable.take().map(|array| rows_of(&array, order));
+        self.keys.reorder(order);
+        self.dynamic.reorder(order);
+    }
+}
+
+/// Self-attention of a layer with its residuals, normalised before each part:
+///
+/// ```text
+/// x <- x + deformable(norm(x))     where there is a deformable unit
+/// x <- x + attention(norm(x))      where there is attention
+/// ```
+pub struct SelfAttentionBlock<B: Kernels> {
+    /// The deformable unit before it.
+    pub deformable: Option<(LayerNorm<B>, DeformConv1d<B>)>,
+    /// The attention.
+    pub attention: Option<(LayerNorm<B>, SelfAttention<B>)>,
+}
+
+impl<B: Kernels> SelfAttentionBlock<B> {
+    /// Applies the block: (N, T, C) to the same shape. `padding` (N, T) is true at what is behind the end of a
+    /// sentence.
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>, padding: Option<&Array2<bool>>, dropout: &Dropout) -> Var<B> {
+        self.parts(
+            x,
+            |unit, x| dropout.apply(&unit.forward(x, padding)),
+            |attention, x| {
+                dropout.apply(&match attention {
+                    SelfAttention::Transformer(attention) => attention.forward_1d(x, padding),
+                    SelfAttention::Dynamic(dynamic) => dynamic.forward(x, padding),
+                })
+            },
+        )
+    }
+
+    /// The next step (N, 1, C) of sentences of which `state` holds what came before; all steps together give what
+    /// [`forward`](Self::forward) gives on the whole. Causal blocks only.
+    #[track_caller]
+    pub fn step(&self, x: &Var<B>, state: &mut SelfAttentionState<B>) -> Var<B> {
+        let SelfAttentionState { deformable, keys, dynamic } = state;
+        self.parts(
+            x,
+            |unit, x| unit.step(x, deformable),
+            |attention, x| match attention {
+                SelfAttention::Transformer(attention) => attention.step(x, keys),
+                SelfAttention::Dynamic(convolution) => convolution.step(x, dynamic),
+            },
+        )
+    }
+
+    fn parts(
+        &self,
+        x: &Var<B>,
+        deform: impl FnOnce(&DeformConv1d<B>, &Var<B>) -> Var<B>,
+        attend: impl FnOnce(&SelfAttention<B>, &Var<B>) -> Var<B>,
+    ) -> Var<B> {
+        let mut x = x.clone();
+        if let Some((norm, unit)) = &self.deformable {
+            x = termwise_ops::add(&x, &deform(unit, &norm.forward(&x)));
+        }
+        if let Some((norm, attention)) = &self.attention {
+            x = termwise_ops::add(&x, &attend(attention, &norm.forward(&x)));
+        }
+        x
+    }
+}
+
+impl<B: Kernels> Module<B> for SelfAttentionBlock<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        if let Some((norm, unit)) = &self.deformable {
+            parameters.module("deformable_norm", norm);
+            parameters.module("deformable", unit);
+        }
+        if let Some((norm, attention)) = &self.attention {
+            parameters.module("attention_norm", norm);
+            match attention {
+                SelfAttention::Transformer(attention) => parameters.module("attention", attention),
+                SelfAttention::Dynamic(dynamic) => parameters.module("attention", dynamic),
+            }
+        }
+    }
+}

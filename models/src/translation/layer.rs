@@ -1,0 +1,139 @@
+//! A layer of the encoder or the decoder.
+
+use ndarray::Array2;
+use termwise_autograd::{Module, Parameters, Var};
+use termwise_ops::attention::{AttentionModule, Range, TransformerSettings};
+use termwise_ops::{Kernels, add, relu};
+
+use super::TranslatorConfig;
+use crate::Init;
+use crate::layers::{
+    DeformConv1d, Dropout, DynamicAttention1d, LayerNorm, Linear, Memory, SelfAttention, SelfAttentionBlock,
+    SelfAttentionState, TransformerAttention,
+};
+
+/// Two linear layers with a ReLU between them.
+struct FeedForward<B: Kernels> {
+    expand: Linear<B>,
+    reduce: Linear<B>,
+}
+
+impl<B: Kernels> FeedForward<B> {
+    fn forward(&self, x: &Var<B>, dropout: &Dropout) -> Var<B> {
+        self.reduce.forward(&dropout.apply(&relu(&self.expand.forward(x))))
+    }
+}
+
+impl<B: Kernels> Module<B> for FeedForward<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.module("expand", &self.expand);
+        parameters.module("reduce", &self.reduce);
+    }
+}
+
+/// A layer: self-attention, in the decoder attention to the source, a feed-forward network. Each is normalised
+/// before and added to its input ("pre-norm"): at small scale that trains at a high rate from the first steps on,
+/// where normalising after the sum needs a long warm-up (Xiong et al., ICML 2020).
+pub(super) struct Layer<B: Kernels> {
+    own: SelfAttentionBlock<B>,
+    cross: Option<(LayerNorm<B>, TransformerAttention<B>)>,
+    feed_forward: (LayerNorm<B>, FeedForward<B>),
+}
+
+impl<B: Kernels> Layer<B> {
+    /// Layer `index` of the decoder or of the encoder.
+    pub fn new(config: &TranslatorConfig, decoder: bool, index: usize, init: &mut Init<B>) -> Self {
+        let (channels, heads) = (config.channels, config.num_heads);
+        let kernel = config.kernel_size(index);
+        let reach = if decoder { kernel - 1 } else { kernel / 2 };
+        let attention = match config.attention.module {
+            AttentionModule::None => None,
+            AttentionModule::Transformer(terms) => {
+                let settings = TransformerSettings {
+                    causal: decoder,
+                    range: config.limit_range.then_some(Range::Symmetric(reach)),
+                    ..TransformerSettings::transformer_xl(terms, heads, channels)
+                };
+                Some(SelfAttention::Transformer(TransformerAttention::new(channels, settings, false, init)))
+            }
+            AttentionModule::Dynamic => {
+                Some(SelfAttention::Dynamic(DynamicAttention1d::new(channels, heads, kernel, decoder, init)))
+            }
+        };
+        let deformable = config.attention.deformable.then(|| DeformConv1d::new(channels, decoder, init));
+        let cross = decoder.then(|| {
+            let terms = config.cross.terms();
+            let settings = TransformerSettings {
+                causal: false,
+                ..TransformerSettings::transformer_xl(terms, heads, channels)
+            };
+            TransformerAttention::new(channels, settings, false, init)
+        });
+        let feed_forward = FeedForward {
+            expand: Linear::new(channels, config.feed_forward, true, init),
+            reduce: Linear::new(config.feed_forward, channels, true, init),
+        };
+        let norm = || LayerNorm::new(channels, init);
+        Layer {
+            own: SelfAttentionBlock {
+                deformable: deformable.map(|unit| (norm(), unit)),
+                attention: attention.map(|attention| (norm(), attention)),
+            },
+            cross: cross.map(|attention| (norm(), attention)),
+            feed_forward: (norm(), feed_forward),
+        }
+    }
+
+    /// A layer of the encoder: (N, S, C) to the same shape.
+    pub fn encode(&self, x: &Var<B>, padding: Option<&Array2<bool>>, dropout: &Dropout) -> Var<B> {
+        self.feed(&self.own.forward(x, padding, dropout), dropout)
+    }
+
+    /// A layer of the decoder: (N, T, C) to the same shape, with the source `memory` (N, S, C). What is behind the
+    /// end of a target is ahead of all that counts, so no step sees it.
+    pub fn decode(
+        &self,
+        x: &Var<B>,
+        memory: &Var<B>,
+        padding: Option<&Array2<bool>>,
+        dropout: &Dropout,
+    ) -> Var<B> {
+        let x = self.own.forward(x, None, dropout);
+        let (norm, attention) = self.cross.as_ref().expect("a layer of the decoder");
+        let seen = attention.forward_cross(&norm.forward(&x), memory, padding);
+        self.feed(&add(&x, &dropout.apply(&seen)), dropout)
+    }
+
+    /// What [`step`](Self::step) needs of the source.
+    pub fn remember(&self, memory: &Var<B>, padding: Option<&Array2<bool>>) -> Memory<B> {
+        self.cross.as_ref().expect("a layer of the decoder").1.remember(memory, padding)
+    }
+
+    /// The next step (N R, 1, C) of R translations each of the N sentences in `memory`.
+    pub fn step(&self, x: &Var<B>, sentences: usize, state: &mut (SelfAttentionState<B>, Memory<B>)) -> Var<B> {
+        let x = self.own.step(x, &mut state.0);
+        let (norm, attention) = self.cross.as_ref().expect("a layer of the decoder");
+        let (rows, channels) = (x.shape()[0], x.shape()[2]);
+        // The translations of a sentence are as many queries to one memory, which is so never copied.
+        let queries = termwise_ops::reshape(&norm.forward(&x), &[sentences, rows / sentences, channels]);
+        let seen = termwise_ops::reshape(&attention.attend(&queries, &state.1), &[rows, 1, channels]);
+        self.feed(&add(&x, &seen), &Dropout::off())
+    }
+
+    fn feed(&self, x: &Var<B>, dropout: &Dropout) -> Var<B> {
+        let (norm, network) = &self.feed_forward;
+        add(x, &dropout.apply(&network.forward(&norm.forward(x), dropout)))
+    }
+}
+
+impl<B: Kernels> Module<B> for Layer<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        self.own.visit(parameters);
+        if let Some((norm, attention)) = &self.cross {
+            parameters.module("cross_norm", norm);
+            parameters.module("cross", attention);
+        }
+        parameters.module("feed_forward_norm", &self.feed_forward.0);
+        parameters.module("feed_forward", &self.feed_forward.1);
+    }
+}

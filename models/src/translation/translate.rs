@@ -1,0 +1,59 @@
+//! Translating many sentences: in batches of like length, the results in the given order.
+
+use termwise_autograd::Cpu;
+use termwise_datasets::bpe::Bpe;
+use termwise_datasets::translation::Padded;
+
+use super::{SearchOptions, TranslationConfig, Translator, Vocabulary, beam_search, greedy_search};
+
+/// Source tokens of a batch times the beam, about: keeps the caches within a few dozen megabytes.
+const BATCH_TOKENS: usize = 4096;
+
+/// Translates sentences of tokens (without beginning and end). An empty sentence stays empty.
+pub fn translate_tokens(
+    model: &Translator<Cpu<f32>>,
+    sources: &[Vec<u32>],
+    options: &SearchOptions,
+) -> Vec<Vec<u32>> {
+    let mut order: Vec<usize> = (0..sources.len()).filter(|&i| !sources[i].is_empty()).collect();
+    order.sort_by_key(|&i| sources[i].len()); // stable
+    let mut found = vec![Vec::new(); sources.len()];
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        // The last one taken is the longest, to which the others are padded.
+        let fits = |&count: &usize| count * (sources[rest[count - 1]].len() + 1) * options.beam <= BATCH_TOKENS;
+        let count = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
+        let (batch, others) = rest.split_at(count);
+        let with_end: Vec<Vec<u32>> = batch.iter().map(|&i| [&sources[i], &[Bpe::EOS][..]].concat()).collect();
+        let source = Padded::stack(with_end.iter().map(Vec::as_slice));
+        let bounds: Vec<usize> = batch.iter().map(|&i| options.bound(sources[i].len())).collect();
+        let mut decoding = model.decoding(Cpu::new(), &source);
+        let vocabulary = Vocabulary::default();
+        let hypotheses: Vec<Vec<u32>> = if options.beam == 1 {
+            let found = greedy_search(&mut decoding, &bounds, vocabulary, options);
+            found.into_iter().map(|hypothesis| hypothesis.tokens).collect()
+        } else {
+            let found = beam_search(&mut decoding, &bounds, vocabulary, options);
+            found.into_iter().map(|mut hypotheses| hypotheses.swap_remove(0).tokens).collect()
+        };
+        batch.iter().zip(hypotheses).for_each(|(&i, tokens)| found[i] = tokens);
+        rest = others;
+    }
+    found
+}
+
+/// Translates lines of text. An empty line stays empty.
+pub fn translate_text(
+    model: &Translator<Cpu<f32>>,
+    config: &TranslationConfig,
+    lines: &[impl AsRef<str>],
+    options: &SearchOptions,
+) -> Vec<String> {
+    let encode = |line: &str| match line.trim() {
+        "" => Vec::new(),
+        line if config.lowercase => config.bpe.encode(&line.to_lowercase()),
+        line => config.bpe.encode(line),
+    };
+    let sources: Vec<Vec<u32>> = lines.iter().map(|line| encode(line.as_ref())).collect();
+    translate_tokens(model, &sources, options).iter().map(|tokens| config.bpe.decode(tokens)).collect()
+}
