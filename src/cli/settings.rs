@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use termwise_models::training::Recipe;
+
 use super::fault::Fault;
 
 /// Settings, and which of their fields were given.
@@ -18,7 +20,8 @@ pub struct Given<S> {
     pub fields: BTreeSet<String>,
 }
 
-/// `defaults`, with the fields of a TOML file over them and `flags`, those that were given, over both.
+/// `defaults`, with the fields of a TOML file over them and `flags`, those that were given, over both. Fields in
+/// tables are called `table.field`.
 ///
 /// Every field of the file must be one of the settings and of its type; each error names file and field.
 pub fn settings<S: Serialize + DeserializeOwned>(
@@ -26,34 +29,53 @@ pub fn settings<S: Serialize + DeserializeOwned>(
     file: Option<&Path>,
     flags: &impl Serialize,
 ) -> Result<Given<S>, Fault> {
-    let mut all = object(defaults);
+    let mut all = Value::Object(object(defaults));
     let mut fields = BTreeSet::new();
     if let Some(path) = file {
-        for (field, value) in read(path)? {
-            let names = || all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            if !all.contains_key(&field) {
-                return Err(Fault::of_file(
-                    path,
-                    &format!("field {field}"),
-                    format!("one of {}", names()),
-                    "another",
-                ));
-            }
+        for (field, value) in leaves(&all, Value::Object(read(path)?)) {
+            let Some(slot) = all.pointer_mut(&pointer(&field)) else {
+                let table = field.rsplit_once('.').map_or("", |(table, _)| table);
+                let known = all.pointer(&pointer(table)).and_then(Value::as_object);
+                let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+                let expected = format!("one of {}", names.join(", "));
+                return Err(Fault::of_file(path, &format!("field {field}"), expected, "another"));
+            };
             let found = value.to_string();
-            all.insert(field.clone(), value);
-            if let Err(error) = S::deserialize(Value::Object(all.clone())) {
+            *slot = value;
+            if let Err(error) = S::deserialize(&all) {
                 return Err(Fault::of_file(path, &format!("field {field}"), error, found));
             }
             fields.insert(field);
         }
     }
-    for (field, value) in object(flags) {
-        all.insert(field.clone(), value);
+    for (field, value) in leaves(&all, Value::Object(object(flags))) {
+        *all.pointer_mut(&pointer(&field)).expect("flags are settings") = value;
         fields.insert(field);
     }
-    let settings =
-        S::deserialize(Value::Object(all)).map_err(|error| Fault::Input(format!("settings: {error}")))?;
+    let settings = S::deserialize(all).map_err(|error| Fault::Input(format!("settings: {error}")))?;
     Ok(Given { settings, fields })
+}
+
+fn pointer(field: &str) -> String {
+    let parts = field.split('.').filter(|part| !part.is_empty());
+    parts.map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
+/// The fields of `value` by their names, going down wherever `like` has a table.
+fn leaves(like: &Value, value: Value) -> Vec<(String, Value)> {
+    let Value::Object(table) = value else { return Vec::new() };
+    let mut found = Vec::new();
+    for (name, value) in table {
+        match like.get(&name) {
+            Some(like @ Value::Object(_)) if value.is_object() => {
+                found.extend(
+                    leaves(like, value).into_iter().map(|(below, value)| (format!("{name}.{below}"), value)),
+                );
+            }
+            _ => found.push((name, value)),
+        }
+    }
+    found
 }
 
 fn object(of: &impl Serialize) -> Map<String, Value> {
@@ -89,6 +111,27 @@ pub fn check(
             Err(Fault::Input(format!("--{}: expected {expected}, found {found}", field.replace('_', "-"))))
         }
     }
+}
+
+/// A number above zero, for arguments.
+pub fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// Refuses a field of the recipe outside its range.
+pub fn check_recipe(origin: Option<&Path>, recipe: &Recipe) -> Result<(), Fault> {
+    let above_0 = |field: &str, x: f64| check(origin, field, "a number above 0", x, x > 0.0 && x.is_finite());
+    let share =
+        |field: &str, x: f64| check(origin, field, "a number from 0 to below 1", x, (0.0..1.0).contains(&x));
+    above_0("lr", recipe.lr)?;
+    above_0("clip_norm", recipe.clip_norm)?;
+    recipe.time_limit.map_or(Ok(()), |limit| above_0("time_limit", limit))?;
+    share("warmup", recipe.warmup)?;
+    share("average", recipe.average)?;
+    share("beta2", recipe.beta2)?;
+    share("weight_decay", recipe.weight_decay)?;
+    check(origin, "epochs", "at least 1", recipe.epochs, recipe.epochs > 0)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use termwise_ops::attention::AttentionCode;
 
 use super::fault::Fault;
 use super::output::{OutputFolder, columns, say};
-use super::segmentation::{self, Data, Run, positive};
+use super::segmentation::{self, Data, Run};
+use super::settings::positive;
 use super::{probe, probe_report};
 use crate::report::Page;
 

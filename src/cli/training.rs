@@ -1,22 +1,94 @@
 //! A training of any task, seen from outside: progress, records, checkpoints, Ctrl-C, and taking up again.
 
-use std::path::Path;
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use termwise_models::checkpoint::Checkpoint;
-use termwise_models::training::{EpochRecord, Event, Flow, Outcome, StepRecord, Task, Trainer};
+use termwise_models::training::{EpochRecord, Event, Flow, Outcome, Recipe, StepRecord, Task, Trainer};
 
 use super::fault::Fault;
 use super::output::OutputFolder;
 use super::progress::Progress;
+use super::settings::positive;
 
 /// The checkpoint of a training.
-pub const CHECKPOINT: &str = "checkpoint.safetensors";
+const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The records of a training.
 const METRICS: &str = "metrics.jsonl";
+/// The settings of a training.
+const SETTINGS: &str = "config.json";
+
+/// Where a training is kept, for the command line.
+#[derive(clap::Args)]
+pub struct Keep {
+    /// Write config.json, metrics.jsonl, checkpoint.safetensors, curves, pictures and a report into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+    /// Go on with the training in this folder, from its last checkpoint, to the same end
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
+    /// Seconds between two checkpoints
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = positive, allow_negative_numbers = true)]
+    pub save_every: f64,
+}
+
+/// A training about to begin or to go on.
+pub struct Begin<S> {
+    /// How to train.
+    pub settings: S,
+    /// Where it is kept.
+    pub folder: Option<OutputFolder>,
+    /// What it goes on from.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Keep {
+    /// Opens the folder. A new training has the settings that `given` makes, and writes them down; one that goes on
+    /// has those written down.
+    pub fn begin<S: Serialize + DeserializeOwned>(
+        &self,
+        given: impl FnOnce() -> Result<S, Fault>,
+    ) -> Result<Begin<S>, Fault> {
+        let Some(path) = &self.resume else {
+            let settings = given()?;
+            let folder = self.out.as_deref().map(OutputFolder::open).transpose()?;
+            if let Some(folder) = &folder {
+                if folder.file(CHECKPOINT).exists() {
+                    let expected = "a folder without a training, or --resume to go on with it";
+                    return Err(Fault::of_file(folder.path(), "output folder", expected, CHECKPOINT));
+                }
+            }
+            return Ok(Begin { settings, folder, checkpoint: None });
+        };
+        let settings = path.join(SETTINGS);
+        let fault = |error: &dyn Display| Fault::of_file(&settings, "settings", "those of a training", error);
+        let text = std::fs::read_to_string(&settings).map_err(|error| fault(&error))?;
+        let settings = serde_json::from_str(&text).map_err(|error| fault(&error))?;
+        let file = path.join(CHECKPOINT);
+        if !file.exists() {
+            let expected = format!("a folder with {CHECKPOINT}");
+            return Err(Fault::of_file(path, "training to resume", expected, "none"));
+        }
+        let checkpoint = Some(Checkpoint::read(&file)?);
+        Ok(Begin { settings, folder: Some(OutputFolder::open(path)?), checkpoint })
+    }
+}
+
+impl<S: Serialize> Begin<S> {
+    /// Writes the settings down, once the data have been read.
+    pub fn note(&self) -> Result<(), Fault> {
+        if let (Some(folder), None) = (&self.folder, &self.checkpoint) {
+            let text = serde_json::to_string_pretty(&self.settings).expect("plain data");
+            folder.write(SETTINGS, text + "\n")?;
+        }
+        Ok(())
+    }
+}
 
 /// A training that is over.
 pub struct Finished<T: Task> {
@@ -40,13 +112,25 @@ pub struct Course<'a, S> {
 
 /// A line of `metrics.jsonl`.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case", bound(deserialize = "S: serde::de::DeserializeOwned"))]
+#[serde(tag = "event", rename_all = "snake_case", bound(deserialize = "S: DeserializeOwned"))]
 enum Line<S> {
     Step(StepRecord),
     Epoch(EpochRecord<S>),
 }
 
-impl<S: Serialize + serde::de::DeserializeOwned + Clone> Course<'_, S> {
+impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
+    /// A trainer of `task`: from the beginning, or from where a checkpoint left off.
+    pub fn trainer<T: Task<Score = S>>(
+        task: T,
+        recipe: &Recipe,
+        from: Option<&Checkpoint>,
+    ) -> Result<Trainer<T>, Fault> {
+        Ok(match from {
+            Some(checkpoint) => Trainer::resume(task, checkpoint)?,
+            None => Trainer::new(task, recipe.clone()),
+        })
+    }
+
     /// Trains to the end, from the beginning or from where `trainer` was resumed.
     ///
     /// A checkpoint and the records are written into the folder on the way, and at the end.
@@ -131,7 +215,7 @@ struct Records<S> {
     score: std::marker::PhantomData<S>,
 }
 
-impl<S: Serialize + serde::de::DeserializeOwned> Records<S> {
+impl<S: Serialize + DeserializeOwned> Records<S> {
     /// Those that a folder holds of the steps before (epoch, step).
     fn before(folder: Option<&OutputFolder>, position: (usize, usize)) -> Result<Self, Fault> {
         let mut records =
@@ -178,18 +262,4 @@ fn interrupted() -> bool {
         });
     });
     INTERRUPTED.load(Ordering::Relaxed)
-}
-
-/// The checkpoint of a folder that is to be resumed.
-pub fn checkpoint_of(folder: &Path) -> Result<Checkpoint, Fault> {
-    let path = folder.join(CHECKPOINT);
-    if !path.exists() {
-        return Err(Fault::of_file(
-            folder,
-            "training to resume",
-            format!("a folder with {CHECKPOINT}"),
-            "none",
-        ));
-    }
-    Ok(Checkpoint::read(&path)?)
 }

@@ -2,16 +2,17 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use termwise_autograd::{Array, Cpu, Tape, Var};
+use termwise_autograd::{Array, Cpu, Tape};
 use termwise_datasets::batch::{EpochShuffler, Normalisation};
 use termwise_ops::add;
 
-use super::config::DetectionSettings;
+use super::config::{DetectionSettings, DetectorConfig};
 use super::evaluate::{DetectionScore, detect, score};
 use super::model::Detector;
 use super::picture::{Picture, measure};
 use super::view::{PictureBatch, View};
 use crate::Init;
+use crate::training::{Loss, Task};
 
 /// A detector in training, and its pictures.
 pub struct DetectionTask {
@@ -59,24 +60,36 @@ impl DetectionTask {
         DetectionTask { settings, detector, train, validation, shuffler }
     }
 
+    /// The validation pictures.
+    pub fn validation(&self) -> &[Picture] {
+        &self.validation
+    }
+
     /// The detector.
-    pub fn model(&self) -> &Detector<Cpu<f32>> {
+    pub fn into_detector(self) -> Detector<Cpu<f32>> {
+        self.detector
+    }
+}
+
+impl Task for DetectionTask {
+    type Model = Detector<Cpu<f32>>;
+    type Config = DetectorConfig;
+    type Score = DetectionScore;
+
+    fn model(&self) -> &Self::Model {
         &self.detector
     }
 
-    /// Steps of an epoch. Pictures that fill no batch wait for another epoch, where they come in another order.
-    pub fn steps(&self) -> usize {
+    fn config(&self) -> &DetectorConfig {
+        self.detector.config()
+    }
+
+    /// Pictures that fill no batch wait for another epoch, where they come in another order.
+    fn steps(&self, _: usize) -> usize {
         (self.train.len() / self.settings.batch).max(1)
     }
 
-    /// The loss of a step and its parts: a function of the parameters, the seed, `epoch` and `step` alone.
-    #[expect(clippy::type_complexity, reason = "becomes a type of the shared training")]
-    pub fn loss(
-        &self,
-        tape: &Tape<Cpu<f32>>,
-        epoch: usize,
-        step: usize,
-    ) -> (Var<Cpu<f32>>, Vec<(&'static str, f64)>) {
+    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
         let seed = self.settings.seed;
         let batches = self.shuffler.batches(epoch as u64, self.settings.batch);
         let view = |&i: &usize| {
@@ -100,11 +113,10 @@ impl DetectionTask {
         }
         let parts = named.iter().map(|(name, loss)| (*name, f64::from(loss.value().item()))).collect();
         let total = named.into_iter().map(|(_, loss)| loss).reduce(|sum, loss| add(&sum, &loss));
-        (total.expect("at least two parts"), parts)
+        Loss { total: total.expect("at least two parts"), parts }
     }
 
-    /// The score on the validation pictures.
-    pub fn evaluate(&self) -> DetectionScore {
+    fn evaluate(&self) -> DetectionScore {
         let found = detect(&self.detector, &self.validation);
         score(&self.detector.config().classes, &self.validation, &found)
     }

@@ -19,17 +19,16 @@ impl<B: Kernels> Linear<B> {
         }
     }
 
-<<<<<<< HEAD
     /// The same layer, its weights starting `factor` times as large: for predictors that start almost neutral.
     pub fn scaled(self, factor: f64) -> Self {
         scale_param(&self.weight, factor);
         self
-=======
+    }
+
     /// With the given weight (out, in) and a zero bias.
     pub fn with_weight(weight: Param<B>, init: &Init<B>) -> Self {
         let bias = Some(init.constant(&weight.shape()[..1], 0.0));
         Linear { weight, bias }
->>>>>>> translation
     }
 
     /// Applies the layer: (.., in) to (.., out).

@@ -8,12 +8,9 @@ mod deformable;
 mod deformable_1d;
 mod dropout;
 mod dynamic;
-<<<<<<< HEAD
-mod fpn;
-=======
 mod dynamic_1d;
+mod fpn;
 mod layer_norm;
->>>>>>> translation
 mod linear;
 mod self_attention;
 mod transformer;
@@ -27,12 +24,9 @@ pub use deformable::{DeformConv2d, OffsetPredictor};
 pub use deformable_1d::DeformConv1d;
 pub use dropout::Dropout;
 pub use dynamic::DynamicAttention2d;
-<<<<<<< HEAD
-pub use fpn::Fpn;
-=======
 pub use dynamic_1d::DynamicAttention1d;
+pub use fpn::Fpn;
 pub use layer_norm::LayerNorm;
->>>>>>> translation
 pub use linear::Linear;
 pub use self_attention::{SelfAttention, SelfAttentionBlock, SelfAttentionState};
 pub use transformer::{TransformerAttention, TransformerAttention2d};

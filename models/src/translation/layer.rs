@@ -110,7 +110,12 @@ impl<B: Kernels> Layer<B> {
     }
 
     /// The next step (N R, 1, C) of R translations each of the N sentences in `memory`.
-    pub fn step(&self, x: &Var<B>, sentences: usize, state: &mut (SelfAttentionState<B>, Memory<B>)) -> Var<B> {
+    pub fn step(
+        &self,
+        x: &Var<B>,
+        sentences: usize,
+        state: &mut (SelfAttentionState<B>, Memory<B>),
+    ) -> Var<B> {
         let x = self.own.step(x, &mut state.0);
         let (norm, attention) = self.cross.as_ref().expect("a layer of the decoder");
         let (rows, channels) = (x.shape()[0], x.shape()[2]);

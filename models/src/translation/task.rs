@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Cpu, Tape, Var};
+use termwise_autograd::{Cpu, Tape};
 use termwise_datasets::bpe::Bpe;
 use termwise_datasets::translation::{ParallelText, TokenBatches, TokenPair, TranslationBatch};
 use termwise_ops::attention::AttentionCode;
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::Init;
 use crate::layers::Dropout;
+use crate::training::{Loss, Task};
 
 /// What a training on parallel text needs to know besides the recipe of the training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +128,11 @@ impl TranslationTask {
         options.check()?;
         let least = Bpe::MIN_VOCABULARY;
         if options.model.vocabulary < least {
-            return Err(ConfigError::new("vocabulary", format!("at least {least}"), options.model.vocabulary));
+            return Err(ConfigError::new(
+                "vocabulary",
+                format!("at least {least}"),
+                options.model.vocabulary,
+            ));
         }
         let bpe = Bpe::learn(train.lines(), options.model.vocabulary);
         let (source, target) = train.languages();
@@ -183,16 +188,6 @@ impl TranslationTask {
         &self.options
     }
 
-    /// The model.
-    pub fn model(&self) -> &Translator<Cpu<f32>> {
-        &self.model
-    }
-
-    /// How it was built.
-    pub fn config(&self) -> &TranslationConfig {
-        &self.config
-    }
-
     fn batches(&self, epoch: usize) -> Batches {
         let mut cached = self.epoch.borrow_mut();
         match &*cached {
@@ -205,13 +200,36 @@ impl TranslationTask {
         }
     }
 
-    /// Steps of an epoch.
-    pub fn steps(&self, epoch: usize) -> usize {
+    /// The score on another text, and its translations.
+    pub fn evaluate_on(
+        &self,
+        text: &ParallelText,
+        search: &SearchOptions,
+    ) -> (TranslationScore, Vec<String>) {
+        let nll = mean_nll(&self.model, &TokenPair::encode_all(text, &self.config.bpe));
+        score(&self.model, &self.config, text, nll, search)
+    }
+}
+
+impl Task for TranslationTask {
+    type Model = Translator<Cpu<f32>>;
+    type Config = TranslationConfig;
+    type Score = TranslationScore;
+
+    fn model(&self) -> &Self::Model {
+        &self.model
+    }
+
+    fn config(&self) -> &TranslationConfig {
+        &self.config
+    }
+
+    fn steps(&self, epoch: usize) -> usize {
         self.batches(epoch).len()
     }
 
-    /// The loss of a step and the mean negative log-probability of the right token.
-    pub fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> (Var<Cpu<f32>>, f64) {
+    /// Its part `nll` is the mean negative log-probability of the right token.
+    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
         let indices = &self.batches(epoch)[step];
         let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
         let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
@@ -219,19 +237,12 @@ impl TranslationTask {
         });
         let dropout = Dropout::new(self.options.dropout, seed);
         let (loss, nll) = self.model.loss(tape, &batch, self.options.label_smoothing, &dropout);
-        (loss, f64::from(nll.item()))
+        Loss { total: loss, parts: vec![("nll", f64::from(nll.item()))] }
     }
 
-    /// The score on the validation text.
-    pub fn evaluate(&self) -> TranslationScore {
+    fn evaluate(&self) -> TranslationScore {
         let nll = mean_nll(&self.model, &self.validation_pairs);
         score(&self.model, &self.config, &self.validation, nll, &self.options.search).0
-    }
-
-    /// The score on another text, and its translations.
-    pub fn evaluate_on(&self, text: &ParallelText, search: &SearchOptions) -> (TranslationScore, Vec<String>) {
-        let nll = mean_nll(&self.model, &TokenPair::encode_all(text, &self.config.bpe));
-        score(&self.model, &self.config, text, nll, search)
     }
 }
 

@@ -12,9 +12,3 @@ pub use eval::{EvalArgs, run as eval};
 pub use page::{describe, table};
 pub use run::Run;
 pub use train::{TrainArgs, run as train};
-
-/// A number above zero, for arguments.
-pub fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
-    number.ok_or_else(|| "expected a number above 0".to_owned())
-}

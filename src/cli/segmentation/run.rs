@@ -3,7 +3,7 @@
 use termwise_autograd::{Cpu, Module};
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::segmentation::{SegmentationScore, SegmentationTraining, Segmenter, TrainConfig};
-use termwise_models::training::{EpochRecord, StepRecord, Trainer};
+use termwise_models::training::{EpochRecord, StepRecord};
 
 use super::data::Data;
 use crate::cli::fault::Fault;
@@ -34,10 +34,7 @@ impl Run {
         save_every: f64,
     ) -> Result<Self, Fault> {
         let task = SegmentationTraining::new(config.clone(), &data.classes, &data.train, &data.validation);
-        let trainer = match from {
-            Some(checkpoint) => Trainer::resume(task, checkpoint)?,
-            None => Trainer::new(task, config.recipe.clone()),
-        };
+        let trainer = Course::trainer(task, &config.recipe, from)?;
         let describe = |score: &SegmentationScore| {
             format!("mean IoU {:.4}, pixel accuracy {:.4}", score.miou, score.pixel_accuracy)
         };

@@ -9,11 +9,11 @@ use termwise_ops::attention::AttentionCode;
 
 use super::data::{Data, fits, parse_size};
 use super::figures::{curves, png, predictions, spread};
-use super::{Run, describe, positive, table};
+use super::{Run, describe, table};
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, columns, say};
-use crate::cli::settings::{Given, check, settings};
-use crate::cli::training::{CHECKPOINT, checkpoint_of};
+use crate::cli::settings::{Given, check, check_recipe, positive, settings};
+use crate::cli::training::{Begin, Keep};
 use crate::report::{Page, Svg};
 
 /// Arguments of `termwise train segmentation`.
@@ -27,16 +27,8 @@ pub struct TrainArgs {
     /// Neither flip, rescale, crop nor recolour training pictures
     #[arg(long, conflicts_with = "resume")]
     no_augment: bool,
-    /// Write config.json, metrics.jsonl, curves.svg, predictions.png, report.html and
-    /// checkpoint.safetensors into this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    out: Option<PathBuf>,
-    /// Go on with the training in this folder, from its last checkpoint, to the same end
-    #[arg(long, value_name = "DIR")]
-    resume: Option<PathBuf>,
-    /// Seconds between two checkpoints
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = positive, allow_negative_numbers = true)]
-    save_every: f64,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 /// Flags that are settings: those that were given.
@@ -126,31 +118,10 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Those of a folder that is to be resumed.
-    fn of_folder(folder: &Path) -> Result<Self, Fault> {
-        let path = folder.join(SETTINGS);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Fault::of_file(&path, "settings", "those of a training", error))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Fault::of_file(&path, "settings", "those of a training", error))
-    }
-
     fn check(&self, file: Option<&Path>) -> Result<(), Fault> {
         let TrainConfig { batch, balance, width, num_heads, recipe, .. } = &self.config;
-        let above_0 =
-            |field: &str, x: f64| check(file, field, "a number above 0", x, x > 0.0 && x.is_finite());
-        let share = |field: &str, x: f64| {
-            check(file, field, "a number from 0 to below 1", x, (0.0..1.0).contains(&x))
-        };
-        above_0("lr", recipe.lr)?;
-        above_0("clip_norm", recipe.clip_norm)?;
-        recipe.time_limit.map_or(Ok(()), |limit| above_0("time_limit", limit))?;
-        share("warmup", recipe.warmup)?;
-        share("average", recipe.average)?;
-        share("beta2", recipe.beta2)?;
-        share("weight_decay", recipe.weight_decay)?;
+        check_recipe(file, recipe)?;
         check(file, "balance", "a number from 0 to 1", balance, (0.0..=1.0).contains(balance))?;
-        check(file, "epochs", "at least 1", recipe.epochs, recipe.epochs > 0)?;
         check(file, "batch", "1 to 4096", batch, (1..=4096).contains(batch))?;
         check(file, "width", "1 to 512", width, (1..=512).contains(width))?;
         check(file, "scenes", "1 to 1000000", self.scenes, (1..=1_000_000).contains(&self.scenes))?;
@@ -169,32 +140,13 @@ impl Settings {
     }
 }
 
-/// The settings of a training.
-const SETTINGS: &str = "config.json";
-
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<(), Fault> {
-    if let Some(path) = &args.resume {
-        let settings = Settings::of_folder(path)?;
-        let checkpoint = checkpoint_of(path)?;
-        let data = settings.data()?;
-        let folder = OutputFolder::open(path)?;
-        let run = Run::train(settings.config, &data, Some(&folder), Some(&checkpoint), args.save_every)?;
-        say_result(&run, &data)?;
-        return write_results(&folder, run, &data);
-    }
-    let settings = Settings::of(args)?;
-    let data = settings.data()?;
-    let folder = args.out.as_deref().map(OutputFolder::open).transpose()?;
-    if let Some(folder) = &folder {
-        if folder.file(CHECKPOINT).exists() {
-            let expected = "a folder without a training, or --resume to go on with it";
-            return Err(Fault::of_file(folder.path(), "output folder", expected, CHECKPOINT));
-        }
-        let text = serde_json::to_string_pretty(&settings).expect("plain data");
-        folder.write(SETTINGS, text + "\n")?;
-    }
-    let run = Run::train(settings.config, &data, folder.as_ref(), None, args.save_every)?;
+    let begin = args.keep.begin(|| Settings::of(args))?;
+    let data = begin.settings.data()?;
+    begin.note()?;
+    let Begin { settings, folder, checkpoint } = begin;
+    let run = Run::train(settings.config, &data, folder.as_ref(), checkpoint.as_ref(), args.keep.save_every)?;
     say_result(&run, &data)?;
     folder.map_or(Ok(()), |folder| write_results(&folder, run, &data))
 }
