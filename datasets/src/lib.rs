@@ -54,6 +54,8 @@ mod classes;
 pub mod detection;
 mod error;
 mod files;
+pub mod grammar;
+pub mod mnist;
 mod picture;
 mod png_in;
 pub mod png_out;
