@@ -110,7 +110,8 @@ fn field_error(path: &Path, field: &str, expected: String, found: String) -> Dat
 /// The one file of these names that is there.
 fn find(root: &Path, start: &str, end: &str) -> Result<PathBuf, DataError> {
     let names = ["-", "."].map(|joint| ["", ".gz"].map(|gz| format!("{start}{joint}{end}{gz}")));
-    let there: Vec<PathBuf> = names.iter().flatten().map(|name| root.join(name)).filter(|path| path.is_file()).collect();
+    let there: Vec<PathBuf> =
+        names.iter().flatten().map(|name| root.join(name)).filter(|path| path.is_file()).collect();
     match there.as_slice() {
         [path] => Ok(path.clone()),
         [] => Err(DataError::Missing {
@@ -137,7 +138,12 @@ fn read_idx<const N: usize>(path: &Path, magic: u32) -> Result<([u32; N], Vec<u8
         return Err(field_error(path, "header", format!("{header} bytes"), found));
     }
     let number = |place: usize| {
-        u32::from_be_bytes([bytes[4 * place], bytes[4 * place + 1], bytes[4 * place + 2], bytes[4 * place + 3]])
+        u32::from_be_bytes([
+            bytes[4 * place],
+            bytes[4 * place + 1],
+            bytes[4 * place + 2],
+            bytes[4 * place + 3],
+        ])
     };
     if number(0) != magic {
         let expected = format!("0x{magic:08x} (unsigned bytes in {N} dimensions)");
@@ -175,7 +181,9 @@ fn read_images(path: &Path) -> Result<Array3<u8>, DataError> {
 fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
     let (_, labels) = read_idx::<1>(path, 0x0801)?;
     match labels.iter().position(|label| usize::from(*label) >= CLASSES) {
-        Some(at) => Err(field_error(path, &format!("label {at}"), "0 to 9".to_owned(), labels[at].to_string())),
+        Some(at) => {
+            Err(field_error(path, &format!("label {at}"), "0 to 9".to_owned(), labels[at].to_string()))
+        }
         None => Ok(labels),
     }
 }

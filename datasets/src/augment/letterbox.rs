@@ -82,8 +82,7 @@ impl Letterbox {
 
     /// A box of the result in pixels of the picture, clipped to it; none where nothing of it lies in the picture.
     pub fn undo(&self, bounds: BoundingBox) -> Option<BoundingBox> {
-        let back =
-            ScaleCrop { scaled: self.original, offset: (0, 0), size: self.original };
+        let back = ScaleCrop { scaled: self.original, offset: (0, 0), size: self.original };
         moved(bounds, self.parameters.scaled, back).clipped(self.original)
     }
 

@@ -20,6 +20,8 @@
 
 mod colour;
 mod detection;
+#[cfg(test)]
+mod detection_tests;
 mod geometry;
 mod letterbox;
 #[cfg(test)]

@@ -33,7 +33,8 @@ impl Phrase {
             Pronoun::We | Pronoun::They => Person::Plural,
             Pronoun::He | Pronoun::She | Pronoun::It => Person::Third,
         };
-        let german = [Case::Nominative, Case::Accusative, Case::Dative].map(|case| pronoun.german(case).to_owned());
+        let german =
+            [Case::Nominative, Case::Accusative, Case::Dative].map(|case| pronoun.german(case).to_owned());
         let english = pronoun.english().map(str::to_owned);
         Self { person, english, german, is_pronoun: true, form: None }
     }
@@ -46,7 +47,8 @@ impl Phrase {
     ) -> Self {
         let form = (!plural).then_some(head.gender);
         let german = [Case::Nominative, Case::Accusative, Case::Dative].map(|case| {
-            let describing = describing.map(|word| adjective(word, determiner, case, form)).unwrap_or_default();
+            let describing =
+                describing.map(|word| adjective(word, determiner, case, form)).unwrap_or_default();
             words(&[&article(determiner, case, form), &describing, &noun(head, case, plural)])
         });
         let rest = words(&[describing.map_or("", |word| word.english), head.english[usize::from(plural)]]);
@@ -105,7 +107,9 @@ impl Clause {
     /// The parts of an English clause behind the subject, the times and places that stand in front left out.
     fn english_rest(&self, verb: &str, front: Front) -> String {
         let mut rest = vec![verb];
-        let object = |phrase: &'_ Option<Phrase>| phrase.as_ref().map_or(String::new(), |phrase| phrase.object().to_owned());
+        let object = |phrase: &'_ Option<Phrase>| {
+            phrase.as_ref().map_or(String::new(), |phrase| phrase.object().to_owned())
+        };
         let (dative, accusative) = (object(&self.dative), object(&self.accusative));
         let particle = self.verb.particle;
         let behind = self.accusative.as_ref().is_some_and(|phrase| phrase.is_pronoun);

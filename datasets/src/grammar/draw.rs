@@ -185,7 +185,8 @@ impl Draw<'_> {
         let verb = saying.english[usize::from(subject.person == Person::Third)];
         let english = words(&[&subject.english[0], verb, "that", &content.english(Front::Subject)]);
         let verb = saying.german[subject.person as usize];
-        let german = format!("{} {verb}, dass {}", subject.german(Case::Nominative), content.german_subordinate());
+        let german =
+            format!("{} {verb}, dass {}", subject.german(Case::Nominative), content.german_subordinate());
         (english, german, ".")
     }
 

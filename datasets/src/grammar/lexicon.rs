@@ -286,4 +286,5 @@ pub(super) const TIMES: &[(&str, &str, bool, bool)] = &[
 ];
 
 /// Where something is, with the dative: English and German.
-pub(super) const BESIDE: &[(&str, &str)] = &[("behind", "hinter"), ("in front of", "vor"), ("next to", "neben")];
+pub(super) const BESIDE: &[(&str, &str)] =
+    &[("behind", "hinter"), ("in front of", "vor"), ("next to", "neben")];

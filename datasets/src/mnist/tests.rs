@@ -55,9 +55,21 @@ fn images_and_labels_are_read() {
 fn every_number_of_the_header_is_checked() {
     let values = [0; 12];
     for (images, labels, expected) in [
-        (idx(&[0x0801, 2, 2, 3], &values), labels(), "images-idx3-ubyte: magic number: expected 0x00000803 (unsigned bytes in 3 dimensions), found 0x00000801"),
-        (idx(&[0x0803, 3, 2, 3], &values), labels(), "length: expected 3 x 2 x 3 bytes behind the header, found 12 bytes"),
-        (idx(&[0x0803, 2, 2, 2], &values), labels(), "length: expected 2 x 2 x 2 bytes behind the header, found 12 bytes"),
+        (
+            idx(&[0x0801, 2, 2, 3], &values),
+            labels(),
+            "images-idx3-ubyte: magic number: expected 0x00000803 (unsigned bytes in 3 dimensions), found 0x00000801",
+        ),
+        (
+            idx(&[0x0803, 3, 2, 3], &values),
+            labels(),
+            "length: expected 3 x 2 x 3 bytes behind the header, found 12 bytes",
+        ),
+        (
+            idx(&[0x0803, 2, 2, 2], &values),
+            labels(),
+            "length: expected 2 x 2 x 2 bytes behind the header, found 12 bytes",
+        ),
         (idx(&[0x0803, u32::MAX, u32::MAX, u32::MAX], &values), labels(), "length: expected 4294967295 x"),
         (idx(&[0x0803, 0, 2, 3], &[]), labels(), "number of items: expected at least one, found 0"),
         (idx(&[0x0803, 2, 0, 3], &[]), labels(), "rows: expected 1 to 4096, found 0"),
@@ -78,7 +90,9 @@ fn every_number_of_the_header_is_checked() {
 fn files_are_found_or_named() {
     let folder = folder(&images(), &labels());
     let error = |split| Mnist::open(folder.path(), split).unwrap_err().to_string();
-    assert!(error("train").contains("train-images-idx3-ubyte: IDX file: expected this file, or the same with .gz, found neither"));
+    assert!(error("train").contains(
+        "train-images-idx3-ubyte: IDX file: expected this file, or the same with .gz, found neither"
+    ));
     assert!(error("val").contains("split: expected train or test, found \"val\""));
     fs::write(folder.path().join("t10k-images-idx3-ubyte.gz"), gzip(&images())).unwrap();
     assert!(error("test").contains("expected one file of these contents, found several"));

@@ -21,14 +21,20 @@ impl Scenes {
         let objects = sample.objects.into_iter().map(|object| DetectionObject {
             class: usize::from(object.class - GROUND - 1),
             bounds: object.bounds,
-            area: object.mask.as_ref().map_or(object.bounds.area(), |mask| {
-                mask.iter().filter(|inside| **inside).count() as f32
-            }),
+            area: object
+                .mask
+                .as_ref()
+                .map_or(object.bounds.area(), |mask| mask.iter().filter(|inside| **inside).count() as f32),
             crowd: false,
             difficult: false,
             mask: object.mask,
         });
-        DetectionSample { image_id: index, name: sample.name, objects: objects.collect(), image: sample.image }
+        DetectionSample {
+            image_id: index,
+            name: sample.name,
+            objects: objects.collect(),
+            image: sample.image,
+        }
     }
 
     /// The scenes of a range of indices with boxes, several at a time, in order.
