@@ -23,7 +23,7 @@ impl Draw<'_> {
 
     fn one_of<'t, T>(&mut self, from: &'t [T], fits: impl Fn(&T) -> bool) -> &'t T {
         let fitting: Vec<&T> = from.iter().filter(|item| fits(item)).collect();
-        self.one(&fitting)
+        *self.one(&fitting)
     }
 
     /// A noun with one of the tags, with its article and perhaps an adjective.
@@ -63,7 +63,7 @@ impl Draw<'_> {
         }
         let first = ["I", "we"].contains(&subject.english[0].as_str());
         let pronouns = [Pronoun::He, Pronoun::She, Pronoun::They, Pronoun::I, Pronoun::We];
-        Phrase::of_pronoun(*self.one(if first { &pronouns[..3] } else { &pronouns }))
+        Phrase::of_pronoun(*self.one(if first { &pronouns[..3] } else { &pronouns[..] }))
     }
 
     fn tense(&mut self) -> Tense {
