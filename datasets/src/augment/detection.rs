@@ -49,7 +49,7 @@ pub fn scale_crop_detection(
         }
         let (bounds, area) = match &mask {
             Some(mask) => (BoundingBox::around(mask)?, mask.iter().filter(|inside| **inside).count() as f32),
-            None => (clipped, object.area * (clipped.area() / object.bounds.area())),
+            None => (clipped, object.area * clipped.area() / object.bounds.area()),
         };
         Some(DetectionObject { bounds, area, mask, ..*object })
     });

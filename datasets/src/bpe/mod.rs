@@ -24,10 +24,10 @@
 //!
 //! let lines = ["the lowest", "the lower", "the newest", "the widest"];
 //! let bpe = Bpe::learn(lines, 275);
-//! assert_eq!(bpe.vocabulary_size(), 275);
-//! let tokens: Vec<String> = bpe.encode("the newest ☂").iter().map(|&id| bpe.token(id)).collect();
-//! assert_eq!(tokens[..3], [" the", " newest", " "].map(str::to_owned)[..3]);
-//! assert_eq!(bpe.decode(&bpe.encode("the newest ☂")), "the newest ☂");
+//! assert_eq!(bpe.vocabulary_size(), 268); // no pair that comes twice is left
+//! let tokens: Vec<String> = bpe.encode("the west ☂").iter().map(|&id| bpe.token(id)).collect();
+//! assert_eq!(tokens[..4], [" the", " ", "w", "est"].map(str::to_owned));
+//! assert_eq!(bpe.decode(&bpe.encode("the west ☂")), "the west ☂");
 //! ```
 //!
 //! # Why it is written here

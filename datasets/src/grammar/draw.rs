@@ -18,12 +18,16 @@ impl Draw<'_> {
     }
 
     fn one<'t, T>(&mut self, from: &'t [T]) -> &'t T {
-        &from[self.rng.random_range(0..from.len() as u32) as usize]
+        &from[self.index(from.len())]
+    }
+
+    fn index(&mut self, len: usize) -> usize {
+        self.rng.random_range(0..len as u32) as usize // u32: the same on every machine
     }
 
     fn one_of<'t, T>(&mut self, from: &'t [T], fits: impl Fn(&T) -> bool) -> &'t T {
         let fitting: Vec<&T> = from.iter().filter(|item| fits(item)).collect();
-        *self.one(&fitting)
+        fitting[self.index(fitting.len())]
     }
 
     /// A noun with one of the tags, with its article and perhaps an adjective.

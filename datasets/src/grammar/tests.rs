@@ -412,7 +412,7 @@ fn splits_are_disjoint_and_sentences_many() {
     assert!(same.count() < 5000);
     // Every word of the lexicon is used.
     let german: String = texts[0].target().join(" ");
-    for verb in VERBS {
+    for verb in VERBS.iter().filter(|verb| verb.english[0] != verb.english[2]) {
         assert!(german.contains(verb.participle), "{}", verb.participle);
     }
     for noun in NOUNS {
