@@ -1,9 +1,8 @@
 //! Every reader on damaged files: the files of the corpus with random changes. Whatever the bytes, the answer is a
-//! result within its bounds, or an error of one line; never a panic.
+//! result within its bounds, or an error of one line; never a panic. PROPTEST_CASES=100000 looks longer.
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -166,8 +165,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn voc(xml in changes(), list in changes(), classes in changes()) {
         check_detection(&[
@@ -253,5 +250,4 @@ fn claims_beyond_the_file_are_refused() {
             DetectionFolder::open(folder.path(), "train", Strictness::Lenient).unwrap_err().to_string();
         assert!(error.contains("picture: expected a JPEG or PNG picture"), "{error}");
     }
-    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").is_dir());
 }
