@@ -210,8 +210,8 @@ impl TranslationTask {
         self.batches(epoch).len()
     }
 
-    /// The loss of a step and the mean negative log-probability of the right token.
-    pub fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> (Var<Cpu<f32>>, f64) {
+    /// The loss of a step, a function of the parameters, the seed, `epoch` and `step` alone; and the mean negative log-probability of the right token.
+    pub fn step_loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> (Var<Cpu<f32>>, f64) {
         let indices = &self.batches(epoch)[step];
         let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
         let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
