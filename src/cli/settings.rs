@@ -113,6 +113,13 @@ pub fn check(
     }
 }
 
+/// Puts a flag that was given under the name of its setting.
+pub fn insert(flags: &mut Map<String, Value>, field: &str, value: Option<impl Serialize>) {
+    if let Some(value) = value {
+        flags.insert(field.to_owned(), serde_json::to_value(value).expect("plain data"));
+    }
+}
+
 /// A number above zero, for arguments.
 pub fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());

@@ -42,6 +42,40 @@ pub struct DetectorConfig {
     pub report: ReportConfig,
 }
 
+impl DetectorConfig {
+    /// What is wrong with the first field that no detector can have: its name, what is expected there, what is found.
+    ///
+    /// # Errors
+    /// The message, in one line.
+    pub fn check(&self) -> Result<(), String> {
+        let settings = DetectionSettings {
+            attention: self.attention,
+            side: self.side,
+            width: self.width,
+            num_heads: self.num_heads,
+            channels: self.channels,
+            hidden: self.hidden,
+            class_specific: self.class_specific,
+            anchors: self.anchors.clone(),
+            ..DetectionSettings::new(self.attention)
+        };
+        settings.check()?;
+        if self.classes.is_empty() {
+            return Err("classes: expected at least one, found none".to_owned());
+        }
+        if !self.std.iter().all(|std| *std > 0.0 && std.is_finite()) {
+            return Err(format!("std: expected three numbers above 0, found {:?}", self.std));
+        }
+        if !self.mean.iter().all(|mean| mean.is_finite()) {
+            return Err(format!("mean: expected three finite numbers, found {:?}", self.mean));
+        }
+        if !(self.canonical_side > 0.0 && self.canonical_side.is_finite()) {
+            return Err(format!("canonical_side: expected a number above 0, found {}", self.canonical_side));
+        }
+        Ok(())
+    }
+}
+
 /// The only value of [`DetectorConfig::task`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DetectionKind {

@@ -12,7 +12,7 @@ use super::model::Detector;
 use super::picture::{Picture, measure};
 use super::view::{PictureBatch, View};
 use crate::Init;
-use crate::training::{Loss, Task};
+use crate::training::{Loss, Recipe, Task};
 
 /// A detector in training, and its pictures.
 pub struct DetectionTask {
@@ -58,6 +58,11 @@ impl DetectionTask {
         let detector = Detector::new(architecture, &mut Init::new(Cpu::<f32>::new(), settings.seed));
         let shuffler = EpochShuffler::new(train.len(), settings.seed);
         DetectionTask { settings, detector, train, validation, shuffler }
+    }
+
+    /// How a detector is trained unless told otherwise.
+    pub fn recipe() -> Recipe {
+        Recipe { epochs: 60, lr: 2e-3, average: 0.998, ..Recipe::default() }
     }
 
     /// The validation pictures.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Cpu, Tape};
+use termwise_autograd::{Cpu, Tape, Var};
 use termwise_datasets::bpe::Bpe;
 use termwise_datasets::translation::{ParallelText, TokenBatches, TokenPair, TranslationBatch};
 use termwise_ops::attention::AttentionCode;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::Init;
 use crate::layers::Dropout;
-use crate::training::{Loss, Task};
+use crate::training::{Loss, Recipe, Task};
 
 /// What a training on parallel text needs to know besides the recipe of the training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,6 +188,16 @@ impl TranslationTask {
         &self.options
     }
 
+    /// The model.
+    pub fn model(&self) -> &Translator<Cpu<f32>> {
+        &self.model
+    }
+
+    /// How it was built.
+    pub fn config(&self) -> &TranslationConfig {
+        &self.config
+    }
+
     fn batches(&self, epoch: usize) -> Batches {
         let mut cached = self.epoch.borrow_mut();
         match &*cached {
@@ -200,15 +210,62 @@ impl TranslationTask {
         }
     }
 
+    /// Steps of an epoch.
+    pub fn steps(&self, epoch: usize) -> usize {
+        self.batches(epoch).len()
+    }
+
+    /// The loss of a step, a function of the parameters, the seed, `epoch` and `step` alone; and the mean negative log-probability of the right token.
+    pub fn step_loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> (Var<Cpu<f32>>, f64) {
+        let indices = &self.batches(epoch)[step];
+        let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
+        let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
+            (seed ^ count as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        });
+        let dropout = Dropout::new(self.options.dropout, seed);
+        let (loss, nll) = self.model.loss(tape, &batch, self.options.label_smoothing, &dropout);
+        (loss, f64::from(nll.item()))
+    }
+
+    /// The score on the validation text.
+    pub fn evaluate(&self) -> TranslationScore {
+        let nll = mean_nll(&self.model, &self.validation_pairs);
+        score(&self.model, &self.config, &self.validation, nll, &self.options.search).0
+    }
+
     /// The score on another text, and its translations.
     pub fn evaluate_on(
         &self,
         text: &ParallelText,
         search: &SearchOptions,
     ) -> (TranslationScore, Vec<String>) {
-        let nll = mean_nll(&self.model, &TokenPair::encode_all(text, &self.config.bpe));
-        score(&self.model, &self.config, text, nll, search)
+        evaluate_text(&self.model, &self.config, text, search)
     }
+
+    /// How a translator is trained unless told otherwise.
+    pub fn recipe() -> Recipe {
+        Recipe {
+            epochs: 30,
+            lr: 2e-3,
+            warmup: 0.1,
+            beta2: 0.98,
+            weight_decay: 1e-2,
+            clip_norm: 1.0,
+            average: 0.999,
+            ..Recipe::default()
+        }
+    }
+}
+
+/// The score of a translator on a text, and its translations.
+pub fn evaluate_text(
+    model: &Translator<Cpu<f32>>,
+    config: &TranslationConfig,
+    text: &ParallelText,
+    search: &SearchOptions,
+) -> (TranslationScore, Vec<String>) {
+    let nll = mean_nll(model, &TokenPair::encode_all(text, &config.bpe));
+    score(model, config, text, nll, search)
 }
 
 impl Task for TranslationTask {
@@ -230,19 +287,12 @@ impl Task for TranslationTask {
 
     /// Its part `nll` is the mean negative log-probability of the right token.
     fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
-        let indices = &self.batches(epoch)[step];
-        let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
-        let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
-            (seed ^ count as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
-        let dropout = Dropout::new(self.options.dropout, seed);
-        let (loss, nll) = self.model.loss(tape, &batch, self.options.label_smoothing, &dropout);
-        Loss { total: loss, parts: vec![("nll", f64::from(nll.item()))] }
+        let (total, nll) = self.step_loss(tape, epoch, step);
+        Loss { total, parts: vec![("nll", nll)] }
     }
 
     fn evaluate(&self) -> TranslationScore {
-        let nll = mean_nll(&self.model, &self.validation_pairs);
-        score(&self.model, &self.config, &self.validation, nll, &self.options.search).0
+        self.evaluate_on(&self.validation, &self.options.search).0
     }
 }
 
