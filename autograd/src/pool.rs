@@ -4,12 +4,34 @@
 //! are freed; a step that makes and drops a hundred arrays then spends its time on pages. Here a
 //! dropped [`Buffer`] goes to a list of its size and the next request of that size takes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use crate::Scalar;
+/// A number type that has a pool.
+pub trait Pooled: Copy + Default + fmt::Debug + Send + Sync + 'static {
+    /// What scratch memory holds where reading it is to be noticed.
+    const POISON: Self;
+
+    /// Where buffers of this type come from.
+    fn pool() -> &'static Pool<Self>;
+}
+
+macro_rules! pooled {
+    ($($number:ident: $poison:expr),+) => {
+        $(impl Pooled for $number {
+            const POISON: Self = $poison;
+
+            fn pool() -> &'static Pool<Self> {
+                static POOL: Pool<$number> = Pool::new();
+                &POOL
+            }
+        })+
+    };
+}
+
+pooled!(f32: f32::NAN, f64: f64::NAN, u32: u32::MAX / 2);
 
 /// Elements below which the system's allocator is as good.
 const MIN_POOLED: usize = 1024;
@@ -19,7 +41,7 @@ const ALIGNMENT: usize = 64;
 /// Numbers in host memory, which go back to a pool when dropped.
 ///
 /// Buffers of 1024 elements and more that were asked for by length start on a cache line.
-pub struct Buffer<T: Scalar> {
+pub struct Buffer<T: Pooled> {
     /// The block; empty once given back.
     block: Vec<T>,
     /// Where in the block the elements start.
@@ -29,7 +51,7 @@ pub struct Buffer<T: Scalar> {
     pooled: bool,
 }
 
-impl<T: Scalar> Buffer<T> {
+impl<T: Pooled> Buffer<T> {
     /// A buffer of arbitrary numbers, to be overwritten: what its previous user left in it.
     ///
     /// With the environment variable `TERMWISE_POISON` set they are NaN, so that tests notice a kernel that
@@ -38,18 +60,18 @@ impl<T: Scalar> Buffer<T> {
         static POISON: LazyLock<bool> = LazyLock::new(|| std::env::var_os("TERMWISE_POISON").is_some());
         let mut buffer = Self::stale(len);
         if *POISON {
-            buffer.fill(T::of(f64::NAN));
+            buffer.fill(T::POISON);
         }
         buffer
     }
 
     fn stale(len: usize) -> Self {
         if len < MIN_POOLED {
-            return Buffer::from(vec![T::zero(); len]);
+            return Buffer::from(vec![T::default(); len]);
         }
         let class = class_of(len);
         let recycled = T::pool().lock().take(class);
-        let block = recycled.unwrap_or_else(|| vec![T::zero(); class + ALIGNMENT / size_of::<T>()]);
+        let block = recycled.unwrap_or_else(|| vec![T::default(); class + ALIGNMENT / size_of::<T>()]);
         let misaligned = block.as_ptr().addr() % ALIGNMENT;
         let start = (ALIGNMENT - misaligned) % ALIGNMENT / size_of::<T>();
         Buffer { block, start, len, pooled: true }
@@ -64,18 +86,18 @@ impl<T: Scalar> Buffer<T> {
 
     /// A buffer of zeros.
     pub fn zeros(len: usize) -> Self {
-        Buffer::filled(len, T::zero())
+        Buffer::filled(len, T::default())
     }
 }
 
-impl<T: Scalar> From<Vec<T>> for Buffer<T> {
+impl<T: Pooled> From<Vec<T>> for Buffer<T> {
     /// Takes the vector over, without a copy.
     fn from(block: Vec<T>) -> Self {
         Buffer { start: 0, len: block.len(), block, pooled: false }
     }
 }
 
-impl<T: Scalar> From<&[T]> for Buffer<T> {
+impl<T: Pooled> From<&[T]> for Buffer<T> {
     fn from(values: &[T]) -> Self {
         let mut buffer = Buffer::arbitrary(values.len());
         buffer.copy_from_slice(values);
@@ -83,13 +105,13 @@ impl<T: Scalar> From<&[T]> for Buffer<T> {
     }
 }
 
-impl<T: Scalar> Clone for Buffer<T> {
+impl<T: Pooled> Clone for Buffer<T> {
     fn clone(&self) -> Self {
         Buffer::from(&**self)
     }
 }
 
-impl<T: Scalar> Deref for Buffer<T> {
+impl<T: Pooled> Deref for Buffer<T> {
     type Target = [T];
 
     #[inline]
@@ -98,20 +120,20 @@ impl<T: Scalar> Deref for Buffer<T> {
     }
 }
 
-impl<T: Scalar> DerefMut for Buffer<T> {
+impl<T: Pooled> DerefMut for Buffer<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.block[self.start..self.start + self.len]
     }
 }
 
-impl<T: Scalar> fmt::Debug for Buffer<T> {
+impl<T: Pooled> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
-impl<T: Scalar> Drop for Buffer<T> {
+impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.pooled {
             T::pool().lock().give(class_of(self.len), std::mem::take(&mut self.block));
@@ -130,7 +152,7 @@ pub struct Pool<T>(Mutex<Free<T>>);
 
 impl<T> Pool<T> {
     pub(crate) const fn new() -> Self {
-        Pool(Mutex::new(Free { blocks: BTreeMap::new(), in_use: 0, most_in_use: 0, unused: 0 }))
+        Pool(Mutex::new(Free { blocks: BTreeMap::new(), in_use: 0, most_in_use: 0, unused: 0, time: 0 }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Free<T>> {
@@ -153,27 +175,37 @@ impl<T> Pool<T> {
 }
 
 struct Free<T> {
-    blocks: BTreeMap<usize, Vec<Vec<T>>>,
+    /// Of each class the unused blocks and when they were given back, the last one at the end.
+    blocks: BTreeMap<usize, VecDeque<(u64, Vec<T>)>>,
     in_use: usize,
     most_in_use: usize,
     unused: usize,
+    /// Blocks given back so far.
+    time: u64,
 }
 
 impl<T> Free<T> {
     fn take(&mut self, class: usize) -> Option<Vec<T>> {
         self.in_use += class;
         self.most_in_use = self.most_in_use.max(self.in_use);
-        let block = self.blocks.get_mut(&class)?.pop()?;
+        let (_, block) = self.blocks.get_mut(&class)?.pop_back()?;
         self.unused -= class;
         Some(block)
     }
 
-    /// Keeps the block, unless more would then lie unused than was ever in use at once.
+    /// Keeps the block. Where much more then lies unused than was ever in use at once, those that have lain
+    /// longest are freed: different sizes are in demand at different times of a step, but no longer those of
+    /// another model.
     fn give(&mut self, class: usize, block: Vec<T>) {
         self.in_use -= class;
-        if self.unused + class <= self.most_in_use {
-            self.unused += class;
-            self.blocks.entry(class).or_default().push(block);
+        self.unused += class;
+        self.time += 1;
+        self.blocks.entry(class).or_default().push_back((self.time, block));
+        while self.unused > 2 * self.most_in_use {
+            let oldest = self.blocks.iter().filter_map(|(&class, blocks)| Some((blocks.front()?.0, class)));
+            let Some((_, class)) = oldest.min() else { return };
+            self.blocks.get_mut(&class).and_then(VecDeque::pop_front);
+            self.unused -= class;
         }
     }
 }
@@ -196,6 +228,20 @@ mod tests {
         assert_eq!(second[7], 3.0, "as it was left");
         drop(second);
         assert!(Buffer::<f64>::zeros(len).iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn what_has_lain_longest_is_freed_first() {
+        let mut free = Free { blocks: BTreeMap::new(), in_use: 0, most_in_use: 0, unused: 0, time: 0 };
+        // Never more than 10 in use, so that 20 may lie unused.
+        for class in [10, 9, 8] {
+            assert!(free.take(class).is_none());
+            free.give(class, vec![0u32; class]);
+        }
+        assert_eq!((free.in_use, free.unused), (0, 17));
+        assert!(free.take(10).is_none(), "the first was freed");
+        assert_eq!(free.take(8).map(|block| block.len()), Some(8));
+        assert_eq!((free.in_use, free.unused, free.most_in_use), (18, 9, 18));
     }
 
     #[test]

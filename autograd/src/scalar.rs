@@ -6,7 +6,7 @@ use std::iter::Sum;
 use ndarray::{LinalgScalar, ScalarOperand};
 use num_traits::{Float, NumAssign};
 
-use crate::pool::Pool;
+use crate::pool::Pooled;
 use crate::simd::{self, Vector};
 
 /// A floating-point number that every array, operation and kernel works on: [`f32`] or [`f64`].
@@ -14,7 +14,7 @@ use crate::simd::{self, Vector};
 /// All code is written once over this trait, so that a gradient check in `f64` covers the very
 /// source that trains in `f32`.
 pub trait Scalar:
-    Float + NumAssign + LinalgScalar + ScalarOperand + Sum + Default + Debug + Display + Send + Sync + 'static
+    Float + NumAssign + LinalgScalar + ScalarOperand + Sum + Default + Debug + Display + Pooled
 {
     /// Vector of this type on any machine.
     type Portable: Vector<Element = Self>;
@@ -25,9 +25,6 @@ pub trait Scalar:
 
     /// The type's name as it is written in messages and files: `"f32"` or `"f64"`.
     const NAME: &'static str;
-
-    /// Where buffers of this type come from.
-    fn pool() -> &'static Pool<Self>;
 
     /// Rounds an `f64` to this type.
     fn of(value: f64) -> Self;
@@ -42,11 +39,6 @@ impl Scalar for f32 {
     type Avx512 = simd::types::F32x16;
 
     const NAME: &'static str = "f32";
-
-    fn pool() -> &'static Pool<f32> {
-        static POOL: Pool<f32> = Pool::new();
-        &POOL
-    }
 
     #[inline(always)]
     fn of(value: f64) -> Self {
@@ -65,11 +57,6 @@ impl Scalar for f64 {
     type Avx512 = simd::types::F64x8;
 
     const NAME: &'static str = "f64";
-
-    fn pool() -> &'static Pool<f64> {
-        static POOL: Pool<f64> = Pool::new();
-        &POOL
-    }
 
     #[inline(always)]
     fn of(value: f64) -> Self {

@@ -289,42 +289,56 @@ impl F64x4 {
 }
 
 impl F32x8 {
-    /// [`Vector::sums`]: pairs of vectors are folded into one, three times.
+    /// [`Vector::sums`]: a step folds two vectors into one that holds sums of lanes of both.
     #[inline(always)]
-    fn fold(v: &[Self]) -> Self {
+    fn fold(vectors: &[Self]) -> Self {
+        let v: [Self; 8] = std::array::from_fn(|i| vectors[i]);
+        let low = Self::fours(Self::pairs(v[0], v[1]), Self::pairs(v[2], v[3]));
+        let high = Self::fours(Self::pairs(v[4], v[5]), Self::pairs(v[6], v[7]));
         // SAFETY: the machine has AVX2, see the module documentation.
         unsafe {
-            // Sums of pairs of lanes, of two vectors; then of the four lanes of each half, of four.
-            let pair = |i: usize| {
-                let (a, b) = (v[i].0, v[i + 1].0);
-                _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
-            };
-            let four = |i: usize| {
-                let (a, b) = (_mm256_castps_pd(pair(i)), _mm256_castps_pd(pair(i + 2)));
-                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-                _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
-            };
-            let (a, b) = (four(0), four(4));
-            let (low, high) = (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
-            F32x8(_mm256_add_ps(low, high))
+            let first = _mm256_permute2f128_ps::<0x20>(low.0, high.0);
+            F32x8(_mm256_add_ps(first, _mm256_permute2f128_ps::<0x31>(low.0, high.0)))
+        }
+    }
+
+    /// Within each half: lanes 0 + 2 and 1 + 3 of both.
+    #[inline(always)]
+    fn pairs(a: Self, b: Self) -> Self {
+        // SAFETY: as above.
+        F32x8(unsafe { _mm256_add_ps(_mm256_unpacklo_ps(a.0, b.0), _mm256_unpackhi_ps(a.0, b.0)) })
+    }
+
+    /// Of the pairs of two, those of all four vectors.
+    #[inline(always)]
+    fn fours(a: Self, b: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b) = (_mm256_castps_pd(a.0), _mm256_castps_pd(b.0));
+            let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            F32x8(_mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high)))
         }
     }
 }
 
 impl F64x4 {
-    /// [`Vector::sums`]: pairs of vectors are folded into one, twice.
+    /// [`Vector::sums`]: a step folds two vectors into one that holds sums of lanes of both.
     #[inline(always)]
-    fn fold(v: &[Self]) -> Self {
+    fn fold(vectors: &[Self]) -> Self {
+        let v: [Self; 4] = std::array::from_fn(|i| vectors[i]);
+        let (low, high) = (Self::pairs(v[0], v[1]), Self::pairs(v[2], v[3]));
         // SAFETY: the machine has AVX2, see the module documentation.
         unsafe {
-            let pair = |i: usize| {
-                let (a, b) = (v[i].0, v[i + 1].0);
-                _mm256_add_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b))
-            };
-            let (a, b) = (pair(0), pair(2));
-            let (low, high) = (_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
-            F64x4(_mm256_add_pd(low, high))
+            let first = _mm256_permute2f128_pd::<0x20>(low.0, high.0);
+            F64x4(_mm256_add_pd(first, _mm256_permute2f128_pd::<0x31>(low.0, high.0)))
         }
+    }
+
+    /// Within each half: both lanes of each.
+    #[inline(always)]
+    fn pairs(a: Self, b: Self) -> Self {
+        // SAFETY: as above.
+        F64x4(unsafe { _mm256_add_pd(_mm256_unpacklo_pd(a.0, b.0), _mm256_unpackhi_pd(a.0, b.0)) })
     }
 }
 

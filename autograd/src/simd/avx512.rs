@@ -281,64 +281,53 @@ static UNZIP_32: [[i32; 16]; 2] = [
 ];
 static UNZIP_64: [[i64; 8]; 2] = [[0, 2, 4, 6, 8, 10, 12, 14], [1, 3, 5, 7, 9, 11, 13, 15]];
 
-impl F32x16 {
-    /// [`Vector::sums`]: pairs of vectors are folded into one, four times.
-    #[inline(always)]
-    fn fold(v: &[Self]) -> Self {
-        // SAFETY: the machine has AVX-512, see the module documentation.
-        unsafe {
-            // Sums of pairs of lanes, of two vectors; then of the four lanes of each quarter, of four.
-            let pair = |i: usize| {
-                let (a, b) = (v[i].0, v[i + 1].0);
-                _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
-            };
-            let four = |i: usize| {
-                let (a, b) = (_mm512_castps_pd(pair(i)), _mm512_castps_pd(pair(i + 2)));
-                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
-            };
-            // Quarters of two, then of four.
-            let eight = |i: usize| {
-                let (a, b) = (four(i), four(i + 4));
-                let (low, high) = (
-                    _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),
-                    _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b),
-                );
-                _mm512_add_ps(low, high)
-            };
-            let (a, b) = (eight(0), eight(8));
-            let (even, odd) =
-                (_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b));
-            F32x16(_mm512_add_ps(even, odd))
+/// Implements [`Vector::sums`]: a step folds two vectors into one that holds sums of lanes of both.
+macro_rules! fold {
+    ($vector:ident, $register:ty, [$($step:ident($half:literal)),*], $($name:ident: |$a:ident, $b:ident| $body:expr),*) => {
+        impl $vector {
+            #[inline(always)]
+            fn fold(vectors: &[Self]) -> Self {
+                let mut v: [Self; Self::LANES] = std::array::from_fn(|i| vectors[i]);
+                $(
+                    for i in 0..$half {
+                        v[i] = Self::$step(v[2 * i], v[2 * i + 1]);
+                    }
+                )*
+                v[0]
+            }
+
+            $(
+                #[inline(always)]
+                fn $name(a: Self, b: Self) -> Self {
+                    let ($a, $b): ($register, $register) = (a.0, b.0);
+                    // SAFETY: the machine has AVX-512, see the module documentation.
+                    $vector(unsafe { $body })
+                }
+            )*
         }
-    }
+    };
 }
 
-impl F64x8 {
-    /// [`Vector::sums`]: pairs of vectors are folded into one, three times.
-    #[inline(always)]
-    fn fold(v: &[Self]) -> Self {
-        // SAFETY: the machine has AVX-512, see the module documentation.
-        unsafe {
-            let pair = |i: usize| {
-                let (a, b) = (v[i].0, v[i + 1].0);
-                _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b))
-            };
-            let four = |i: usize| {
-                let (a, b) = (pair(i), pair(i + 2));
-                let (low, high) = (
-                    _mm512_shuffle_f64x2::<0b01_00_01_00>(a, b),
-                    _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b),
-                );
-                _mm512_add_pd(low, high)
-            };
-            let (a, b) = (four(0), four(4));
-            let (even, odd) =
-                (_mm512_shuffle_f64x2::<0b10_00_10_00>(a, b), _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b));
-            F64x8(_mm512_add_pd(even, odd))
-        }
-    }
-}
+fold!(
+    F32x16, __m512, [pairs(8), fours(4), halves(2), quarters(1)],
+    // Within each quarter: lanes 0 + 2 and 1 + 3 of both; then all four lanes of the four.
+    pairs: |a, b| _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)),
+    fours: |a, b| {
+        let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+        let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+        _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+    },
+    // Quarters 0 + 2 and 1 + 3 of both; then all of them.
+    halves: |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)),
+    quarters: |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b))
+);
+
+fold!(
+    F64x8, __m512d, [pairs(4), halves(2), quarters(1)],
+    pairs: |a, b| _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)),
+    halves: |a, b| _mm512_add_pd(_mm512_shuffle_f64x2::<0x44>(a, b), _mm512_shuffle_f64x2::<0xee>(a, b)),
+    quarters: |a, b| _mm512_add_pd(_mm512_shuffle_f64x2::<0x88>(a, b), _mm512_shuffle_f64x2::<0xdd>(a, b))
+);
 
 /// The mask whose first `count` bits of `lanes` are set.
 #[inline(always)]

@@ -1,5 +1,5 @@
 use termwise_autograd::{Module, Param, Parameters, Var};
-use termwise_ops::attention::dynamic_conv_2d;
+use termwise_ops::attention::dynamic_conv_2d_output;
 use termwise_ops::conv::Conv2dOptions;
 use termwise_ops::{Kernels, add, glu, mul};
 
@@ -34,7 +34,7 @@ impl<B: Kernels> DynamicAttention2d<B> {
         let gated = glu(&self.expand.forward(x), 1);
         let predictor = self.predictor.var(x.tape());
         let options = Conv2dOptions::default().padding(self.kernel / 2);
-        let (o, _) = dynamic_conv_2d(&gated, &predictor, self.kernel, None, options);
+        let o = dynamic_conv_2d_output(&gated, &predictor, self.kernel, None, options);
         add(&mul(&self.pointwise.forward(&o), &self.gamma.var(x.tape())), x)
     }
 }

@@ -3,7 +3,7 @@
 use termwise_autograd::{Module, Param, Parameters, Var};
 use termwise_datasets::probe::{PROBE_CHANNELS, PROBE_VALUES};
 use termwise_ops::Kernels;
-use termwise_ops::attention::{Scale, TransformerSettings, dynamic_conv_2d};
+use termwise_ops::attention::{Scale, TransformerSettings, dynamic_conv_2d_output};
 use termwise_ops::conv::Conv2dOptions;
 
 use super::ProbeMechanism;
@@ -67,7 +67,7 @@ impl<B: Kernels> ProbeLayer<B> {
             Mechanism::Dynamic { predictor, pointwise } => {
                 let predictor = predictor.var(x.tape());
                 let options = Conv2dOptions::default().padding(1);
-                pointwise.forward(&dynamic_conv_2d(&x, &predictor, 3, None, options).0)
+                pointwise.forward(&dynamic_conv_2d_output(&x, &predictor, 3, None, options))
             }
         };
         self.readout.forward(&y)

@@ -15,19 +15,22 @@ use crate::{par, rows, shape};
 pub struct Labels {
     /// Extents of the positions.
     pub shape: Vec<usize>,
-    /// The class of each position in row-major order, `None` where the position is ignored.
-    pub classes: Vec<Option<usize>>,
+    /// The class of each position in row-major order; [`Labels::IGNORED`] is none.
+    pub classes: Buffer<u32>,
 }
 
 impl Labels {
+    /// Stands for the class of a position that is ignored.
+    pub const IGNORED: u32 = u32::MAX;
+
     /// Sorts labels into classes and ignored ones.
     ///
     /// # Panics
     /// If a label is neither in `0 .. num_classes` nor `ignore_index`.
     #[track_caller]
     pub fn new(op: &str, target: &ArrayD<i64>, num_classes: usize, ignore_index: Option<i64>) -> Self {
-        let class = |label: i64| usize::try_from(label).ok().filter(|&class| class < num_classes);
-        let mut classes = Vec::with_capacity(target.len());
+        let class = |label: i64| u32::try_from(label).ok().filter(|&class| (class as usize) < num_classes);
+        let mut classes = Buffer::arbitrary(target.len());
         let target = target.as_standard_layout();
         for (i, &label) in target.as_slice().expect("in standard layout").iter().enumerate() {
             let class = if Some(label) == ignore_index { None } else { class(label) };
@@ -38,10 +41,16 @@ impl Labels {
                      (ignore_index: {ignore_index:?})"
                 );
             }
-            classes.push(class);
+            classes[i] = class.unwrap_or(Labels::IGNORED);
         }
         Labels { shape: target.shape().to_vec(), classes }
     }
+}
+
+/// The class of a position, if it has one.
+#[inline(always)]
+fn class_of(label: u32) -> Option<usize> {
+    (label != Labels::IGNORED).then_some(label as usize)
 }
 
 /// The index along each axis of the element at a row-major place.
@@ -140,7 +149,7 @@ impl<'a, T: Scalar> TargetWeights<'a, T> {
 
     /// What a mean divides by.
     fn count(&self, labels: &Labels) -> T {
-        labels.classes.iter().flatten().map(|&class| self.of_class(class)).sum()
+        labels.classes.iter().filter_map(|&label| class_of(label)).map(|class| self.of_class(class)).sum()
     }
 }
 
@@ -215,7 +224,7 @@ impl Pointwise<2> for Product {
 /// Losses and gradients of slabs of `classes` rows of `inner` positions.
 struct Forward<'a, T> {
     logits: &'a [T],
-    labels: &'a [Option<usize>],
+    labels: &'a [u32],
     classes: usize,
     inner: usize,
     weights: TargetWeights<'a, T>,
@@ -257,7 +266,7 @@ impl<T: Scalar> Forward<'_, T> {
         let classes = row * self.classes..(row + 1) * self.classes;
         let x = &self.logits[classes.clone()];
         let grad = if self.grad.is_empty() { &mut [][..] } else { &mut self.grad[classes] };
-        let Some(label) = self.labels[row] else {
+        let Some(label) = class_of(self.labels[row]) else {
             grad.fill(T::zero());
             (self.losses[row], self.plain[row]) = (T::zero(), T::zero());
             return;
@@ -331,7 +340,7 @@ impl<T: Scalar> Forward<'_, T> {
         for j in 0..width {
             let position = slab * self.inner + tile.start + j;
             (self.losses[position], self.plain[position]) = (zero, zero);
-            if let Some(label) = self.labels[position] {
+            if let Some(label) = class_of(self.labels[position]) {
                 let distance = max[j] - self.logits[row(label)][j];
                 (self.losses[position], self.plain[position]) =
                     weights.losses(label, distance, log_sum[j], distances[j]);
@@ -354,7 +363,7 @@ impl<T: Scalar> Forward<'_, T> {
             }
         }
         for j in 0..width {
-            if let Some(label) = self.labels[slab * self.inner + tile.start + j] {
+            if let Some(label) = class_of(self.labels[slab * self.inner + tile.start + j]) {
                 self.grad[row(label)][j] -= weights.on_label * weights.of_class(label) * unit[j];
             }
         }

@@ -1,6 +1,8 @@
 //! Convolutions: regular, deformable, dynamic.
 
-use termwise_ops::{Conv2dOptions, DynamicConvOptions, conv2d, deform_conv2d, dynamic_conv, dynamic_conv_2d};
+use termwise_ops::{
+    Conv2dOptions, DynamicConvOptions, conv2d, deform_conv2d, dynamic_conv, dynamic_conv_2d_output,
+};
 
 use super::{Forward, Inputs, Problem};
 
@@ -69,7 +71,7 @@ pub fn dynamic_2d(inputs: &mut Inputs) -> Result<Forward, Problem> {
     let shape = [groups * taps * taps, channels];
     let weight = inputs.get_as("w", &shape, &[groups, taps * taps, channels])?;
     let options = Conv2dOptions::new().padding(taps / 2);
-    Ok(Box::new(move |tape| dynamic_conv_2d(&x.var(tape), &weight.var(tape), taps, None, options).0))
+    Ok(Box::new(move |tape| dynamic_conv_2d_output(&x.var(tape), &weight.var(tape), taps, None, options)))
 }
 
 /// Refuses a number of runs that channels cannot be cut into.

@@ -11,9 +11,10 @@
 //! | `deformable`, `deformable_backward`, `spread` | deformable convolution |
 //! | `frame` | images with zeros around them |
 //! | `kernels` | the kernels of a block, predicted or given |
-//! | `position`, `position_backward` | convolution with a kernel for each position |
+//! | `position`, `position_backward` | convolution with a kernel for each position; its sums backward in `position_backward/gradients` |
 //! | `mix` | weighted sums of rows |
 //! | `steps`, `steps_backward` | convolution with a kernel for each step |
+//! | `tests` | all of them against plain loops |
 
 mod corners;
 pub(super) mod deformable;
@@ -28,3 +29,5 @@ mod product;
 mod spread;
 pub(super) mod steps;
 pub(super) mod steps_backward;
+#[cfg(test)]
+mod tests;

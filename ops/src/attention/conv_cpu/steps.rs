@@ -14,7 +14,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
 use super::layout::{Shared, each};
-use super::mix::{MARGIN, Mix, OUTPUTS, softmax_row};
+use super::mix::{Mix, OUTPUTS, copy_row, copy_row_filled, softmax_row};
 use crate::attention::dynamic_conv_per_step::StepGeometry;
 
 /// Steps of a tile.
@@ -114,20 +114,17 @@ impl<T: Scalar> Rows<T> {
             let from = &values[from..from + tile.heads.len() * channels];
             for (head, row) in row.chunks_exact_mut(width).enumerate() {
                 let from = &from[head * channels..][..channels];
-                for (into, from) in row.chunks_exact_mut(V::LANES).zip(from.chunks(V::LANES)) {
-                    V::from_slice(from).write_to(into);
-                }
+                copy_row::<T, V>(from, row);
             }
         }
         Rows { data, width, pitch }
     }
 }
 
-/// The kernels of a tile, zeros on either side of each.
+/// The kernels of a tile.
 pub(super) struct Weights<T: Scalar> {
-    pub data: Buffer<T>, // (rows, heads, MARGIN + K + MARGIN)
-    /// Numbers of one kernel with its margins.
-    pub width: usize,
+    pub data: Buffer<T>, // (rows, heads, K)
+    taps: usize,
     /// Numbers of a row; 0 where all steps share one.
     pub pitch: usize,
 }
@@ -135,16 +132,14 @@ pub(super) struct Weights<T: Scalar> {
 impl<T: Scalar> Weights<T> {
     /// Room for the kernels of some rows, zeros in it.
     pub fn zeros(geometry: &StepGeometry, tile: &Tile, rows: usize) -> Self {
-        let width = geometry.taps + 2 * MARGIN;
-        let pitch = tile.heads.len() * width;
-        let rows = if geometry.shared { 1 } else { rows };
-        let data = Buffer::zeros(rows * pitch);
-        Weights { data, width, pitch: if geometry.shared { 0 } else { pitch } }
+        let pitch = tile.heads.len() * geometry.taps;
+        let data = Buffer::zeros(pitch * if geometry.shared { 1 } else { rows });
+        Weights { data, taps: geometry.taps, pitch: if geometry.shared { 0 } else { pitch } }
     }
 
-    /// Where the kernel of one head lies in one row, behind its margin.
+    /// Where the kernel of one head lies in one row.
     pub fn at(&self, row: usize, head: usize) -> usize {
-        row * self.pitch + head * self.width + MARGIN
+        row * self.pitch + head * self.taps
     }
 
     /// The kernels (T, B, H, K) of the steps from `first` on, or the ones that all share.
@@ -164,10 +159,7 @@ impl<T: Scalar> Weights<T> {
             for (i, head) in tile.heads.clone().enumerate() {
                 let from = &kernels[geometry.kernel_at(step, tile.b, head)..][..geometry.taps];
                 let at = weights.at(row, i);
-                let into = &mut weights.data[at..at + geometry.taps];
-                for (into, from) in into.chunks_mut(V::LANES).zip(from.chunks(V::LANES)) {
-                    V::from_slice(from).write_to(into);
-                }
+                copy_row::<T, V>(from, &mut weights.data[at..at + geometry.taps]);
             }
         }
         weights
@@ -251,18 +243,19 @@ impl<T: Scalar> Forward<'_, T> {
             };
             for (j, head) in tile.heads.clone().enumerate() {
                 let from = geometry.kernel_at(step, tile.b, head);
-                row.fill(T::neg_infinity());
-                row[inside.clone()].copy_from_slice(&logits[from..][inside.clone()]);
+                copy_row_filled::<T, V>(&logits[from..from + taps], &mut row, T::neg_infinity());
+                row[..inside.start].fill(T::neg_infinity());
+                row[inside.end..taps].fill(T::neg_infinity());
                 if inside.is_empty() {
                     row.fill(T::zero());
                 } else {
                     softmax_row::<T, V>(&mut row);
                 }
                 let at = weights.at(i, j);
-                weights.data[at..at + taps].copy_from_slice(&row[..taps]);
+                copy_row::<T, V>(&row[..taps], &mut weights.data[at..at + taps]);
                 if let Some(made) = self.made {
                     // SAFETY: the kernels of this tile's steps and heads belong to this task alone.
-                    unsafe { made.row(from, taps) }.copy_from_slice(&row[..taps]);
+                    copy_row::<T, V>(&row[..taps], unsafe { made.row(from, taps) });
                 }
             }
         }
@@ -303,10 +296,12 @@ impl<T: Scalar> Mix<T> {
         while at < rows.width {
             // SAFETY: the caller vouches for the rest.
             at += unsafe {
-                match (rows.width - at) / V::LANES {
-                    4.. => self.write_some::<V, 4, { OUTPUTS / 4 }>(at, advance, outputs),
-                    2.. => self.write_some::<V, 2, { OUTPUTS / 2 }>(at, advance, outputs),
-                    _ => self.write_some::<V, 1, OUTPUTS>(at, advance, outputs),
+                match ((rows.width - at) / V::LANES, self.taps) {
+                    (4.., 2..) => self.write_some::<V, 4, { OUTPUTS / 4 }>(at, advance, outputs),
+                    (2.., 4..) => self.write_some::<V, 2, { OUTPUTS / 2 }>(at, advance, outputs),
+                    (_, 8..) => self.write_some::<V, 1, OUTPUTS>(at, advance, outputs),
+                    (_, 4..) => self.write_some::<V, 1, { OUTPUTS / 2 }>(at, advance, outputs),
+                    _ => self.write_some::<V, 1, 1>(at, advance, outputs),
                 }
             };
         }

@@ -9,7 +9,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector};
 
 use super::layout::{Add, Shared, each};
-use super::mix::{Mix, OUTPUTS, dots, softmax_row_backward};
+use super::mix::{Mix, OUTPUTS, copy_row, copy_row_filled, dots, softmax_row_backward};
 use super::steps::{Outputs, Rows, Tile, WIDEST, Weights, isa_for, tiles};
 use crate::attention::dynamic_conv_per_step::StepGeometry;
 
@@ -138,11 +138,11 @@ impl<T: Scalar> Kernel<T> for Kernels<'_, T> {
                 }
                 let at = geometry.kernel_at(step, tile.b, head);
                 if let Some(kernels) = self.weights {
-                    weights[..taps].copy_from_slice(&kernels[at..at + taps]);
+                    copy_row_filled::<T, V>(&kernels[at..at + taps], &mut weights, T::zero());
                     softmax_row_backward::<T, V>(&weights, &mut grad);
                 }
                 // SAFETY: the kernels of this tile's steps and heads belong to this task alone.
-                unsafe { self.grad.row(at, taps) }.copy_from_slice(&grad[..taps]);
+                copy_row::<T, V>(&grad[..taps], unsafe { self.grad.row(at, taps) });
             }
         }
     }

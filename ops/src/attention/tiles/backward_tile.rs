@@ -174,6 +174,10 @@ impl Tile {
                     let mut sink = Weights::<V, _> { origin, normalisers, into, row: self.width };
                     self.product::<V, _>(depth, &block.content, row, b, &mut sink);
                 }
+                Start::Spanning(origin) => {
+                    let mut sink = Weights::<V, _> { origin, normalisers, into, row: self.width };
+                    self.product::<V, _>(depth, &block.content, row, b, &mut sink);
+                }
             }
         }
     }

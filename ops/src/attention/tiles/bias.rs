@@ -10,7 +10,7 @@ use super::super::VisibleKeys;
 use super::pack::{Head, KeyBiases, scratch};
 use super::plan::{Chunk, Plan, Relative, Visible, padding};
 use super::product::{Accumulate, Left, Right, sweep};
-use super::start::{Crossed, Rows, Start};
+use super::start::{Crossed, Rows, Spanning, Start};
 use super::tables::{Axis, Tables};
 
 /// Rows of a strip that are computed together.
@@ -68,9 +68,10 @@ pub(super) struct Bias<'a, T: Scalar> {
     tile: Buffer<T>,
     /// Where the starting values of each row lie. (block)
     rows: Vec<*const T>,
-    /// Column and row of the keys that each vector starts at, where rows of keys are whole vectors.
+    /// Column and row of the keys that each vector starts at, where rows of keys are one vector long at least.
     places: Vec<[u32; 2]>,
-    /// Relative terms of a block: of each query and column of keys, and of each query and row. (block, line)
+    /// Relative terms of a block: of each query and column of keys, and of each query and row; the columns go on
+    /// from the first again. (block, line)
     along: [Buffer<T>; 2],
     line: [usize; 2],
     strip: Buffer<T>,
@@ -81,11 +82,11 @@ impl<'a, T: Scalar> Bias<'a, T> {
         let columns = plan.spec.lattice.key_grid().1;
         let (pad, line) = (padding::<T>(), plan.lines());
         let strip = if plan.relative == Relative::Line { plan.width + STRIP + 2 * pad } else { 0 };
-        let whole = plan.relative == Relative::Separable && columns.is_multiple_of(plan.lanes);
+        let crossed = plan.relative == Relative::Separable && columns >= plan.lanes;
         let vectors =
             |i: usize| (0..plan.width / plan.lanes).map(move |v| plan.chunks[i].start + v * plan.lanes);
         let place = |k: usize| [(k % columns) as u32, (k / columns) as u32];
-        let chunks = head.chunks.clone().filter(|_| whole);
+        let chunks = head.chunks.clone().filter(|_| crossed);
         // Columns past the last key and rows past the last query are read before -inf is added to them or
         // they are dropped: they must hold finite numbers.
         let zeros = |rows: usize, row: usize| {
@@ -127,6 +128,9 @@ impl<'a, T: Scalar> Bias<'a, T> {
             unsafe {
                 let into = self.along[0].as_mut_ptr().add(i * self.line[0]);
                 window::<V>(query, tables.as_ptr().add(at_x), x, columns, into);
+                if columns >= V::LANES {
+                    V::load(into).store(into.add(columns));
+                }
                 let into = self.along[1].as_mut_ptr().add(i * self.line[1]);
                 window::<V>(query, tables.as_ptr().add(x.len(channels) + at_y), y, rows, into);
             }
@@ -175,7 +179,12 @@ impl<'a, T: Scalar> Bias<'a, T> {
         if plain && !self.places.is_empty() {
             let at = (chunk - self.head.chunks.start) * (self.plan.width / V::LANES);
             let [x, y] = self.along.each_ref().map(|along| along.as_ptr());
-            return Start::Crossed(Crossed { x, y, line: self.line, places: self.places[at..].as_ptr() });
+            let crossed = Crossed { x, y, line: self.line, places: self.places[at..].as_ptr() };
+            let columns = self.plan.spec.lattice.key_grid().1;
+            if columns.is_multiple_of(V::LANES) {
+                return Start::Crossed(crossed);
+            }
+            return Start::Spanning(Spanning { crossed, columns });
         }
         let queries = self.plan.queries(block);
         let width = self.plan.width;

@@ -7,6 +7,7 @@ use termwise_autograd::pool::Buffer;
 use termwise_autograd::simd::Vector;
 
 use super::bias::{Bias, STRIP};
+use super::cross_sums::{Lines, add_rows, add_spanning};
 use super::pack::scratch;
 use super::plan::{Plan, Relative, padding};
 use super::product::{Accumulate, Left, Right, accumulate_lanes, collapse, sweep};
@@ -37,7 +38,7 @@ pub(super) struct RelativeGradients<'a, T: Scalar> {
     line: [usize; 2],
     /// Gradient of the packed tables, without the scale.
     pub packed: Buffer<T>,
-    /// Gradients of `Bias::along`.
+    /// Gradients of `Bias::along`; what was added past the last column belongs to the first ones.
     along: [Buffer<T>; 2],
     /// Gradient of the position query, a lane a key (block, channels, lanes) or, on a sequence where rows do not
     /// waste vectors, whole (block, row of the tables).
@@ -113,14 +114,21 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
         let width = self.plan.spec.lattice.key_grid().1;
         let piece = &self.plan.chunks[chunk];
         let rows = piece.rows.len();
-        if width.is_multiple_of(V::LANES) && rows * width == piece.len && columns.len() == piece.len {
-            for i in 0..self.plan.queries(block).len() {
-                // SAFETY: the chunk is made of whole rows of whole vectors.
-                unsafe {
-                    let from = slopes.data.add(i * slopes.row);
-                    let x = self.along[0].as_mut_ptr().add(i * self.line[0]);
-                    let y = self.along[1].as_mut_ptr().add(i * self.line[1] + piece.rows.start);
-                    add_rows::<V>(from, rows, width, x, y);
+        let queries = self.plan.queries(block).len();
+        if columns.len() == piece.len && width >= V::LANES {
+            let [x, y] = self.along.each_mut().map(|along| along.as_mut_ptr());
+            // SAFETY: the chunk is made of whole vectors, and the lines reach one further.
+            unsafe {
+                let y = y.add(piece.rows.start);
+                if width.is_multiple_of(V::LANES) && rows * width == piece.len {
+                    for i in 0..queries {
+                        let from = slopes.data.add(i * slopes.row);
+                        add_rows::<V>(from, rows, width, x.add(i * self.line[0]), y.add(i * self.line[1]));
+                    }
+                } else {
+                    let first = piece.start % width;
+                    let lines = Lines { x, y, line: self.line };
+                    add_spanning::<V>(slopes, queries, first..first + piece.len, width, lines);
                 }
             }
             return;
@@ -311,7 +319,11 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
                 let [at_x, at_y] = bias.starts(q);
                 // SAFETY: as for `window`; the lines hold the columns and rows of the keys.
                 unsafe {
-                    let x = self.along[0].as_ptr().add(i * self.line[0]);
+                    let x = self.along[0].as_mut_ptr().add(i * self.line[0]);
+                    if columns >= V::LANES {
+                        (V::load(x) + V::load(x.add(columns))).store(x);
+                    }
+                    let x = x.cast_const();
                     self.window::<V>(i, position, x, columns, at_x, self.tables.x);
                     let y = self.along[1].as_ptr().add(i * self.line[1]);
                     let at_y = self.tables.x.len(channels) + at_y;
@@ -325,38 +337,6 @@ impl<'a, T: Scalar> RelativeGradients<'a, T> {
             for (query, into) in queries.take(self.plan.queries(block).len()) {
                 collapse::<V>(query, self.tables.row == 0, &mut into[..d]);
             }
-        }
-    }
-}
-
-/// For a matrix of `rows` by `width`, a multiple of the lanes: adds the sum of its rows to `x` and the sum of
-/// each row to `y`.
-///
-/// # Safety
-/// All must be readable and the sums writable.
-#[inline(always)]
-unsafe fn add_rows<V: Vector>(
-    from: *const V::Element,
-    rows: usize,
-    width: usize,
-    x: *mut V::Element,
-    y: *mut V::Element,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        for j in (0..width).step_by(V::LANES) {
-            let mut sum = V::load(x.add(j));
-            for r in 0..rows {
-                sum += V::load(from.add(r * width + j));
-            }
-            sum.store(x.add(j));
-        }
-        for r in 0..rows {
-            let mut sum = V::zero();
-            for j in (0..width).step_by(V::LANES) {
-                sum += V::load(from.add(r * width + j));
-            }
-            *y.add(r) += sum.sum();
         }
     }
 }

@@ -208,6 +208,7 @@ impl<T: Scalar> Kernel<T> for Forward<'_, T> {
                     match start {
                         Start::Rows(origin) => softmax.weights::<V, _>(&tile, origin, &mut weights),
                         Start::Crossed(origin) => softmax.weights::<V, _>(&tile, origin, &mut weights),
+                        Start::Spanning(origin) => softmax.weights::<V, _>(&tile, origin, &mut weights),
                     }
                     let of = (values.chunk(chunk), plan.chunks[chunk].len);
                     softmax.add_values::<V>(plan, &weights, rows, &seen, &values, of, dots);

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `plan` | operands, blocks, chunks, tasks |
 //! | `pack`, `tables` | operands and tables of positions in the order in which they are read |
-//! | `bias`, `start`, `bias_gradient` | relative terms, biases and masks, which the energies start from |
+//! | `bias`, `start`, `bias_gradient`, `cross_sums` | relative terms, biases and masks, which the energies start from |
 //! | `product` | the products of tiles |
 //! | `forward`, `backward`, `backward_tile` | the two passes |
 //! | `gradients` | what tasks leave, added up |
@@ -28,6 +28,7 @@ mod backward;
 mod backward_tile;
 mod bias;
 mod bias_gradient;
+mod cross_sums;
 mod forward;
 mod gradients;
 mod pack;

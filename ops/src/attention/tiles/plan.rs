@@ -9,7 +9,7 @@ use super::super::transformer::AttentionSpec;
 use super::super::{Lattice, RelativeIndex, VisibleKeys};
 
 /// Queries in a block.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 /// Most keys in a chunk.
 const WIDTH: usize = 256;
 /// Tasks that a call is cut into at least, where it has as many blocks of queries.

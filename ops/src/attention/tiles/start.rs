@@ -68,8 +68,43 @@ impl<V: Vector> Origin<V> for Crossed<V::Element> {
     }
 }
 
+/// Relative terms of an image whose rows of keys are no whole vectors but one at least: a vector spans the end
+/// of a row and the start of the next. `x` goes on from its end as from its start.
+#[derive(Clone, Copy)]
+pub(super) struct Spanning<T> {
+    pub crossed: Crossed<T>,
+    /// Keys in a row.
+    pub columns: usize,
+}
+
+impl<V: Vector> Origin<V> for Spanning<V::Element> {
+    /// Where x and y lie, and how many lanes are of the first row.
+    type Column = ([*const V::Element; 2], usize);
+
+    #[inline(always)]
+    unsafe fn column(&self, j: usize) -> Self::Column {
+        // SAFETY: as for `Crossed`.
+        unsafe {
+            let [x, y] = *self.crossed.places.add(j / V::LANES);
+            let count = (self.columns - x as usize).min(V::LANES);
+            ([self.crossed.x.add(x as usize), self.crossed.y.add(y as usize)], count)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn at(&self, i: usize, ([x, y], count): Self::Column) -> V {
+        let [x_line, y_line] = self.crossed.line;
+        // SAFETY: as for `Crossed`; both lines reach a vector further.
+        unsafe {
+            let y = y.add(i * y_line);
+            V::load(x.add(i * x_line)) + V::splat(*y).with_rest(count, V::splat(*y.add(1)))
+        }
+    }
+}
+
 /// Where the starting values of a tile come from.
 pub(super) enum Start<T> {
     Rows(Rows<T>),
     Crossed(Crossed<T>),
+    Spanning(Spanning<T>),
 }
