@@ -14,16 +14,23 @@ fn with_threads<T: Send>(threads: usize, make: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(make)
 }
 
-fn everything(
-    folder: &Path,
-) -> (Vec<DetectionSample>, Vec<DetectionSample>, Bpe, Vec<TokenPair>, Vec<Vec<usize>>) {
+#[derive(PartialEq)]
+struct Everything {
+    scenes: Vec<DetectionSample>,
+    read: Vec<DetectionSample>,
+    bpe: Bpe,
+    pairs: Vec<TokenPair>,
+    batches: Vec<Vec<usize>>,
+}
+
+fn everything(folder: &Path) -> Everything {
     let scenes = Scenes::new(SceneOptions::default(), 5).detection_samples(Split::Test, 0..20);
     let read = DetectionFolder::open(folder, "train", Strictness::Strict).unwrap().load_all().unwrap();
     let text = Grammar::new(3).text(Split::Train, 300);
     let bpe = Bpe::learn(text.lines(), 600);
     let pairs = TokenPair::encode_all(&text, &bpe);
     let batches = TokenBatches::new(&pairs, 200, 9).epoch(2);
-    (scenes, read, bpe, pairs, batches)
+    Everything { scenes, read, bpe, pairs, batches }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //!        holds the first picture
 //! YOLO   DIR/images/train/NAME.jpg, DIR/labels/train/NAME.txt    or train/images and train/labels
 //!        DIR/classes.txt, classes.names, obj.names or labels/classes.txt    optional: one class name a line
+//!        DIR/data.yaml, data.yml or dataset.yaml      optional, where none of these is there: its key names
 //! ```
 //!
 //! Boxes are [`BoundingBox`]es: half open, in pixels of the picture file, x to the right and y down. VOC boxes are
@@ -58,6 +59,7 @@ mod find;
 mod report;
 mod sample;
 mod voc;
+mod yaml;
 mod yolo;
 
 use std::fmt;
