@@ -33,6 +33,9 @@
 //! real data sets have and that concern one box are counted in a [`DetectionReport`], or refused under
 //! [`Strictness::Strict`]: see [`Problem`].
 //!
+//! Of each picture only the header is read when a folder is opened; damage behind it is an error when the picture is
+//! decoded, a cut file too.
+//!
 //! Pictures are JPEG or PNG files of any pixel format, converted to RGB (grey values three times, palettes looked up,
 //! alpha left out, 16 bits rounded to 8). The orientation in the EXIF data is not applied, as annotations refer to the stored
 //! pixels.
