@@ -76,6 +76,17 @@ fn yolo_boxes_are_parts_of_the_picture() {
     assert!(train.report().is_clean(), "{}", train.report()); // the last bit of 0.9 + 0.1 does not count
     fs::write(folder.path().join("classes.txt"), "cell\n two words \n\n").unwrap();
     assert_eq!(open(&folder).classes(), ["cell", "two words"]);
+    fs::remove_file(folder.path().join("classes.txt")).unwrap();
+    for yaml in [
+        "path: ../x\ntrain: images/train\nnc: 2\nnames: ['cell', two words] # a list\n",
+        "names:\n- cell\n- \"two words\"\nroboflow:\n  names: [a]\n  version: {b: [c, {d: e}]}\n",
+        "names:\n  1: two words\n  0: cell\n",
+    ] {
+        fs::write(folder.path().join("data.yaml"), yaml).unwrap();
+        assert_eq!(open(&folder).classes(), ["cell", "two words"], "{yaml}");
+    }
+    fs::write(folder.path().join("data.yaml"), "train: images/train\n").unwrap();
+    assert_eq!(open(&folder).classes(), ["0", "1"]);
 }
 
 #[test]

@@ -190,6 +190,30 @@ fn what_yolo_refuses() {
         let error = error_of(&folder, Strictness::Lenient);
         assert!(error.contains(expected), "{error}");
     }
+    for (yaml, expected) in [
+        (
+            "names: 5\n",
+            "data.yaml, line 1: class list: expected names, a list or a mapping of ids to names, found another kind",
+        ),
+        (
+            "a: b\nnames: [cell, [disc]]\n",
+            "data.yaml, line 2: class list: expected a class name, found none, or another kind of value",
+        ),
+        ("names: [cell, cell]\n", "data.yaml: class list: expected each class once, found \"cell\" twice"),
+        ("names: []\n", "data.yaml: class list: expected at least one class, found none"),
+        ("names: {0: cell, 2: disc}\n", "expected every id from 0 to 1, found no id 1"),
+        ("names: {0: cell, 0: disc}\n", "expected each id once, found 0 again"),
+        ("names: {x: cell}\n", "expected a class id, a whole number 0..=65536, found \"x\""),
+        ("nc: 3\nnames: [cell, disc]\n", "data.yaml: nc: expected 2, the number of names, found 3"),
+        ("- names\n", "data.yaml, line 1: class list: expected a mapping with the key names"),
+        ("names: [cell\n", "data.yaml: class list: expected YAML, found"),
+        ("a: &x [b]\nnames: *x\n", "expected names, a list or a mapping"),
+    ] {
+        let folder = yolo(TXT);
+        fs::write(folder.path().join("data.yaml"), yaml).unwrap();
+        let error = error_of(&folder, Strictness::Lenient);
+        assert!(error.contains(expected), "{yaml}: {error}");
+    }
     assert!(
         error_of(&yolo(""), Strictness::Lenient).contains("class list: expected a box in at least one file")
     );

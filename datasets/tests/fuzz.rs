@@ -181,8 +181,12 @@ proptest! {
     }
 
     #[test]
-    fn yolo(text in changes()) {
-        check_detection(&[("images/train/a.png", PNG), ("labels/train/a.txt", &changed(TXT, &text))]);
+    fn yolo(text in changes(), yaml in changes()) {
+        check_detection(&[
+            ("images/train/a.png", PNG),
+            ("labels/train/a.txt", &changed(TXT, &text)),
+            ("data.yaml", &changed(b"train: x\nnc: 2\nnames:\n  0: cell\n  1: disc\nmore: [1, {c: d}]\n", &yaml)),
+        ]);
     }
 
     #[test]
@@ -232,6 +236,11 @@ fn deep_nesting_is_refused() {
         ("instances_train.json", format!("{{\"info\": {}", "[".repeat(deep)).as_bytes()),
         ("a.png", PNG),
     ]);
+    for yaml in ["[".repeat(deep), "- ".repeat(deep), format!("names: {}", "{a: ".repeat(deep))] {
+        let files =
+            [("images/train/a.png", PNG), ("labels/train/a.txt", TXT), ("data.yaml", yaml.as_bytes())];
+        check_detection(&files);
+    }
 }
 
 /// A header may claim 65535 x 65535 pixels: refused before anything is allocated.

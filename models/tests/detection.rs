@@ -12,6 +12,7 @@ use termwise_models::checkpoint::{self, Checkpoint};
 use termwise_models::detection::{
     DetectionSettings, DetectionTask, Detector, DetectorConfig, Picture, Target, TargetConfig, detect, score,
 };
+use termwise_models::training::Task;
 use termwise_ops::add;
 use termwise_ops::metrics::generalized_box_iou;
 use termwise_ops::optim::{Adam, AdamConfig, Optimizer, clip_grad_norm};
@@ -70,9 +71,9 @@ fn train(task: &DetectionTask, epochs: usize, lr: f64) -> Vec<f64> {
     let mut optimizer = Adam::new(AdamConfig::adamw());
     let mut losses = Vec::new();
     for epoch in 0..epochs {
-        for step in 0..task.steps() {
+        for step in 0..task.steps(epoch) {
             let tape = Tape::new(F32::new());
-            let (loss, _) = task.loss(&tape, epoch, step);
+            let loss = task.loss(&tape, epoch, step).total;
             losses.push(f64::from(loss.value().item()));
             let gradients = tape.backward(&loss);
             let rate = lr * (1.0 - epoch as f64 / epochs as f64);
@@ -130,7 +131,7 @@ fn gradients_reach_every_parameter_but_not_through_proposals() {
             }
         }
         let tape = Tape::new(F32::new()).checked();
-        let gradients = tape.backward(&task.loss(&tape, 0, 0).0);
+        let gradients = tape.backward(&task.loss(&tape, 0, 0).total);
         for (name, param) in detector.parameters().into_iter().filter(|(_, p)| p.is_trainable()) {
             let gradient = gradients.param(param).unwrap_or_else(|| panic!("{attention}: none for {name}"));
             let largest = gradient.as_slice().iter().fold(0.0f32, |m, g| m.max(g.abs()));

@@ -11,6 +11,7 @@
 //!        holds the first picture
 //! YOLO   DIR/images/train/NAME.jpg, DIR/labels/train/NAME.txt    or train/images and train/labels
 //!        DIR/classes.txt, classes.names, obj.names or labels/classes.txt    optional: one class name a line
+//!        DIR/data.yaml, data.yml or dataset.yaml      optional, where none of these is there: its key names
 //! ```
 //!
 //! Boxes are [`BoundingBox`]es: half open, in pixels of the picture file, x to the right and y down. VOC boxes are
@@ -31,6 +32,9 @@
 //! referred to exists; the size in the annotation is that of the picture. What breaks this is an error. Faults that
 //! real data sets have and that concern one box are counted in a [`DetectionReport`], or refused under
 //! [`Strictness::Strict`]: see [`Problem`].
+//!
+//! Of each picture only the header is read when a folder is opened; damage behind it is an error when the picture is
+//! decoded, a cut file too.
 //!
 //! Pictures are JPEG or PNG files of any pixel format, converted to RGB (grey values three times, palettes looked up,
 //! alpha left out, 16 bits rounded to 8). The orientation in the EXIF data is not applied, as annotations refer to the stored
@@ -58,6 +62,7 @@ mod find;
 mod report;
 mod sample;
 mod voc;
+mod yaml;
 mod yolo;
 
 use std::fmt;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::check::{Raw, RawBox, RawObject, RawRecord, StatedSize};
 use super::classes::{MAX_CLASSES, read_names};
 use super::find::Place;
+use super::yaml::read_yaml_names;
 use crate::error::{DataError, quote};
 use crate::files::read_text;
 use crate::picture::EXTENSIONS;
@@ -16,13 +17,22 @@ use crate::picture::EXTENSIONS;
 const CLASS_FILES: [&str; 5] =
     ["classes.txt", "classes.names", "obj.names", "labels/classes.txt", "labels/classes.names"];
 
+/// Looked into where none of the others is there.
+const YAML_FILES: [&str; 3] = ["data.yaml", "data.yml", "dataset.yaml"];
+
 /// Pictures of other kinds are refused rather than left out.
 const UNREAD_EXTENSIONS: [&str; 8] = ["bmp", "webp", "tif", "tiff", "gif", "avif", "heic", "jp2"];
 
 pub(super) fn read(root: &Path, place: &Place) -> Result<Raw, DataError> {
     let pictures = pictures(&root.join(&place.images))?;
     labels_have_pictures(&place.annotation, &pictures)?;
-    let names = read_names(root, &CLASS_FILES)?;
+    let names = match read_names(root, &CLASS_FILES)? {
+        Some(names) => Some(names),
+        None => match YAML_FILES.iter().map(|file| root.join(file)).find(|path| path.is_file()) {
+            Some(path) => read_yaml_names(&path)?,
+            None => None,
+        },
+    };
     let files: Vec<_> =
         pictures.par_iter().map(|(stem, _)| labels(&place.annotation.join(format!("{stem}.txt")))).collect();
     let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -33,7 +43,11 @@ pub(super) fn read(root: &Path, place: &Place) -> Result<Raw, DataError> {
         return Err(DataError::Content {
             path: place.annotation.clone(),
             field: "class list",
-            expected: format!("a box in at least one file, or one of {}", CLASS_FILES.join(", ")),
+            expected: format!(
+                "a box in at least one file, or one of {}, {}",
+                CLASS_FILES.join(", "),
+                YAML_FILES[0]
+            ),
             found: "none".to_owned(),
         });
     };

@@ -26,6 +26,8 @@
 
 mod clause;
 mod draw;
+#[cfg(test)]
+mod forms;
 mod inflect;
 mod lexicon;
 #[cfg(test)]
