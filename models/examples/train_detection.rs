@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use termwise_autograd::{Array, Cpu, Module, Tape};
-use termwise_datasets::detection::{DetectionFolder, Strictness};
+use termwise_datasets::detection::{DetectionFolder, DetectionFormat, DetectionOptions};
 use termwise_datasets::png_out::{enlarged, side_by_side, write_picture};
 use termwise_models::checkpoint;
 use termwise_models::detection::{Detection, DetectionSettings, DetectionTask, Picture, detect, draw_boxes};
@@ -42,9 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weight_decay = number("weight_decay", 1e-3)?;
 
     let root = Path::new(&folder);
-    let train = DetectionFolder::open(root, &text("train", "train"), Strictness::Lenient)?;
-    let validation = DetectionFolder::open(root, &text("val", "val"), Strictness::Lenient)?
-        .with_classes(train.classes())?;
+    let format = |name: &str| DetectionFormat::ALL.into_iter().find(|format| format.name() == name);
+    let reading = DetectionOptions { format: format(&text("format", "")), ..DetectionOptions::default() };
+    let train = DetectionFolder::open_with(root, &text("train", "train"), &reading)?;
+    let validation =
+        DetectionFolder::open_with(root, &text("val", "val"), &reading)?.with_classes(train.classes())?;
     let start = Instant::now();
     let pictures = Picture::load_all(&train, settings.side)?;
     let shown = Picture::load_all(&validation, settings.side)?;
