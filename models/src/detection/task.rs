@@ -70,7 +70,6 @@ impl DetectionTask {
     }
 
     /// The loss of a step and its parts: a function of the parameters, the seed, `epoch` and `step` alone.
-    #[expect(clippy::type_complexity, reason = "becomes a type of the shared training")]
     pub fn loss(
         &self,
         tape: &Tape<Cpu<f32>>,
