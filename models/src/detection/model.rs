@@ -96,7 +96,7 @@ impl<B: Kernels> Detector<B> {
     fn look(&self, images: &Var<B>, mode: Mode) -> (Vec<Var<B>>, RpnOutput<B>) {
         let size = (images.shape()[2], images.shape()[3]);
         assert!(
-            size.0 % STRIDE == 0 && size.1 % STRIDE == 0,
+            size.0.is_multiple_of(STRIDE) && size.1.is_multiple_of(STRIDE),
             "Detector: height and width must be multiples of {STRIDE}, they are {size:?}"
         );
         let features = self.backbone.forward(images, mode);
