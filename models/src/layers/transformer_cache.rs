@@ -94,8 +94,7 @@ impl<B: Kernels> TransformerAttention<B> {
         let scale = self.scale(&projections);
         let lattice = Lattice::Sequence { queries: 1, keys };
         let heads = settings.num_heads;
-        let output =
-            transformer_attention(&operands, terms, heads, scale, lattice, &Visibility::default());
+        let output = transformer_attention(&operands, terms, heads, scale, lattice, &Visibility::default());
         linear(&output, &projections.output, projections.output_bias.as_ref())
     }
 
@@ -137,7 +136,10 @@ impl<B: Kernels> TransformerAttention<B> {
     #[track_caller]
     pub fn attend(&self, z: &Var<B>, memory: &Memory<B>) -> Var<B> {
         let settings = self.settings();
-        assert!(!settings.terms.uses_position(), "TransformerAttention: no relative position between sequences");
+        assert!(
+            !settings.terms.uses_position(),
+            "TransformerAttention: no relative position between sequences"
+        );
         let projections = self.projections(z.tape());
         let query = projected(settings.terms.uses_query(), projections.query.as_ref(), z);
         let key = memory.key.as_ref().map(|key| z.tape().constant(key.clone()));
@@ -153,8 +155,7 @@ impl<B: Kernels> TransformerAttention<B> {
         let lattice = Lattice::Sequence { queries: z.shape()[1], keys: value.shape()[1] };
         let visibility = Visibility { key_padding: memory.key_padding.clone(), ..Visibility::default() };
         let (scale, heads) = (self.scale(&projections), settings.num_heads);
-        let output =
-            transformer_attention(&operands, settings.terms, heads, scale, lattice, &visibility);
+        let output = transformer_attention(&operands, settings.terms, heads, scale, lattice, &visibility);
         linear(&output, &projections.output, projections.output_bias.as_ref())
     }
 }

@@ -42,7 +42,12 @@ impl<B: Kernels> NextToken for Decoding<'_, B> {
     }
 
     fn step(&mut self, tokens: &[u32]) -> Array2<f32> {
-        assert!(tokens.len() == self.rows, "Decoding: {} tokens for {} translations", tokens.len(), self.rows);
+        assert!(
+            tokens.len() == self.rows,
+            "Decoding: {} tokens for {} translations",
+            tokens.len(),
+            self.rows
+        );
         let tokens = Array2::from_shape_fn((self.rows, 1), |(row, _)| i64::from(tokens[row]));
         let mut x = self.model.embed(&self.tape, &tokens, &Dropout::off()); // (R, 1, C)
         for (layer, state) in self.model.decoder.iter().zip(&mut self.layers) {

@@ -169,8 +169,7 @@ pub fn beam_search(
     found.resize_with(bounds.len(), Vec::new);
     while !live.is_empty() {
         let beams = live.iter().flat_map(|sentence| &sentence.beams);
-        let last: Vec<u32> =
-            beams.map(|(tokens, _)| *tokens.last().unwrap_or(&vocabulary.bos)).collect();
+        let last: Vec<u32> = beams.map(|(tokens, _)| *tokens.last().unwrap_or(&vocabulary.bos)).collect();
         let scores = model.step(&last);
         let mut rows = Vec::with_capacity(live.len() * beam);
         let mut first = 0;

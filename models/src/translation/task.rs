@@ -127,7 +127,11 @@ impl TranslationTask {
         options.check()?;
         let least = Bpe::MIN_VOCABULARY;
         if options.model.vocabulary < least {
-            return Err(ConfigError::new("vocabulary", format!("at least {least}"), options.model.vocabulary));
+            return Err(ConfigError::new(
+                "vocabulary",
+                format!("at least {least}"),
+                options.model.vocabulary,
+            ));
         }
         let bpe = Bpe::learn(train.lines(), options.model.vocabulary);
         let (source, target) = train.languages();
@@ -229,7 +233,11 @@ impl TranslationTask {
     }
 
     /// The score on another text, and its translations.
-    pub fn evaluate_on(&self, text: &ParallelText, search: &SearchOptions) -> (TranslationScore, Vec<String>) {
+    pub fn evaluate_on(
+        &self,
+        text: &ParallelText,
+        search: &SearchOptions,
+    ) -> (TranslationScore, Vec<String>) {
         let nll = mean_nll(&self.model, &TokenPair::encode_all(text, &self.config.bpe));
         score(&self.model, &self.config, text, nll, search)
     }

@@ -21,10 +21,12 @@ pub fn translate_tokens(
     let mut rest = order.as_slice();
     while !rest.is_empty() {
         // The last one taken is the longest, to which the others are padded.
-        let fits = |&count: &usize| count * (sources[rest[count - 1]].len() + 1) * options.beam <= BATCH_TOKENS;
+        let fits =
+            |&count: &usize| count * (sources[rest[count - 1]].len() + 1) * options.beam <= BATCH_TOKENS;
         let count = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
         let (batch, others) = rest.split_at(count);
-        let with_end: Vec<Vec<u32>> = batch.iter().map(|&i| [&sources[i], &[Bpe::EOS][..]].concat()).collect();
+        let with_end: Vec<Vec<u32>> =
+            batch.iter().map(|&i| [&sources[i], &[Bpe::EOS][..]].concat()).collect();
         let source = Padded::stack(with_end.iter().map(Vec::as_slice));
         let bounds: Vec<usize> = batch.iter().map(|&i| options.bound(sources[i].len())).collect();
         let mut decoding = model.decoding(Cpu::new(), &source);

@@ -16,7 +16,8 @@ fn check(config: TranslatorConfig) {
     let (loss, _) = model.loss(&tape, &TranslationBatch::stack(&pairs), 0.1, &Dropout::new(0.1, 3));
     let gradients = tape.backward(&loss);
     for (parameter, param) in model.parameters() {
-        let gradient = gradients.param(param).unwrap_or_else(|| panic!("{name}: {parameter} has no gradient"));
+        let gradient =
+            gradients.param(param).unwrap_or_else(|| panic!("{name}: {parameter} has no gradient"));
         let largest = gradient.as_slice().iter().fold(0.0, |largest: f64, g| largest.max(g.abs()));
         assert!(largest > 1e-9, "{name}: the gradient of {parameter} is at most {largest}");
     }

@@ -47,7 +47,9 @@ fn translator(config: TranslatorConfig) -> Translator<Cpu<f64>> {
 
 /// Sequences of tokens 4 .. 11 of the given lengths.
 fn sequences(lengths: &[usize], seed: u32) -> Vec<Vec<u32>> {
-    let token = |row: usize, at: usize| 4 + (7 * row as u32 + 5 * (at * at + at) as u32 / 2 + 3 * seed + at as u32) % 7;
+    let token = |row: usize, at: usize| {
+        4 + (7 * row as u32 + 5 * (at * at + at) as u32 / 2 + 3 * seed + at as u32) % 7
+    };
     lengths.iter().enumerate().map(|(row, &length)| (0..length).map(|at| token(row, at)).collect()).collect()
 }
 
@@ -57,7 +59,8 @@ fn padded(sequences: &[Vec<u32>]) -> Padded {
 
 /// With an end behind each.
 fn sources(lengths: &[usize]) -> Padded {
-    let ended: Vec<Vec<u32>> = sequences(lengths, 1).into_iter().map(|s| [&s[..], &[Bpe::EOS]].concat()).collect();
+    let ended: Vec<Vec<u32>> =
+        sequences(lengths, 1).into_iter().map(|s| [&s[..], &[Bpe::EOS]].concat()).collect();
     padded(&ended)
 }
 

@@ -79,7 +79,7 @@ fn the_length_penalty_decides_between_short_and_long() {
         _ => vec![1.0, 0.0, 0.0, 0.0],
     };
     let best = |alpha: f64| beam_search(&mut Toy::new(1, next), &[9], TOY, &options(3, alpha))[0][0].clone();
-    assert_eq!(best(0.0).tokens, []);
+    assert!(best(0.0).tokens.is_empty());
     let long = best(1.0);
     assert_eq!(long.tokens, [A, A, A]);
     // log 0.45 / ((5 + 4) / 6)
@@ -92,7 +92,8 @@ fn a_bound_ends_what_would_never_end() {
     for beam in [1, 2, 5] {
         let found = beam_search(&mut Toy::new(3, endless), &[4, 0, 2], TOY, &options(beam, 1.0));
         let tokens: Vec<&[u32]> = found.iter().map(|hypotheses| hypotheses[0].tokens.as_slice()).collect();
-        assert_eq!(tokens, [&[A, A, A, A][..], &[], &[A, A]]);
+        let expected: [&[u32]; 3] = [&[A, A, A, A], &[], &[A, A]];
+        assert_eq!(tokens, expected);
     }
     let found = greedy_search(&mut Toy::new(3, endless), &[4, 0, 2], TOY, &options(1, 1.0));
     assert_eq!(found[0].tokens, [A, A, A, A]);
@@ -103,7 +104,9 @@ fn random(seed: u64) -> impl Fn(usize, &[u32]) -> Vec<f64> {
     move |sentence, prefix| {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(sentence as u64);
         let mut draw = |salt: u64| {
-            state = (state ^ salt).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = (state ^ salt)
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f64 / (1u64 << 24) as f64 + 1e-3
         };
         prefix.iter().for_each(|&token| drop(draw(u64::from(token) + 1)));
@@ -114,7 +117,12 @@ fn random(seed: u64) -> impl Fn(usize, &[u32]) -> Vec<f64> {
 }
 
 /// The best of all sequences, by looking at every one of them.
-fn exhaustive(next: &dyn Fn(usize, &[u32]) -> Vec<f64>, sentence: usize, bound: usize, options: &SearchOptions) -> f64 {
+fn exhaustive(
+    next: &dyn Fn(usize, &[u32]) -> Vec<f64>,
+    sentence: usize,
+    bound: usize,
+    options: &SearchOptions,
+) -> f64 {
     let mut best = f64::NEG_INFINITY;
     let mut open: Vec<(Vec<u32>, f64)> = vec![(Vec::new(), 0.0)];
     while let Some((prefix, total)) = open.pop() {

@@ -11,13 +11,17 @@ use termwise_ops::optim::{Adam, AdamConfig, Optimizer, clip_grad_norm};
 use super::{sequences, tiny};
 
 fn text() -> ParallelText {
-    let words = [("a man", "ein Mann"), ("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the sun", "die Sonne")];
+    let words =
+        [("a man", "ein Mann"), ("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the sun", "die Sonne")];
     let verbs = [("sees", "sieht"), ("knows", "kennt"), ("hears", "hört")];
     let mut pairs = vec![(String::new(), String::new())];
     for who in words {
         for verb in verbs {
             for whom in words {
-                pairs.push((format!("{} {} {}.", who.0, verb.0, whom.0), format!("{} {} {}.", who.1, verb.1, whom.1)));
+                pairs.push((
+                    format!("{} {} {}.", who.0, verb.0, whom.0),
+                    format!("{} {} {}.", who.1, verb.1, whom.1),
+                ));
             }
         }
     }
@@ -74,12 +78,16 @@ fn a_loss_is_a_function_of_epoch_and_step() {
 
 #[test]
 fn pairs_that_are_too_long_are_left_out_and_counted() {
-    let limited = |max_tokens| TranslationTask::new(&text(), &text(), TranslationOptions { max_tokens, ..options("0110") });
+    let limited = |max_tokens| {
+        TranslationTask::new(&text(), &text(), TranslationOptions { max_tokens, ..options("0110") })
+    };
     assert_eq!(limited(100).unwrap().skipped(), 0);
-    let some = limited(10).unwrap().skipped();
+    let some = limited(5).unwrap().skipped();
     assert!((1..text().len()).contains(&some), "{some}");
-    let no_empty = ParallelText::new(("en".into(), "de".into()), vec!["a b c d".into()], vec!["e f g h".into()]);
-    let refused = TranslationTask::new(&no_empty, &text(), TranslationOptions { max_tokens: 1, ..options("w/o") });
+    let no_empty =
+        ParallelText::new(("en".into(), "de".into()), vec!["a b c d".into()], vec!["e f g h".into()]);
+    let refused =
+        TranslationTask::new(&no_empty, &text(), TranslationOptions { max_tokens: 1, ..options("w/o") });
     let message = refused.err().unwrap().to_string();
     assert!(message.contains("max_tokens"), "{message}");
 }
@@ -99,7 +107,11 @@ fn sentences_of_any_length_are_translated_within_the_bounds() {
             }
             // Each as if it were alone.
             for (source, found) in sources.iter().zip(&found) {
-                assert_eq!(&translate_tokens(&model, std::slice::from_ref(source), &options)[0], found, "{code}");
+                assert_eq!(
+                    &translate_tokens(&model, std::slice::from_ref(source), &options)[0],
+                    found,
+                    "{code}"
+                );
             }
         }
     }
@@ -119,7 +131,8 @@ fn a_configuration_reads_back_and_builds_the_same_translator() {
         translate_text(task.model(), task.config(), &lines, &search)
     );
     for (from, to) in [("\"1010\"", "\"0110\""), ("\"kernel_sizes\"", "\"kernels\"")] {
-        let error = serde_json::from_str::<termwise_models::translation::TranslationConfig>(&json.replace(from, to));
+        let error =
+            serde_json::from_str::<termwise_models::translation::TranslationConfig>(&json.replace(from, to));
         assert!(error.is_err(), "{to} is read");
     }
 }
