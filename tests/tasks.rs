@@ -47,15 +47,20 @@ fn a_translator_is_trained_measured_and_used() {
     let (config, out) = (root.path().join("small.toml"), root.path().join("out"));
     let model = "vocabulary = 600\nchannels = 32\nnum_heads = 2\nfeed_forward = 32\nencoder_layers = 1\n\
                  decoder_layers = 1\n";
-    let settings =
-        format!("sentences = 300\nepochs = 2\n[translation]\nbatch_tokens = 512\n[translation.model]\n{model}");
+    let settings = format!(
+        "sentences = 300\nepochs = 2\n[translation]\nbatch_tokens = 512\n[translation.model]\n{model}"
+    );
     fs::write(&config, settings).unwrap();
-    let train = ["train", "translation", "--config", text(&config), "--attention", "0110", "--out", text(&out)];
+    let train =
+        ["train", "translation", "--config", text(&config), "--attention", "0110", "--out", text(&out)];
     let said = succeeds(&train, "");
     assert!(said.contains("BLEU"), "{said}");
     let written: Value = serde_json::from_str(&fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
     assert_eq!(written["translation"]["model"]["channels"], 32);
-    assert_eq!((&written["translation"]["model"]["attention"], &written["epochs"]), (&"0110".into(), &2.into()));
+    assert_eq!(
+        (&written["translation"]["model"]["attention"], &written["epochs"]),
+        (&"0110".into(), &2.into())
+    );
     assert!(out.join("curves.svg").exists() && out.join("translations.tsv").exists());
 
     let checkpoint = out.join("checkpoint.safetensors");
@@ -109,11 +114,27 @@ fn bad_settings_name_file_field_expected_and_found() {
     let config = root.path().join("bad.toml");
     for (task, settings, parts) in [
         ("translation", "beam = 3", ["bad.toml: field beam: expected one of", "found another"]),
-        ("translation", "[translation]\ndropout = 1.5", ["bad.toml: field dropout: expected 0 to 0.9", "found 1.5"]),
-        ("translation", "[translation.model]\nchannels = \"x\"", ["field translation.model.channels: expected", "found \"x\""]),
+        (
+            "translation",
+            "[translation]\ndropout = 1.5",
+            ["bad.toml: field dropout: expected 0 to 0.9", "found 1.5"],
+        ),
+        (
+            "translation",
+            "[translation.model]\nchannels = \"x\"",
+            ["field translation.model.channels: expected", "found \"x\""],
+        ),
         ("detection", "lr = 0", ["bad.toml: field lr: expected a number above 0", "found 0"]),
-        ("detection", "[detection]\nside = 8", ["bad.toml: field detection.side: expected a number from 32", "found 8"]),
-        ("segmentation", "attention = \"w/o\"\nwidth = 0", ["bad.toml: field width: expected 1 to 512", "found 0"]),
+        (
+            "detection",
+            "[detection]\nside = 8",
+            ["bad.toml: field detection.side: expected a number from 32", "found 8"],
+        ),
+        (
+            "segmentation",
+            "attention = \"w/o\"\nwidth = 0",
+            ["bad.toml: field width: expected 1 to 512", "found 0"],
+        ),
         ("segmentation", "attention = \"0123\"", ["bad.toml: field attention: expected", "0123"]),
     ] {
         fs::write(&config, settings).unwrap();

@@ -31,12 +31,25 @@ impl<B: Kernels> Module<B> for FeedForward<B> {
     }
 }
 
+/// Attention of the decoder to the source. Without a query term all queries get the same, whatever they are, and so
+/// need no normalisation.
+struct CrossAttention<B: Kernels> {
+    norm: Option<LayerNorm<B>>,
+    attention: TransformerAttention<B>,
+}
+
+impl<B: Kernels> CrossAttention<B> {
+    fn queries(&self, x: &Var<B>) -> Var<B> {
+        self.norm.as_ref().map_or_else(|| x.clone(), |norm| norm.forward(x))
+    }
+}
+
 /// A layer: self-attention, in the decoder attention to the source, a feed-forward network. Each is normalised
 /// before and added to its input ("pre-norm"): at small scale that trains at a high rate from the first steps on,
 /// where normalising after the sum needs a long warm-up (Xiong et al., ICML 2020).
 pub(super) struct Layer<B: Kernels> {
     own: SelfAttentionBlock<B>,
-    cross: Option<(LayerNorm<B>, TransformerAttention<B>)>,
+    cross: Option<CrossAttention<B>>,
     feed_forward: (LayerNorm<B>, FeedForward<B>),
 }
 
@@ -67,7 +80,8 @@ impl<B: Kernels> Layer<B> {
                 causal: false,
                 ..TransformerSettings::transformer_xl(terms, heads, channels)
             };
-            TransformerAttention::new(channels, settings, false, init)
+            let norm = terms.uses_query().then(|| LayerNorm::new(channels, init));
+            CrossAttention { norm, attention: TransformerAttention::new(channels, settings, false, init) }
         });
         let feed_forward = FeedForward {
             expand: Linear::new(channels, config.feed_forward, true, init),
@@ -79,7 +93,7 @@ impl<B: Kernels> Layer<B> {
                 deformable: deformable.map(|unit| (norm(), unit)),
                 attention: attention.map(|attention| (norm(), attention)),
             },
-            cross: cross.map(|attention| (norm(), attention)),
+            cross,
             feed_forward: (norm(), feed_forward),
         }
     }
@@ -99,14 +113,14 @@ impl<B: Kernels> Layer<B> {
         dropout: &Dropout,
     ) -> Var<B> {
         let x = self.own.forward(x, None, dropout);
-        let (norm, attention) = self.cross.as_ref().expect("a layer of the decoder");
-        let seen = attention.forward_cross(&norm.forward(&x), memory, padding);
+        let cross = self.cross.as_ref().expect("a layer of the decoder");
+        let seen = cross.attention.forward_cross(&cross.queries(&x), memory, padding);
         self.feed(&add(&x, &dropout.apply(&seen)), dropout)
     }
 
     /// What [`step`](Self::step) needs of the source.
     pub fn remember(&self, memory: &Var<B>, padding: Option<&Array2<bool>>) -> Memory<B> {
-        self.cross.as_ref().expect("a layer of the decoder").1.remember(memory, padding)
+        self.cross.as_ref().expect("a layer of the decoder").attention.remember(memory, padding)
     }
 
     /// The next step (N R, 1, C) of R translations each of the N sentences in `memory`.
@@ -117,11 +131,11 @@ impl<B: Kernels> Layer<B> {
         state: &mut (SelfAttentionState<B>, Memory<B>),
     ) -> Var<B> {
         let x = self.own.step(x, &mut state.0);
-        let (norm, attention) = self.cross.as_ref().expect("a layer of the decoder");
+        let cross = self.cross.as_ref().expect("a layer of the decoder");
         let (rows, channels) = (x.shape()[0], x.shape()[2]);
         // The translations of a sentence are as many queries to one memory, which is so never copied.
-        let queries = termwise_ops::reshape(&norm.forward(&x), &[sentences, rows / sentences, channels]);
-        let seen = termwise_ops::reshape(&attention.attend(&queries, &state.1), &[rows, 1, channels]);
+        let queries = termwise_ops::reshape(&cross.queries(&x), &[sentences, rows / sentences, channels]);
+        let seen = termwise_ops::reshape(&cross.attention.attend(&queries, &state.1), &[rows, 1, channels]);
         self.feed(&add(&x, &seen), &Dropout::off())
     }
 
@@ -134,8 +148,8 @@ impl<B: Kernels> Layer<B> {
 impl<B: Kernels> Module<B> for Layer<B> {
     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
         self.own.visit(parameters);
-        if let Some((norm, attention)) = &self.cross {
-            parameters.module("cross_norm", norm);
+        if let Some(CrossAttention { norm, attention }) = &self.cross {
+            norm.iter().for_each(|norm| parameters.module("cross_norm", norm));
             parameters.module("cross", attention);
         }
         parameters.module("feed_forward_norm", &self.feed_forward.0);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Cpu, Tape, Var};
+use termwise_autograd::{Cpu, Tape};
 use termwise_datasets::bpe::Bpe;
 use termwise_datasets::translation::{ParallelText, TokenBatches, TokenPair, TranslationBatch};
 use termwise_ops::attention::AttentionCode;
@@ -188,16 +188,6 @@ impl TranslationTask {
         &self.options
     }
 
-    /// The model.
-    pub fn model(&self) -> &Translator<Cpu<f32>> {
-        &self.model
-    }
-
-    /// How it was built.
-    pub fn config(&self) -> &TranslationConfig {
-        &self.config
-    }
-
     fn batches(&self, epoch: usize) -> Batches {
         let mut cached = self.epoch.borrow_mut();
         match &*cached {
@@ -208,29 +198,6 @@ impl TranslationTask {
                 batches
             }
         }
-    }
-
-    /// Steps of an epoch.
-    pub fn steps(&self, epoch: usize) -> usize {
-        self.batches(epoch).len()
-    }
-
-    /// The loss of a step, a function of the parameters, the seed, `epoch` and `step` alone; and the mean negative log-probability of the right token.
-    pub fn step_loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> (Var<Cpu<f32>>, f64) {
-        let indices = &self.batches(epoch)[step];
-        let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
-        let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
-            (seed ^ count as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
-        let dropout = Dropout::new(self.options.dropout, seed);
-        let (loss, nll) = self.model.loss(tape, &batch, self.options.label_smoothing, &dropout);
-        (loss, f64::from(nll.item()))
-    }
-
-    /// The score on the validation text.
-    pub fn evaluate(&self) -> TranslationScore {
-        let nll = mean_nll(&self.model, &self.validation_pairs);
-        score(&self.model, &self.config, &self.validation, nll, &self.options.search).0
     }
 
     /// The score on another text, and its translations.
@@ -287,12 +254,19 @@ impl Task for TranslationTask {
 
     /// Its part `nll` is the mean negative log-probability of the right token.
     fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
-        let (total, nll) = self.step_loss(tape, epoch, step);
-        Loss { total, parts: vec![("nll", nll)] }
+        let indices = &self.batches(epoch)[step];
+        let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
+        let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
+            (seed ^ count as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        });
+        let dropout = Dropout::new(self.options.dropout, seed);
+        let (loss, nll) = self.model.loss(tape, &batch, self.options.label_smoothing, &dropout);
+        Loss { total: loss, parts: vec![("nll", f64::from(nll.item()))] }
     }
 
     fn evaluate(&self) -> TranslationScore {
-        self.evaluate_on(&self.validation, &self.options.search).0
+        let nll = mean_nll(&self.model, &self.validation_pairs);
+        score(&self.model, &self.config, &self.validation, nll, &self.options.search).0
     }
 }
 

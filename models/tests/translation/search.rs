@@ -79,7 +79,7 @@ fn the_length_penalty_decides_between_short_and_long() {
         _ => vec![1.0, 0.0, 0.0, 0.0],
     };
     let best = |alpha: f64| beam_search(&mut Toy::new(1, next), &[9], TOY, &options(3, alpha))[0][0].clone();
-    assert_eq!(best(0.0).tokens, []);
+    assert!(best(0.0).tokens.is_empty());
     let long = best(1.0);
     assert_eq!(long.tokens, [A, A, A]);
     // log 0.45 / ((5 + 4) / 6)
@@ -92,7 +92,8 @@ fn a_bound_ends_what_would_never_end() {
     for beam in [1, 2, 5] {
         let found = beam_search(&mut Toy::new(3, endless), &[4, 0, 2], TOY, &options(beam, 1.0));
         let tokens: Vec<&[u32]> = found.iter().map(|hypotheses| hypotheses[0].tokens.as_slice()).collect();
-        assert_eq!(tokens, [&[A, A, A, A][..], &[], &[A, A]]);
+        let expected: [&[u32]; 3] = [&[A, A, A, A], &[], &[A, A]];
+        assert_eq!(tokens, expected);
     }
     let found = greedy_search(&mut Toy::new(3, endless), &[4, 0, 2], TOY, &options(1, 1.0));
     assert_eq!(found[0].tokens, [A, A, A, A]);
