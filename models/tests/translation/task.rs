@@ -2,6 +2,7 @@ use rayon::ThreadPoolBuilder;
 use termwise_autograd::{Cpu, Module, Tape};
 use termwise_datasets::translation::ParallelText;
 use termwise_models::Init;
+use termwise_models::training::Task;
 use termwise_models::translation::{
     SearchOptions, TranslationOptions, TranslationTask, Translator, TranslatorConfig, translate_text,
     translate_tokens,
@@ -42,7 +43,7 @@ fn train(code: &str, seed: u64) -> (Vec<f64>, Vec<u32>) {
     for step in 0..6 {
         let (epoch, step) = (step / 3, step % 3);
         let tape = Tape::new(Cpu::new());
-        let loss = task.step_loss(&tape, epoch, step).0;
+        let loss = task.loss(&tape, epoch, step).total;
         losses.push(f64::from(loss.value().item()));
         let gradients = tape.backward(&loss);
         let parameters = task.model().parameters();
@@ -69,7 +70,7 @@ fn the_same_bits_for_any_number_of_threads_and_other_bits_for_another_seed() {
 #[test]
 fn a_loss_is_a_function_of_epoch_and_step() {
     let task = TranslationTask::new(&text(), &text(), options("0110")).unwrap();
-    let loss = |epoch, step| task.step_loss(&Tape::new(Cpu::new()), epoch, step).0.value().item();
+    let loss = |epoch, step| task.loss(&Tape::new(Cpu::new()), epoch, step).total.value().item();
     let first = loss(0, 1);
     assert!(loss(2, 0) != first && loss(0, 0) != first);
     assert_eq!(loss(0, 1), first);
