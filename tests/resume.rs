@@ -21,7 +21,7 @@ const SETTINGS: [&str; 16] = [
     "--batch",
     "2",
     "--epochs",
-    "4",
+    "24",
 ];
 
 fn termwise(arguments: &[&str]) -> Command {
@@ -74,7 +74,7 @@ fn a_training_that_is_killed_again_and_again_ends_with_the_same_bits() {
     let root = tempfile::tempdir().unwrap();
     let (whole, out) = (uninterrupted(root.path()), root.path().join("killed"));
     let mut training = begin(&out);
-    for records in [3, 14, 27] {
+    for records in [2, 90, 200] {
         wait_for_records(&out, records, &mut training);
         training.kill().unwrap();
         training.wait().unwrap();
@@ -85,7 +85,10 @@ fn a_training_that_is_killed_again_and_again_ends_with_the_same_bits() {
     assert!(status.success(), "{status}");
     assert_eq!(losses(&out), losses(&whole));
     assert!(tensors(&out) == tensors(&whole), "the parameters differ");
-    // Nothing temporary is left, whatever the kill came in the way of, that another run would trip over.
+    // Nothing temporary is left, whatever the kill came in the way of.
+    let entries =
+        || fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(entries().all(|name| !name.ends_with(".tmp")), "{:?}", entries().collect::<Vec<_>>());
     go_on(&out);
     assert!(tensors(&out) == tensors(&whole), "going on after the end changes nothing");
 }

@@ -45,6 +45,7 @@ impl OutputFolder {
                 return Err(Fault::of_file(path, "output folder", expected, "one in use by another run"));
             }
             folder._lock = Some(lock);
+            remove_partial(path);
         }
         let trial = path.join(format!(".termwise.{}.tmp", std::process::id()));
         fs::write(&trial, b"trial")
@@ -68,6 +69,19 @@ impl OutputFolder {
         let path = self.file(name);
         write_atomically(&path, bytes.as_ref())?;
         Ok(path)
+    }
+}
+
+/// Removes what a run that was killed had half written: files under temporary names.
+fn remove_partial(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(".tmp") {
+            // A file that cannot be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

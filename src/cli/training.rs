@@ -69,13 +69,11 @@ impl Keep {
         let fault = |error: &dyn Display| Fault::of_file(&settings, "settings", "those of a training", error);
         let text = std::fs::read_to_string(&settings).map_err(|error| fault(&error))?;
         let settings = serde_json::from_str(&text).map_err(|error| fault(&error))?;
-        let file = path.join(CHECKPOINT);
-        if !file.exists() {
-            let expected = format!("a folder with {CHECKPOINT}");
-            return Err(Fault::of_file(path, "training to resume", expected, "none"));
-        }
-        let checkpoint = Some(Checkpoint::read(&file)?);
-        Ok(Begin { settings, folder: Some(OutputFolder::open(path)?), checkpoint })
+        let folder = OutputFolder::open(path)?;
+        // One that was cut off before its first checkpoint begins again.
+        let file = folder.file(CHECKPOINT);
+        let checkpoint = if file.exists() { Some(Checkpoint::read(&file)?) } else { None };
+        Ok(Begin { settings, folder: Some(folder), checkpoint })
     }
 }
 
