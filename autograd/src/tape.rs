@@ -31,6 +31,14 @@ pub(crate) struct Edge {
     pub(crate) output_shape: Vec<usize>,
 }
 
+/// What happens when an op makes a NaN or an infinity.
+#[derive(Clone)]
+enum Check {
+    Off,
+    Panic,
+    Remember(Rc<RefCell<Option<String>>>),
+}
+
 struct Record<B: Backend> {
     nodes: Vec<Node<B>>,
     /// Leaf and value of each parameter that was asked for. Not a `Var`, which would hold this record
@@ -66,7 +74,7 @@ struct Record<B: Backend> {
 pub struct Tape<B: Backend> {
     backend: B,
     recording: bool,
-    pub(crate) checked: bool,
+    check: Check,
     fault: Option<Rc<Fault>>,
     record: Rc<RefCell<Record<B>>>,
 }
@@ -76,7 +84,7 @@ impl<B: Backend> Clone for Tape<B> {
         Tape {
             backend: self.backend.clone(),
             recording: self.recording,
-            checked: self.checked,
+            check: self.check.clone(),
             fault: self.fault.clone(),
             record: Rc::clone(&self.record),
         }
@@ -87,7 +95,13 @@ impl<B: Backend> Tape<B> {
     /// An empty tape that records.
     pub fn new(backend: B) -> Self {
         let record = Record { nodes: Vec::new(), params: HashMap::new(), swept: false };
-        Tape { backend, recording: true, checked: false, fault: None, record: Rc::new(RefCell::new(record)) }
+        Tape {
+            backend,
+            recording: true,
+            check: Check::Off,
+            fault: None,
+            record: Rc::new(RefCell::new(record)),
+        }
     }
 
     /// A tape that records nothing: for evaluation. What an op saves is dropped at once.
@@ -98,7 +112,40 @@ impl<B: Backend> Tape<B> {
     /// The same tape in check mode: the first op, forward or backward, whose result holds a NaN or
     /// an infinity panics with its name, its input shapes and the element.
     pub fn checked(self) -> Self {
-        Tape { checked: true, ..self }
+        Tape { check: Check::Panic, ..self }
+    }
+
+    /// The same tape, which remembers what [`checked`](Tape::checked) would panic with: see
+    /// [`first_non_finite`](Tape::first_non_finite).
+    pub fn watched(self) -> Self {
+        Tape { check: Check::Remember(Rc::default()), ..self }
+    }
+
+    /// On a [`watched`](Tape::watched) tape: which op made the first NaN or infinity, forward or backward, and
+    /// where in its result.
+    pub fn first_non_finite(&self) -> Option<String> {
+        match &self.check {
+            Check::Remember(found) => found.borrow().clone(),
+            _ => None,
+        }
+    }
+
+    /// Looks for a NaN or an infinity in what an op made, where that is wanted; `describe` gets the value and
+    /// its element.
+    #[track_caller]
+    pub(crate) fn look(&self, made: &Array<B>, describe: impl FnOnce(B::Scalar, usize) -> String) {
+        let found = match &self.check {
+            Check::Off => return,
+            Check::Panic => None,
+            Check::Remember(found) if found.borrow().is_some() => return,
+            Check::Remember(found) => Some(found),
+        };
+        if let Some((element, value)) = self.backend.first_non_finite(made) {
+            match found {
+                None => panic!("{}", describe(value, element)),
+                Some(found) => *found.borrow_mut() = Some(describe(value, element)),
+            }
+        }
     }
 
     /// The same tape with a deliberate mistake in its reverse sweep.
@@ -251,15 +298,12 @@ impl<B: Backend> Tape<B> {
             if contribution.shape() != shapes[input] {
                 wrong_gradient_shape(op.name(), position, &shapes[input], contribution.shape());
             }
-            if self.checked
-                && let Some((element, value)) = self.backend.first_non_finite(&contribution)
-            {
-                let shape = contribution.shape();
-                panic!(
-                    "{}: backward made the first {value}, in the gradient of input {position} of shape {shape:?} at element {element}",
-                    op.name()
-                );
-            }
+            self.look(&contribution, |value, element| {
+                let (name, shape) = (op.name(), contribution.shape());
+                format!(
+                    "{name}: backward made the first {value}, in the gradient of input {position} of shape {shape:?} at element {element}"
+                )
+            });
             if fault.is_some_and(|fault| fault.overwrites(position)) {
                 gradients[input] = None;
             }

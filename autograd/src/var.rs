@@ -130,15 +130,12 @@ pub fn apply_saving<B: Backend, O: Op<B, N>, const N: usize>(
         assert!(tape.is_same(&input.tape), "{name}: the inputs live on different tapes");
     }
     let (value, saved) = op.forward(inputs.map(|input| &input.value));
-    if tape.checked
-        && let Some((element, number)) = tape.backend().first_non_finite(&value)
-    {
-        let shapes = inputs.map(|input| input.shape());
-        panic!(
-            "{name}: forward made the first {number}, at element {element} of shape {:?}; input shapes {shapes:?}",
-            value.shape()
-        );
-    }
+    tape.look(&value, |number, element| {
+        let (shapes, shape) = (inputs.map(|input| input.shape()), value.shape());
+        format!(
+            "{name}: forward made the first {number}, at element {element} of shape {shape:?}; input shapes {shapes:?}"
+        )
+    });
     let saved = Rc::new(saved);
     let recorded = tape.is_recording() && inputs.iter().any(|input| input.requires_grad());
     let node = recorded.then(|| {

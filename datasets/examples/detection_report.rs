@@ -46,7 +46,11 @@ fn print_report(
     let records = folder.records();
     let objects: usize = records.iter().map(|record| record.objects.len()).sum();
     let empty = records.iter().filter(|record| record.objects.is_empty()).count();
-    println!("{} {split}: {} pictures ({empty} without boxes), {objects} boxes", folder.format(), folder.len());
+    println!(
+        "{} {split}: {} pictures ({empty} without boxes), {objects} boxes",
+        folder.format(),
+        folder.len()
+    );
     let sides = |side: fn(&(usize, usize)) -> usize| {
         let sides = records.iter().map(move |record| side(&record.size));
         (sides.clone().min().unwrap_or(0), sides.max().unwrap_or(0))
@@ -54,7 +58,8 @@ fn print_report(
     let (heights, widths) = (sides(|size| size.0), sides(|size| size.1));
     println!("height {} to {}, width {} to {}", heights.0, heights.1, widths.0, widths.1);
     for (class, name) in folder.classes().iter().enumerate() {
-        let of_class = records.iter().flat_map(|record| &record.objects).filter(|object| object.class == class);
+        let of_class =
+            records.iter().flat_map(|record| &record.objects).filter(|object| object.class == class);
         let mut side: Vec<f32> = of_class.map(|object| object.bounds.area().sqrt()).collect();
         side.sort_by(f32::total_cmp);
         let median = side.get(side.len() / 2).copied().unwrap_or(0.0);

@@ -24,12 +24,21 @@ impl Normalisation {
     /// Without samples.
     #[track_caller]
     pub fn measure(samples: &[Sample]) -> Self {
-        assert!(!samples.is_empty(), "Normalisation::measure: expected at least one sample, found none");
+        Self::measure_images(samples.iter().map(|sample| &sample.image))
+    }
+
+    /// Measures all pixels of images (3, H, W) of any sizes, as [`measure`](Self::measure) does.
+    ///
+    /// # Panics
+    /// Without images, or where one has not three channels.
+    #[track_caller]
+    pub fn measure_images<'a>(images: impl Iterator<Item = &'a Array3<f32>> + Clone) -> Self {
+        let pixels: f64 = images.clone().map(|image| (image.len() / 3) as f64).sum();
+        assert!(pixels > 0.0, "Normalisation::measure: expected at least one sample, found none");
         let mut normalisation = Self::NONE;
-        let pixels: f64 = samples.iter().map(|sample| sample.labels.len() as f64).sum();
         for channel in 0..3 {
             let sum = |of: &dyn Fn(f64) -> f64| -> f64 {
-                let channels = samples.iter().map(|sample| sample.image.index_axis(Axis(0), channel));
+                let channels = images.clone().map(|image| image.index_axis(Axis(0), channel));
                 channels.map(|values| values.iter().map(|&value| of(f64::from(value))).sum::<f64>()).sum()
             };
             let mean = sum(&|value| value) / pixels;

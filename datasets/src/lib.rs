@@ -16,12 +16,16 @@
 //! | step | module | gives |
 //! |---|---|---|
 //! | read PASCAL VOC, COCO JSON or YOLO text | [`detection::DetectionFolder`] | [`detection::DetectionSample`]s of many sizes, a report |
+//! | or generate scenes from a seed | [`scenes::Scenes::detection_sample`] | [`detection::DetectionSample`]s with masks |
+//! | one size, flip, rescale, crop, recolour; boxes back | [`augment::Letterbox`], [`augment::Augmentation::apply_detection`] | a new [`detection::DetectionSample`] |
 //! | read two files of sentences, plain or gzipped | [`translation::ParallelText`] | pairs of sentences |
+//! | or make sentences by a grammar from a seed | [`grammar::Grammar`] | [`translation::ParallelText`] |
 //! | learn tokens, encode and decode | [`bpe::Bpe`] | token ids; saved as JSON |
 //! | batches of like length under a token budget | [`translation::TokenBatches`] | indices |
 //! | stack | [`translation::TranslationBatch`] | tokens (N, L) i64, lengths |
 //!
-//! Beside it, [`probe`] generates the six tiny tasks that show which mechanism can use which factor.
+//! Beside it, [`mnist`] reads IDX files of digits, and [`probe`] generates the six tiny tasks that show which mechanism
+//! can use which factor.
 //!
 //! # Conventions
 //!
@@ -54,6 +58,8 @@ mod classes;
 pub mod detection;
 mod error;
 mod files;
+pub mod grammar;
+pub mod mnist;
 mod picture;
 mod png_in;
 pub mod png_out;

@@ -78,6 +78,9 @@ pub(crate) fn read_picture(path: &Path) -> Result<Array3<f32>, DataError> {
     let (size, rgb) = match kind(path, &bytes)? {
         Kind::Jpeg => {
             let (mut decoder, size) = jpeg(path, bytes.len() as u64, Cursor::new(&bytes))?;
+            if !has_end(&bytes) {
+                return Err(error(path, format!("a JPEG file that is cut off after {} bytes", bytes.len())));
+            }
             let pixels =
                 decoder.decode().map_err(|source| error(path, format!("a damaged JPEG file: {source}")))?;
             (size, pixels)
@@ -111,6 +114,25 @@ fn jpeg<R: BufRead + Seek>(
     let Some(info) = decoder.info() else { return Err(error(path, "a JPEG file without a size".to_owned())) };
     let size = check_size(path, (info.height.into(), info.width.into()), bytes, 8 * 64)?;
     Ok((decoder, size))
+}
+
+/// Whether a JPEG file goes on to its end marker. The decoder takes bits that are missing at the end of the last rows
+/// for zeros.
+fn has_end(bytes: &[u8]) -> bool {
+    let mut at = 2; // behind the start marker
+    // Segments have a length, so that the end of a thumbnail inside of one is not taken for that of the picture.
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        at += match marker {
+            0xff => 1,               // a fill byte
+            0x01 | 0xd0..=0xd7 => 2, // markers without a segment
+            _ => 2 + usize::from(u16::from_be_bytes([high, low])),
+        };
+        if marker == 0xda {
+            // The scan data, in which 0xff is followed by 0 or a restart marker.
+            return bytes.get(at..).is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xff, 0xd9]));
+        }
+    }
+    false
 }
 
 /// RGB bytes of the first frame of a PNG file.

@@ -32,6 +32,7 @@ pub(crate) enum Use {
     Augmentation = 2,
     Order = 3,
     BatchOrder = 4,
+    Grammar = 5,
 }
 
 /// The stream of one use. The four values fill ChaCha's key, so distinct values give independent streams.

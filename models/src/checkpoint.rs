@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use termwise_autograd::{Array, Backend, Module, Param, Scalar};
+use termwise_autograd::{Array, Backend, Cpu, Module, Param, Scalar};
 use termwise_datasets::{DataError, write_atomically};
 
 /// What `format` says.
@@ -55,6 +55,18 @@ impl CheckpointError {
     }
 }
 
+/// What a checkpoint of a training holds besides the model.
+#[derive(Default)]
+pub struct Extra {
+    /// An entry of the metadata.
+    pub entry: Value,
+    /// Tensors under names that start with [`TRAINING`].
+    pub tensors: Vec<(String, Array<Cpu<f32>>)>,
+}
+
+/// What the names of tensors start with that do not belong to the model.
+pub const TRAINING: &str = "training/";
+
 /// Writes all parameters and buffers of `module` as `f32`, with `architecture` in the metadata.
 ///
 /// The file appears whole or not at all: it is written under a temporary name, synced and renamed.
@@ -66,11 +78,35 @@ pub fn save<B: Backend>(
     architecture: &impl Serialize,
     module: &dyn Module<B>,
 ) -> Result<(), CheckpointError> {
-    let mut tensors = Vec::new();
+    save_with(path, architecture, module, &Extra::default())
+}
+
+/// [`save`], with what is needed to go on with a training.
+///
+/// # Errors
+/// If the file cannot be written.
+///
+/// # Panics
+/// If the name of an extra tensor does not start with [`TRAINING`].
+pub fn save_with<B: Backend>(
+    path: &Path,
+    architecture: &impl Serialize,
+    module: &dyn Module<B>,
+    extra: &Extra,
+) -> Result<(), CheckpointError> {
+    let bytes_of = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (name, param) in module.parameters() {
         let values = param.value().to_ndarray();
-        let bytes: Vec<u8> = values.iter().flat_map(|v| (v.as_f64() as f32).to_le_bytes()).collect();
+        let bytes = bytes_of(&mut values.iter().map(|v| v.as_f64() as f32));
         tensors.push((name, values.shape().to_vec(), bytes));
+    }
+    for (name, array) in &extra.tensors {
+        assert!(
+            name.starts_with(TRAINING),
+            "checkpoint: an extra tensor is called {name}, expected {TRAINING}.."
+        );
+        tensors.push((name.clone(), array.shape().to_vec(), bytes_of(&mut array.as_slice().iter().copied())));
     }
     let views: Vec<(&str, TensorView)> = tensors
         .iter()
@@ -79,7 +115,10 @@ pub fn save<B: Backend>(
             (name.as_str(), view)
         })
         .collect();
-    let header = serde_json::json!({ "format": FORMAT, "architecture": architecture });
+    let mut header = serde_json::json!({ "format": FORMAT, "architecture": architecture });
+    if !extra.entry.is_null() {
+        header["training"] = extra.entry.clone();
+    }
     let metadata = HashMap::from([(METADATA.to_owned(), header.to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).expect("names are unique and views are whole");
     write_atomically(path, &bytes).map_err(|error| {
@@ -96,6 +135,7 @@ pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,
     architecture: String,
+    training: Value,
 }
 
 impl Checkpoint {
@@ -119,7 +159,52 @@ impl Checkpoint {
             found => return Err(CheckpointError::field(path, "format", FORMAT, found.unwrap_or("nothing"))),
         }
         let architecture = header["architecture"].to_string();
-        Ok(Checkpoint { path: path.to_owned(), bytes, architecture })
+        Ok(Checkpoint { path: path.to_owned(), bytes, architecture, training: header["training"].clone() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it holds what is needed to go on with a training.
+    pub fn holds_training(&self) -> bool {
+        !self.training.is_null()
+    }
+
+    /// The entry of the training it was written by.
+    ///
+    /// # Errors
+    /// If it holds none, or one of another kind.
+    pub fn training<S: DeserializeOwned>(&self) -> Result<S, CheckpointError> {
+        if self.training.is_null() {
+            return Err(self.fault("training", "the state of a training", "a model alone"));
+        }
+        S::deserialize(&self.training)
+            .map_err(|error| self.fault("training", "the state of such a training", error))
+    }
+
+    /// The tensors whose names start with `prefix`, without it, in the order of their names.
+    ///
+    /// # Errors
+    /// If one of them is of another type than `F32`.
+    pub fn extra(&self, prefix: &str) -> Result<Vec<(String, Array<Cpu<f32>>)>, CheckpointError> {
+        let tensors = SafeTensors::deserialize(&self.bytes).expect("checked when it was read");
+        let mut extra = Vec::new();
+        for (name, tensor) in tensors.iter() {
+            let Some(name) = name.strip_prefix(prefix) else { continue };
+            if tensor.dtype() != Dtype::F32 {
+                return Err(self.fault(name, "F32", format!("{:?}", tensor.dtype())));
+            }
+            extra.push((name.to_owned(), Array::host(tensor.shape(), numbers(&tensor).collect())));
+        }
+        extra.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(extra)
+    }
+
+    /// An error about a field of this file.
+    pub fn fault(&self, field: &str, expected: impl ToString, found: impl ToString) -> CheckpointError {
+        CheckpointError::field(&self.path, field, expected, found)
     }
 
     /// How to build the module.
@@ -149,8 +234,10 @@ impl Checkpoint {
         for (name, param) in &parameters {
             values.push(self.tensor(&tensors, name, param)?);
         }
-        if let Some(name) =
-            tensors.names().into_iter().find(|name| parameters.iter().all(|(own, _)| own != name))
+        if let Some(name) = tensors
+            .names()
+            .into_iter()
+            .find(|name| !name.starts_with(TRAINING) && parameters.iter().all(|(own, _)| own != name))
         {
             return Err(CheckpointError::field(
                 &self.path,
@@ -180,10 +267,13 @@ impl Checkpoint {
             let found = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
             return Err(CheckpointError::field(&self.path, name, expected, found));
         }
-        let values = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let values = values.map(|v| B::Scalar::of(f64::from(v))).collect();
+        let values = numbers(&tensor).map(|v| B::Scalar::of(f64::from(v))).collect();
         Ok(Array::from_vec(param.value().backend(), &shape, values))
     }
+}
+
+fn numbers(tensor: &TensorView) -> impl Iterator<Item = f32> {
+    tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
 fn kind<A>() -> &'static str {
@@ -192,7 +282,7 @@ fn kind<A>() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use termwise_autograd::{Cpu, Parameters};
+    use termwise_autograd::Parameters;
 
     use super::*;
     use crate::Init;

@@ -1,10 +1,12 @@
 //! Layers, models, training and checkpoints.
 
 pub mod checkpoint;
+pub mod detection;
 mod init;
 pub mod layers;
 pub mod probe;
 pub mod segmentation;
+pub mod training;
 pub mod translation;
 
 pub use init::Init;

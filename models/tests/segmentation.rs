@@ -8,9 +8,10 @@ use termwise_models::Init;
 use termwise_models::checkpoint::{self, Checkpoint};
 use termwise_models::layers::Mode;
 use termwise_models::segmentation::{
-    Event, OptimizerKind, SegmentationTask, Segmenter, SegmenterConfig, TrainConfig, Trained, predict,
-    query_maps, train,
+    SegmentationScore, SegmentationTask, SegmentationTraining, Segmenter, SegmenterConfig, TrainConfig,
+    predict, query_maps,
 };
+use termwise_models::training::{EpochRecord, Event, Flow, OptimizerKind, Outcome, Recipe, Trainer};
 use termwise_ops::attention::{AttentionCode, Terms};
 
 fn scenes(count: u64) -> (ClassList, Vec<Sample>) {
@@ -19,30 +20,44 @@ fn scenes(count: u64) -> (ClassList, Vec<Sample>) {
 }
 
 fn tiny(attention: &str, epochs: usize) -> TrainConfig {
-    TrainConfig { epochs, width: 8, batch: 4, ..TrainConfig::new(attention.parse().unwrap()) }
+    let recipe = Recipe { epochs, ..Recipe::default() };
+    TrainConfig { width: 8, batch: 4, recipe, ..TrainConfig::new(attention.parse().unwrap()) }
 }
 
-/// Trains on `count` scenes and returns the loss of every step as well.
-fn run(config: &TrainConfig, count: u64) -> (Trained, Vec<f64>) {
+/// A trained segmenter and how it got there.
+struct Trained {
+    segmenter: Segmenter<Cpu<f32>>,
+    epochs: Vec<EpochRecord<SegmentationScore>>,
+    losses: Vec<f64>,
+}
+
+/// Trains on `count` scenes.
+fn run(config: &TrainConfig, count: u64) -> Trained {
     let (classes, samples) = scenes(count);
     let mut losses = Vec::new();
-    let trained = train(config, &classes, &samples, &samples, &mut |event| {
+    let task = SegmentationTraining::new(config.clone(), &classes, &samples, &samples);
+    let mut trainer = Trainer::new(task, config.recipe.clone());
+    let outcome = trainer.run(&mut |_, event| {
         if let Event::Step(step) = event {
             losses.push(step.loss);
         }
+        Flow::Continue
     });
-    (trained, losses)
+    assert_eq!(outcome, Outcome::Finished);
+    let epochs = trainer.epochs().to_vec();
+    Trained { segmenter: trainer.into_task().into_segmenter(), epochs, losses }
 }
 
 #[test]
 fn it_learns_what_it_is_shown() {
-    let config = TrainConfig { augment: false, lr: 1e-2, ..tiny("0110", 25) };
-    let (trained, losses) = run(&config, 8);
-    let (first, last) = (losses[0], *losses.last().unwrap());
+    let mut config = TrainConfig { augment: false, ..tiny("0110", 25) };
+    config.recipe.lr = 1e-2;
+    let trained = run(&config, 8);
+    let (first, last) = (trained.losses[0], *trained.losses.last().unwrap());
     assert!(last < 0.5 * first, "the loss went from {first} to {last}");
     let epochs = &trained.epochs;
     assert!(
-        epochs.last().unwrap().miou > epochs[0].miou + 0.1,
+        epochs.last().unwrap().score.miou > epochs[0].score.miou + 0.1,
         "mean IoU: {:?}",
         (&epochs[0], epochs.last())
     );
@@ -51,11 +66,12 @@ fn it_learns_what_it_is_shown() {
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
     for (attention, optimizer) in [("1111", OptimizerKind::Adam), ("0010+deformable", OptimizerKind::Sgd)] {
-        let config = TrainConfig { optimizer, ..tiny(attention, 2) };
+        let mut config = tiny(attention, 2);
+        config.recipe.optimizer = optimizer;
         let bits = |threads: usize| -> Vec<u32> {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let (trained, _) = run(&config, 6);
+                let trained = run(&config, 6);
                 let parameters = trained.segmenter.parameters();
                 parameters.iter().flat_map(|(_, p)| p.value().to_ndarray()).map(f32::to_bits).collect()
             })
@@ -68,7 +84,7 @@ fn the_same_bits_for_any_number_of_threads() {
 
 #[test]
 fn a_checkpoint_predicts_what_the_model_predicted() {
-    let (trained, _) = run(&tiny("1010+deformable", 1), 6);
+    let trained = run(&tiny("1010+deformable", 1), 6);
     let (_, samples) = scenes(3);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
@@ -135,7 +151,7 @@ fn every_attention_code_runs_and_trains_all_of_its_parameters() {
 
 #[test]
 fn the_maps_of_a_query_are_distributions_over_the_keys() {
-    let (trained, _) = run(&tiny("0110", 1), 4);
+    let trained = run(&tiny("0110", 1), 4);
     let (_, samples) = scenes(1);
     let maps = query_maps(&trained.segmenter, &samples[0], (0.5, 0.99));
     assert_eq!(maps.len(), 4, "two blocks in each of two stages");

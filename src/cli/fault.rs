@@ -13,6 +13,8 @@ pub enum Fault {
     Input(String),
     /// Whoever read the output has left; there is nobody to tell.
     Closed,
+    /// Ctrl-C; what was saved and how to go on.
+    Interrupted(String),
     /// The command did its work, and has said itself that the result is bad.
     Verdict,
 }
@@ -35,6 +37,10 @@ impl Fault {
                 // Where even standard error is closed, the exit code has to do.
                 let _ = writeln!(io::stderr().lock(), "error: {}", one_line(&message));
                 ExitCode::from(2)
+            }
+            Fault::Interrupted(message) => {
+                let _ = writeln!(io::stderr().lock(), "{}", one_line(&message));
+                ExitCode::from(130)
             }
             Fault::Closed => ExitCode::SUCCESS,
             Fault::Verdict => ExitCode::from(1),

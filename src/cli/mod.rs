@@ -6,12 +6,14 @@
 //! | `probe`, `probe_report` | `termwise probe` |
 //! | `gradcheck` | `termwise gradcheck` |
 //! | `bench` | `termwise bench` |
-//! | `segmentation` | `termwise train segmentation`, `termwise eval segmentation` |
+//! | `segmentation`, `detection`, `translation` | `termwise train`, `termwise eval`, `termwise predict` of each task |
 //!
-//! `fault` says how commands fail, `output` where their files go, `progress` how they show that they
+//! `training` watches and keeps any training, `settings` reads what it is told, `fault` says how commands fail, `output` where their files go, `progress` how they show that they
 //! are alive.
 
 mod bench;
+mod curves;
+mod detection;
 mod fault;
 mod gradcheck;
 mod output;
@@ -19,7 +21,10 @@ mod probe;
 mod probe_report;
 mod progress;
 mod segmentation;
+mod settings;
 mod study;
+mod training;
+mod translation;
 
 use std::process::ExitCode;
 
@@ -55,18 +60,39 @@ enum Command {
     /// Measure a trained model
     #[command(subcommand)]
     Eval(Eval),
+    /// Use a trained model
+    #[command(subcommand)]
+    Predict(Predict),
 }
 
 #[derive(Subcommand)]
 enum Train {
     /// A network that labels every pixel, with any mechanism in its residual blocks
     Segmentation(segmentation::TrainArgs),
+    /// A network that finds objects and draws boxes around them
+    Detection(detection::TrainArgs),
+    /// A network that translates sentences
+    Translation(translation::TrainArgs),
 }
 
 #[derive(Subcommand)]
 enum Eval {
     /// A checkpoint of a network that labels every pixel
     Segmentation(segmentation::EvalArgs),
+    /// A checkpoint of a network that finds objects
+    Detection(detection::EvalArgs),
+    /// A checkpoint of a network that translates sentences
+    Translation(translation::EvalArgs),
+}
+
+#[derive(Subcommand)]
+enum Predict {
+    /// Label every pixel of pictures
+    Segmentation(segmentation::PredictArgs),
+    /// Find the objects in pictures
+    Detection(detection::PredictArgs),
+    /// Translate standard input, a sentence a line
+    Translation(translation::PredictArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -109,7 +135,14 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Command::Probe(args) => probe::run(&args, threads),
         Command::Bench(args) => bench::run(&args, threads),
         Command::Train(Train::Segmentation(args)) => segmentation::train(&args),
+        Command::Train(Train::Detection(args)) => detection::train(&args),
+        Command::Train(Train::Translation(args)) => translation::train(&args),
         Command::Eval(Eval::Segmentation(args)) => segmentation::eval(&args),
+        Command::Eval(Eval::Detection(args)) => detection::eval(&args),
+        Command::Eval(Eval::Translation(args)) => translation::eval(&args),
+        Command::Predict(Predict::Segmentation(args)) => segmentation::predict(&args),
+        Command::Predict(Predict::Detection(args)) => detection::predict(&args),
+        Command::Predict(Predict::Translation(args)) => translation::predict(&args),
     }
 }
 

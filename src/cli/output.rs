@@ -15,12 +15,14 @@ pub fn say(line: &str) -> Result<(), Fault> {
     Ok(output.flush()?)
 }
 
-/// A folder that is known to be writable.
+/// A folder that is known to be writable, and that no other run writes into meanwhile.
 ///
 /// Folders made for it disappear again where nothing was written into them.
 pub struct OutputFolder {
     path: PathBuf,
     made: Vec<PathBuf>,
+    /// Holds the lock on the folder; the system releases it however the process ends.
+    _lock: Option<fs::File>,
 }
 
 impl OutputFolder {
@@ -34,13 +36,26 @@ impl OutputFolder {
         }
         let made = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
         let made: Vec<PathBuf> = made.map(Path::to_owned).collect();
-        let folder = OutputFolder { path: path.to_owned(), made };
+        let mut folder = OutputFolder { path: path.to_owned(), made, _lock: None };
         fs::create_dir_all(path).map_err(|error| fault(error.to_string()))?;
+        // A folder opens as a file, and can be locked, on Unix alone; elsewhere there is no lock.
+        if let Ok(lock) = fs::File::open(path) {
+            if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
+                let expected = "a folder that no other run writes into";
+                return Err(Fault::of_file(path, "output folder", expected, "one in use by another run"));
+            }
+            folder._lock = Some(lock);
+        }
         let trial = path.join(format!(".termwise.{}.tmp", std::process::id()));
         fs::write(&trial, b"trial")
             .and_then(|()| fs::remove_file(&trial))
             .map_err(|error| fault(error.to_string()))?;
         Ok(folder)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The path of a file in it.
@@ -114,6 +129,19 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_in_use_is_refused_until_it_is_free() {
+        let root = tempfile::tempdir().unwrap();
+        let first = OutputFolder::open(root.path()).unwrap_or_else(|_| panic!());
+        let Err(Fault::Input(message)) = OutputFolder::open(root.path()) else {
+            panic!("a folder in use is opened")
+        };
+        assert!(message.contains("expected a folder that no other run writes into"), "{message}");
+        drop(first);
+        assert!(OutputFolder::open(root.path()).is_ok());
     }
 
     #[test]

@@ -7,11 +7,13 @@ use termwise_datasets::probe::ProbeTask;
 use termwise_datasets::scenes::{SceneOptions, Scenes, Shape};
 use termwise_models::probe::ProbeMechanism;
 use termwise_models::segmentation::TrainConfig;
+use termwise_models::training::Recipe;
 use termwise_ops::attention::AttentionCode;
 
 use super::fault::Fault;
 use super::output::{OutputFolder, columns, say};
-use super::segmentation::{self, Data, Run, positive};
+use super::segmentation::{self, Data, Run};
+use super::settings::positive;
 use super::{probe, probe_report};
 use crate::report::Page;
 
@@ -65,14 +67,13 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
     let mut runs = Vec::new();
     for attention in probe::chosen(&args.attention, Vec::new()) {
         let config = TrainConfig {
-            epochs: 40,
-            time_limit: Some(args.seconds),
+            recipe: Recipe { epochs: 40, time_limit: Some(args.seconds), ..Recipe::default() },
             width: WIDTH,
             augment: false, // every scene is another one already
             seed: args.seed,
             ..TrainConfig::new(attention)
         };
-        runs.push(Run::train(config, &data, |_| ())?);
+        runs.push(Run::train(config, &data, None, None, f64::INFINITY)?);
     }
     let table = segmentation::table(&runs);
     let head: Vec<&str> = table.head.iter().map(String::as_str).collect();

@@ -53,22 +53,29 @@ impl ScaleCrop {
 pub fn flip_horizontal(sample: &Sample) -> Sample {
     sample.check();
     let (_, width) = sample.size();
-    let mirror = |bounds: BoundingBox| BoundingBox {
-        x0: width as f32 - bounds.x1,
-        x1: width as f32 - bounds.x0,
-        ..bounds
-    };
     let objects = sample.objects.iter().map(|object| Object {
         class: object.class,
-        bounds: mirror(object.bounds),
-        mask: object.mask.as_ref().map(|mask| mask.slice(s![.., ..;-1]).as_standard_layout().into_owned()),
+        bounds: mirrored(object.bounds, width),
+        mask: object.mask.as_ref().map(flip_map),
     });
     Sample {
         name: sample.name.clone(),
-        image: sample.image.slice(s![.., .., ..;-1]).as_standard_layout().into_owned(),
-        labels: sample.labels.slice(s![.., ..;-1]).as_standard_layout().into_owned(),
+        image: flip_image(&sample.image),
+        labels: flip_map(&sample.labels),
         objects: objects.collect(),
     }
+}
+
+pub(super) fn flip_image(image: &Array3<f32>) -> Array3<f32> {
+    image.slice(s![.., .., ..;-1]).as_standard_layout().into_owned()
+}
+
+pub(super) fn flip_map<T: Copy>(map: &Array2<T>) -> Array2<T> {
+    map.slice(s![.., ..;-1]).as_standard_layout().into_owned()
+}
+
+pub(super) fn mirrored(bounds: BoundingBox, width: usize) -> BoundingBox {
+    BoundingBox { x0: width as f32 - bounds.x1, x1: width as f32 - bounds.x0, ..bounds }
 }
 
 /// Scales a sample (see [`resize`](crate::resize) for the conventions) and cuts out a part.
@@ -81,16 +88,8 @@ pub fn flip_horizontal(sample: &Sample) -> Sample {
 #[track_caller]
 pub fn scale_crop(sample: &Sample, parameters: ScaleCrop, padding: Padding) -> Sample {
     sample.check();
-    let ScaleCrop { scaled, size, .. } = parameters;
-    assert!(size.0 > 0 && size.1 > 0, "scale_crop: the part must have pixels, is {size:?}");
-    let image =
-        if scaled == sample.size() { sample.image.clone() } else { resize_image(&sample.image, scaled) };
-    let mut part = Array3::from_shape_fn((3, size.0, size.1), |(channel, _, _)| padding.colour[channel]);
-    for (mut part, channel) in part.axis_iter_mut(Axis(0)).zip(image.axis_iter(Axis(0))) {
-        if let Some(overlap) = Overlap::of(parameters) {
-            overlap.copy(&channel, &mut part);
-        }
-    }
+    let ScaleCrop { size, .. } = parameters;
+    let image = crop_image(&sample.image, parameters, padding.colour);
     let objects = sample.objects.iter().filter_map(|object| {
         let mask = object.mask.as_ref().map(|mask| crop_labels(mask, parameters, false));
         let bounds = match &mask {
@@ -101,14 +100,31 @@ pub fn scale_crop(sample: &Sample, parameters: ScaleCrop, padding: Padding) -> S
     });
     Sample {
         name: sample.name.clone(),
-        image: part,
+        image,
         labels: crop_labels(&sample.labels, parameters, padding.label),
         objects: objects.collect(),
     }
 }
 
+/// An image scaled and cut, with a colour outside of the picture.
 #[track_caller]
-fn crop_labels<T: Copy>(labels: &Array2<T>, parameters: ScaleCrop, outside: T) -> Array2<T> {
+pub(super) fn crop_image(image: &Array3<f32>, parameters: ScaleCrop, colour: [f32; 3]) -> Array3<f32> {
+    let ScaleCrop { scaled, size, .. } = parameters;
+    assert!(size.0 > 0 && size.1 > 0, "scale_crop: the part must have pixels, is {size:?}");
+    let (_, height, width) = image.dim();
+    let resized = (scaled != (height, width)).then(|| resize_image(image, scaled));
+    let image = resized.as_ref().unwrap_or(image);
+    let mut part = Array3::from_shape_fn((3, size.0, size.1), |(channel, _, _)| colour[channel]);
+    for (mut part, channel) in part.axis_iter_mut(Axis(0)).zip(image.axis_iter(Axis(0))) {
+        if let Some(overlap) = Overlap::of(parameters) {
+            overlap.copy(&channel, &mut part);
+        }
+    }
+    part
+}
+
+#[track_caller]
+pub(super) fn crop_labels<T: Copy>(labels: &Array2<T>, parameters: ScaleCrop, outside: T) -> Array2<T> {
     let scaled = resize_labels(labels, parameters.scaled);
     let mut part = Array2::from_elem(parameters.size, outside);
     if let Some(overlap) = Overlap::of(parameters) {
@@ -118,7 +134,7 @@ fn crop_labels<T: Copy>(labels: &Array2<T>, parameters: ScaleCrop, outside: T) -
 }
 
 /// A box in the plane of the part, not clipped.
-fn moved(bounds: BoundingBox, old: (usize, usize), parameters: ScaleCrop) -> BoundingBox {
+pub(super) fn moved(bounds: BoundingBox, old: (usize, usize), parameters: ScaleCrop) -> BoundingBox {
     let ScaleCrop { scaled, offset, .. } = parameters;
     let x = |x: f32| x * scaled.1 as f32 / old.1 as f32 - offset.1 as f32;
     let y = |y: f32| y * scaled.0 as f32 / old.0 as f32 - offset.0 as f32;

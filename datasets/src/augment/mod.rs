@@ -19,7 +19,11 @@
 //! ```
 
 mod colour;
+mod detection;
+#[cfg(test)]
+mod detection_tests;
 mod geometry;
+mod letterbox;
 #[cfg(test)]
 mod tests;
 
@@ -27,11 +31,14 @@ use std::ops::RangeInclusive;
 
 use rand::RngExt;
 
+use crate::detection::DetectionSample;
 use crate::sample::Sample;
 use crate::seed::{Use, stream};
 
 pub use colour::{ColourJitter, colour_jitter, luma};
+pub use detection::{flip_detection, scale_crop_detection};
 pub use geometry::{Padding, ScaleCrop, flip_horizontal, scale_crop};
+pub use letterbox::Letterbox;
 
 /// From what augmentations are drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,13 +84,41 @@ impl AugmentOptions {
     /// positive, a colour variation outside of [0, 1], a size with a zero.
     #[track_caller]
     pub fn sample(&self, size: (usize, usize), seed: u64, epoch: u64, index: u64) -> Augmentation {
+        self.draw(size, self.crop.unwrap_or(size), seed, epoch, index)
+    }
+
+    /// As [`sample`](Self::sample) for pictures of many sizes: the scale counts from the picture fitted into `target`
+    /// (height, width), see [`Letterbox`], and the result has the size `target`, whatever [`crop`](Self::crop) is.
+    ///
+    /// # Panics
+    /// As [`sample`](Self::sample).
+    #[track_caller]
+    pub fn sample_fitted(
+        &self,
+        size: (usize, usize),
+        target: (usize, usize),
+        seed: u64,
+        epoch: u64,
+        index: u64,
+    ) -> Augmentation {
+        self.draw(Letterbox::new(size, target).parameters().scaled, target, seed, epoch, index)
+    }
+
+    #[track_caller]
+    fn draw(
+        &self,
+        size: (usize, usize),
+        crop: (usize, usize),
+        seed: u64,
+        epoch: u64,
+        index: u64,
+    ) -> Augmentation {
         self.check(size);
         let mut rng = stream(Use::Augmentation, seed, epoch, index);
         // Everything is drawn in every case: a change of one option leaves the other draws as they were.
         let flip = rng.random_bool(self.flip);
         let (low, high) = (self.scale.start().ln(), self.scale.end().ln());
         let factor = (low + (high - low) * rng.random::<f32>()).exp();
-        let crop = self.crop.unwrap_or(size);
         let scaled = ScaleCrop::scaled_size(size, factor);
         let mut offset = |scaled: usize, crop: usize| {
             let room = scaled as f64 - crop as f64; // negative: padding
@@ -146,5 +181,14 @@ impl Augmentation {
         let mut sample = if self.flip { flip_horizontal(sample) } else { sample.clone() };
         sample.image = colour_jitter(&sample.image, self.jitter);
         scale_crop(&sample, self.scale_crop, self.padding)
+    }
+
+    /// The same for a picture with boxes. Objects of which less than `min_visible` (a part of the area of the box) is
+    /// left are dropped, as their rest may show nothing of them.
+    #[track_caller]
+    pub fn apply_detection(&self, sample: &DetectionSample, min_visible: f32) -> DetectionSample {
+        let mut sample = if self.flip { flip_detection(sample) } else { sample.clone() };
+        sample.image = colour_jitter(&sample.image, self.jitter);
+        scale_crop_detection(&sample, self.scale_crop, self.padding.colour, min_visible)
     }
 }

@@ -24,17 +24,17 @@
 //!
 //! let lines = ["the lowest", "the lower", "the newest", "the widest"];
 //! let bpe = Bpe::learn(lines, 275);
-//! assert_eq!(bpe.vocabulary_size(), 275);
-//! let tokens: Vec<String> = bpe.encode("the newest ☂").iter().map(|&id| bpe.token(id)).collect();
-//! assert_eq!(tokens[..3], [" the", " newest", " "].map(str::to_owned)[..3]);
-//! assert_eq!(bpe.decode(&bpe.encode("the newest ☂")), "the newest ☂");
+//! assert_eq!(bpe.vocabulary_size(), 268); // no pair that comes twice is left
+//! let tokens: Vec<String> = bpe.encode("the west ☂").iter().map(|&id| bpe.token(id)).collect();
+//! assert_eq!(tokens[..4], [" the", " ", "w", "est"].map(str::to_owned));
+//! assert_eq!(bpe.decode(&bpe.encode("the west ☂")), "the west ☂");
 //! ```
 //!
 //! # Why it is written here
 //!
-//! Tokenising was to come from the crate `tokenizers`. With default features off it still brings about a hundred crates
-//! (two regular expression engines, a second random number generator, a second thread pool interface), more than the rest of the
-//! workspace together, for the two hundred lines below; and its encoder with bytes needs one of those engines.
+//! Tokenising was to come from the crate `tokenizers`. With default features off, version 0.22 brings 38 crates that
+//! the workspace does not have (two regular expression engines among them, of which byte-level encoding needs one) for
+//! the three hundred lines below; the later 1.0 is a pre-release and brings 29.
 
 mod learn;
 mod pieces;

@@ -1,5 +1,6 @@
 //! What every format has in common: from boxes as the file has them to checked records.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -99,8 +100,9 @@ pub(super) fn checked(
 
 /// Where each class stands in another list: by name where it has one, else by id.
 pub(super) fn class_map(classes: &[String], named: bool, list: &[String]) -> Vec<Option<usize>> {
+    let ids: HashMap<&String, usize> = list.iter().enumerate().map(|(class, name)| (name, class)).collect();
     let place = |(class, name): (usize, &String)| match named {
-        true => list.iter().position(|other| other == name),
+        true => ids.get(name).copied(),
         false => Some(class).filter(|class| *class < list.len()),
     };
     classes.iter().enumerate().map(place).collect()

@@ -1,9 +1,11 @@
 //! What is known of a picture with boxes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array3};
 
+use crate::error::DataError;
+use crate::picture::read_picture;
 use crate::sample::BoundingBox;
 
 /// A decoded picture and the objects in it.
@@ -20,6 +22,15 @@ pub struct DetectionSample {
 }
 
 impl DetectionSample {
+    /// A picture alone, JPEG or PNG, without known objects.
+    ///
+    /// # Errors
+    /// If it cannot be read or decoded.
+    pub fn of_file(path: &Path) -> Result<Self, DataError> {
+        let image = read_picture(path)?;
+        Ok(DetectionSample { image_id: 0, name: path.display().to_string(), image, objects: Vec::new() })
+    }
+
     /// (height, width) in pixels.
     pub fn size(&self) -> (usize, usize) {
         let (_, height, width) = self.image.dim();

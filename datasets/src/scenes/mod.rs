@@ -20,6 +20,7 @@
 //! assert_eq!(BoundingBox::around(object.mask.as_ref().unwrap()), Some(object.bounds));
 //! ```
 
+mod detection;
 mod place;
 mod render;
 mod shape;

@@ -28,7 +28,7 @@ impl TokenPair {
     }
 
     /// The longer side with its `EOS`.
-    fn padded_len(&self) -> usize {
+    pub(super) fn padded_len(&self) -> usize {
         self.source.len().max(self.target.len()) + 1
     }
 }

@@ -2,6 +2,7 @@ use termwise_autograd::{Module, Param, Parameters, Tape, Var};
 use termwise_ops::Kernels;
 use termwise_ops::conv::{Conv2dOptions, conv2d};
 
+use super::scale_param;
 use crate::Init;
 
 /// Regular convolution; see [`conv2d`].
@@ -33,6 +34,12 @@ impl<B: Kernels> Conv2d<B> {
     pub fn zeroed(self, init: &Init<B>) -> Self {
         let shape = self.weight.shape();
         Conv2d { weight: init.constant(&shape, 0.0), ..self }
+    }
+
+    /// The same layer, its weights starting `factor` times as large: for predictors that start almost neutral.
+    pub fn scaled(self, factor: f64) -> Self {
+        scale_param(&self.weight, factor);
+        self
     }
 
     /// Applies the layer: (N, C, H, W) to (N, O, H', W').

@@ -1,6 +1,7 @@
 use termwise_autograd::{Module, Param, Parameters, Var};
 use termwise_ops::{Kernels, tensor::linear};
 
+use super::scale_param;
 use crate::Init;
 
 /// `y = x W^T + b` on the last axis; see [`linear`].
@@ -16,6 +17,12 @@ impl<B: Kernels> Linear<B> {
             weight: init.xavier(&[out_features, in_features]),
             bias: bias.then(|| init.constant(&[out_features], 0.0)),
         }
+    }
+
+    /// The same layer, its weights starting `factor` times as large: for predictors that start almost neutral.
+    pub fn scaled(self, factor: f64) -> Self {
+        scale_param(&self.weight, factor);
+        self
     }
 
     /// With the given weight (out, in) and a zero bias.

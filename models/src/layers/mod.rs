@@ -1,6 +1,7 @@
 //! Layers: parameters around the operations of `termwise-ops`.
 
 mod attended;
+mod backbone;
 mod batch_norm;
 mod conv;
 mod deformable;
@@ -8,6 +9,7 @@ mod deformable_1d;
 mod dropout;
 mod dynamic;
 mod dynamic_1d;
+mod fpn;
 mod layer_norm;
 mod linear;
 mod self_attention;
@@ -15,6 +17,7 @@ mod transformer;
 mod transformer_cache;
 
 pub use attended::{AttentionLayer, Bottleneck, BottleneckConfig, SpatialConv};
+pub use backbone::{Backbone, ConvNormRelu};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use deformable::{DeformConv2d, OffsetPredictor};
@@ -22,6 +25,7 @@ pub use deformable_1d::DeformConv1d;
 pub use dropout::Dropout;
 pub use dynamic::DynamicAttention2d;
 pub use dynamic_1d::DynamicAttention1d;
+pub use fpn::Fpn;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use self_attention::{SelfAttention, SelfAttentionBlock, SelfAttentionState};
@@ -35,4 +39,11 @@ pub enum Mode {
     Train,
     /// Running statistics, dropout off.
     Eval,
+}
+
+/// Multiplies fresh parameters.
+fn scale_param<B: termwise_ops::Kernels>(param: &termwise_autograd::Param<B>, factor: f64) {
+    let value = param.value();
+    let scaled = value.to_f64().mapv(|v| factor * v);
+    param.set(termwise_autograd::Array::from_f64(value.backend(), &scaled));
 }

@@ -6,4 +6,4 @@ mod train;
 
 pub use evaluate::{Evaluation, QueryMaps, evaluate, predict, query_maps};
 pub use model::{ModuleMaps, SegmentationTask, Segmenter, SegmenterConfig};
-pub use train::{EpochRecord, Event, OptimizerKind, ScheduleKind, StepRecord, TrainConfig, Trained, train};
+pub use train::{SegmentationScore, SegmentationTraining, TrainConfig};

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use termwise_autograd::{Module, Parameters, Var};
 use termwise_ops::attention::{AttentionCode, AttentionMaps};
 use termwise_ops::spatial::{Interpolation, Resize, interpolate};
-use termwise_ops::{Kernels, add, relu};
+use termwise_ops::{Kernels, add};
 
 use crate::Init;
-use crate::layers::{AttentionLayer, BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode};
+use crate::layers::{AttentionLayer, Backbone, Conv2d, ConvNormRelu, Mode};
 
 /// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,35 +42,6 @@ pub enum SegmentationTask {
     Segmentation,
 }
 
-/// Blocks of a stage.
-const BLOCKS: usize = 2;
-
-/// A convolution, its normalisation and a ReLU.
-struct ConvNormRelu<B: Kernels> {
-    conv: Conv2d<B>,
-    norm: BatchNorm2d<B>,
-}
-
-impl<B: Kernels> ConvNormRelu<B> {
-    fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
-        ConvNormRelu {
-            conv: Conv2d::new(channels, kernel, stride, init),
-            norm: BatchNorm2d::new(channels[1], init),
-        }
-    }
-
-    fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
-        relu(&self.norm.forward(&self.conv.forward(x), mode))
-    }
-}
-
-impl<B: Kernels> Module<B> for ConvNormRelu<B> {
-    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
-        parameters.module("conv", &self.conv);
-        parameters.module("norm", &self.norm);
-    }
-}
-
 /// Images to class scores for each pixel.
 ///
 /// ```text
@@ -79,8 +50,7 @@ impl<B: Kernels> Module<B> for ConvNormRelu<B> {
 /// ```
 pub struct Segmenter<B: Kernels> {
     config: SegmenterConfig,
-    stem: ConvNormRelu<B>,
-    stages: Vec<Vec<Bottleneck<B>>>,
+    backbone: Backbone<B>,
     laterals: Vec<Conv2d<B>>,
     smooth: ConvNormRelu<B>,
     classify: Conv2d<B>,
@@ -89,26 +59,15 @@ pub struct Segmenter<B: Kernels> {
 impl<B: Kernels> Segmenter<B> {
     /// A segmenter with fresh parameters.
     pub fn new(config: SegmenterConfig, init: &mut Init<B>) -> Self {
-        let (width, num_heads) = (config.width, config.num_heads);
-        let widths = [width, 2 * width, 4 * width, 6 * width]; // of the stem and the stages
-        let mut stages = Vec::new();
-        for stage in 1..widths.len() {
-            // The last two stages are attended.
-            let attention = (stage >= 2).then_some(config.attention);
-            let blocks = (0..BLOCKS).map(|block| {
-                let input = if block == 0 { widths[stage - 1] } else { widths[stage] };
-                let stride = if block == 0 { 2 } else { 1 };
-                let inner = widths[stage] / 2;
-                let output = widths[stage];
-                Bottleneck::new(BottleneckConfig { input, inner, output, stride, attention, num_heads }, init)
-            });
-            stages.push(blocks.collect());
-        }
+        let width = config.width;
+        let backbone = Backbone::new(width, config.attention, config.num_heads, init);
         let decoder = 2 * width;
         Segmenter {
-            stem: ConvNormRelu::new([3, width], 3, 2, init),
-            stages,
-            laterals: widths.iter().map(|&w| Conv2d::new([w, decoder], 1, 1, init)).collect(),
+            backbone,
+            laterals: Backbone::<B>::widths(width)
+                .iter()
+                .map(|&w| Conv2d::new([w, decoder], 1, 1, init))
+                .collect(),
             smooth: ConvNormRelu::new([decoder, decoder], 3, 1, init),
             classify: Conv2d::new([decoder, config.classes.len()], 1, 1, init).with_bias(init),
             config,
@@ -123,13 +82,7 @@ impl<B: Kernels> Segmenter<B> {
     /// Normalised images (N, 3, H, W) to scores (N, classes, H, W).
     #[track_caller]
     pub fn forward(&self, images: &Var<B>, mode: Mode) -> Var<B> {
-        let mut features = vec![self.stem.forward(images, mode)];
-        for stage in &self.stages {
-            let x = stage
-                .iter()
-                .fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
-            features.push(x);
-        }
+        let features = self.backbone.forward(images, mode);
         let mut laterals = features.iter().zip(&self.laterals).rev().map(|(x, lateral)| lateral.forward(x));
         let coarsest = laterals.next().expect("four levels");
         let merged = laterals.fold(coarsest, |coarse, fine| add(&resize(&coarse, &fine), &fine));
@@ -140,9 +93,9 @@ impl<B: Kernels> Segmenter<B> {
     /// The energies and weights of every Transformer attention module on the way of `images`, in
     /// evaluation mode.
     pub fn attention_maps(&self, images: &Var<B>) -> Vec<ModuleMaps<B>> {
-        let mut x = self.stem.forward(images, Mode::Eval);
+        let mut x = self.backbone.stem().forward(images, Mode::Eval);
         let mut all = Vec::new();
-        for (s, stage) in self.stages.iter().enumerate() {
+        for (s, stage) in self.backbone.stages().iter().enumerate() {
             for (b, block) in stage.iter().enumerate() {
                 let o = block.before_attention(&x, Mode::Eval);
                 let attended = match block.attention() {
@@ -183,12 +136,7 @@ fn resize<B: Kernels>(x: &Var<B>, like: &Var<B>) -> Var<B> {
 
 impl<B: Kernels> Module<B> for Segmenter<B> {
     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
-        parameters.module("stem", &self.stem);
-        for (s, stage) in self.stages.iter().enumerate() {
-            for (b, block) in stage.iter().enumerate() {
-                parameters.module(&format!("stage{}.{b}", s + 1), block);
-            }
-        }
+        self.backbone.visit(parameters);
         for (i, lateral) in self.laterals.iter().enumerate() {
             parameters.module(&format!("lateral{i}"), lateral);
         }

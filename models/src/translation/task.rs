@@ -15,6 +15,7 @@ use super::{
 };
 use crate::Init;
 use crate::layers::Dropout;
+use crate::training::{Loss, Recipe, Task};
 
 /// What a training on parallel text needs to know besides the recipe of the training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ impl TranslationOptions {
     /// The standard ones for a mechanism.
     pub fn new(attention: AttentionCode) -> Self {
         TranslationOptions {
-            model: TranslatorConfig::new(attention, 8000),
+            model: TranslatorConfig::new(attention, 6000),
             lowercase: false,
             batch_tokens: 2048,
             max_tokens: 128,
@@ -108,7 +109,6 @@ pub struct TranslationTask {
     /// The batches of the epoch that was asked for last.
     epoch: RefCell<Option<(usize, Batches)>>,
     validation: ParallelText,
-    validation_pairs: Vec<TokenPair>,
 }
 
 /// The pairs of each batch of an epoch.
@@ -170,7 +170,6 @@ impl TranslationTask {
             skipped: all - pairs.len(),
             pairs,
             epoch: RefCell::new(None),
-            validation_pairs: TokenPair::encode_all(validation, &config.bpe),
             validation: validation.clone(),
             config,
             options,
@@ -187,16 +186,6 @@ impl TranslationTask {
         &self.options
     }
 
-    /// The model.
-    pub fn model(&self) -> &Translator<Cpu<f32>> {
-        &self.model
-    }
-
-    /// How it was built.
-    pub fn config(&self) -> &TranslationConfig {
-        &self.config
-    }
-
     fn batches(&self, epoch: usize) -> Batches {
         let mut cached = self.epoch.borrow_mut();
         match &*cached {
@@ -209,12 +198,8 @@ impl TranslationTask {
         }
     }
 
-    /// Steps of an epoch.
-    pub fn steps(&self, epoch: usize) -> usize {
-        self.batches(epoch).len()
-    }
-
-    /// The loss of a step, a function of the parameters, the seed, `epoch` and `step` alone; and the mean negative log-probability of the right token.
+    /// The loss of a step, a function of the parameters, the seed, `epoch` and `step` alone; and the mean
+    /// negative log-probability of the right token.
     pub fn step_loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> (Var<Cpu<f32>>, f64) {
         let indices = &self.batches(epoch)[step];
         let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
@@ -226,20 +211,68 @@ impl TranslationTask {
         (loss, f64::from(nll.item()))
     }
 
-    /// The score on the validation text.
-    pub fn evaluate(&self) -> TranslationScore {
-        let nll = mean_nll(&self.model, &self.validation_pairs);
-        score(&self.model, &self.config, &self.validation, nll, &self.options.search).0
-    }
-
     /// The score on another text, and its translations.
     pub fn evaluate_on(
         &self,
         text: &ParallelText,
         search: &SearchOptions,
     ) -> (TranslationScore, Vec<String>) {
-        let nll = mean_nll(&self.model, &TokenPair::encode_all(text, &self.config.bpe));
-        score(&self.model, &self.config, text, nll, search)
+        evaluate_text(&self.model, &self.config, text, search)
+    }
+
+    /// How a translator is trained unless told otherwise.
+    pub fn recipe() -> Recipe {
+        Recipe {
+            epochs: 30,
+            lr: 4e-3,
+            warmup: 0.08,
+            beta2: 0.98,
+            weight_decay: 1e-4,
+            clip_norm: 1.0,
+            average: 0.998,
+            ..Recipe::default()
+        }
+    }
+}
+
+/// The score of a translator on a text, and its translations.
+pub fn evaluate_text(
+    model: &Translator<Cpu<f32>>,
+    config: &TranslationConfig,
+    text: &ParallelText,
+    search: &SearchOptions,
+) -> (TranslationScore, Vec<String>) {
+    let nll = mean_nll(model, &TokenPair::encode_all(text, &config.bpe));
+    score(model, config, text, nll, search)
+}
+
+impl Task for TranslationTask {
+    type Model = Translator<Cpu<f32>>;
+    type Config = TranslationConfig;
+    type Score = TranslationScore;
+
+    fn model(&self) -> &Self::Model {
+        &self.model
+    }
+
+    fn config(&self) -> &TranslationConfig {
+        &self.config
+    }
+
+    fn steps(&self, epoch: usize) -> usize {
+        self.batches(epoch).len()
+    }
+
+    /// Its part `nll` is the mean negative log-probability of the right token.
+    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
+        let (total, nll) = self.step_loss(tape, epoch, step);
+        Loss { total, parts: vec![("nll", nll)] }
+    }
+
+    /// By greedy search, whatever the options say: a beam after each epoch would take as long as the epoch.
+    fn evaluate(&self) -> TranslationScore {
+        let search = SearchOptions { beam: 1, ..self.options.search };
+        self.evaluate_on(&self.validation, &search).0
     }
 }
 

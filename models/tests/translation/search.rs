@@ -109,7 +109,9 @@ fn random(seed: u64) -> impl Fn(usize, &[u32]) -> Vec<f64> {
                 .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f64 / (1u64 << 24) as f64 + 1e-3
         };
-        prefix.iter().for_each(|&token| drop(draw(u64::from(token) + 1)));
+        for &token in prefix {
+            draw(u64::from(token) + 1);
+        }
         let weights: Vec<f64> = (0..3).map(|_| draw(0).powi(3)).collect();
         let sum: f64 = weights.iter().sum();
         weights.iter().map(|weight| weight / sum).chain([0.0]).collect()

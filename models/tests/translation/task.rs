@@ -2,6 +2,7 @@ use rayon::ThreadPoolBuilder;
 use termwise_autograd::{Cpu, Module, Tape};
 use termwise_datasets::translation::ParallelText;
 use termwise_models::Init;
+use termwise_models::training::Task;
 use termwise_models::translation::{
     SearchOptions, TranslationOptions, TranslationTask, Translator, TranslatorConfig, translate_text,
     translate_tokens,

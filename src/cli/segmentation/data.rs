@@ -84,7 +84,8 @@ pub fn split(
     Ok((folder_of.classes().clone(), samples))
 }
 
-fn fits((height, width): (usize, usize)) -> bool {
+/// Whether a network can take pictures of a size.
+pub fn fits((height, width): (usize, usize)) -> bool {
     [height, width].iter().all(|side| (LEAST_SIDE..=GREATEST_SIDE).contains(side))
 }
 

@@ -115,7 +115,7 @@ fn report(
 }
 
 /// A file may say anything: what it says must be an architecture that can be built.
-fn check(path: &Path, config: &SegmenterConfig) -> Result<(), Fault> {
+pub fn check(path: &Path, config: &SegmenterConfig) -> Result<(), Fault> {
     let SegmenterConfig { classes, width, num_heads, std, mean, size, .. } = config;
     let wrong = |field: &str, expected: String, found: String| {
         Err(Fault::of_file(path, &format!("architecture.{field}"), expected, found))

@@ -4,7 +4,8 @@ use termwise_datasets::Sample;
 use termwise_datasets::png_out::{
     Picture, class_colour, colour_labels, comparison, enlarged, image_to_picture, stacked,
 };
-use termwise_models::segmentation::{QueryMaps, StepRecord, predict, query_maps};
+use termwise_models::segmentation::{QueryMaps, predict, query_maps};
+use termwise_models::training::StepRecord;
 
 use super::data::Data;
 use super::run::Run;
@@ -27,7 +28,7 @@ pub fn curves(runs: &[Run]) -> [Svg; 2] {
         run.steps.chunks(SMOOTH).map(mean).collect()
     };
     let mious = |run: &Run| -> Vec<(f64, f64)> {
-        run.trained.epochs.iter().map(|epoch| (epoch.seconds, epoch.miou)).collect()
+        run.epochs.iter().map(|epoch| (epoch.seconds, epoch.score.miou)).collect()
     };
     let x = Axis::new("seconds of training");
     let best = runs.iter().flat_map(mious).map(|(_, miou)| miou).fold(0.1, f64::max);
@@ -55,7 +56,7 @@ pub fn class_bars(runs: &[Run], data: &Data) -> Svg {
         title: "IoU of each class".into(),
         label: "intersection over union".into(),
         groups: classes.to_vec(),
-        series: runs.iter().map(|run| (run.name(), run.last().iou.clone())).collect(),
+        series: runs.iter().map(|run| (run.name(), run.last().score.iou.clone())).collect(),
     }
     .draw()
 }
@@ -75,7 +76,7 @@ pub fn spread(samples: &[Sample], count: usize) -> Vec<Sample> {
 
 /// image | truth | prediction, a row for each sample.
 pub fn predictions(run: &Run, samples: &[Sample]) -> Picture {
-    comparisons(samples, &predict(&run.trained.segmenter, samples), run.trained.segmenter.config().ignore)
+    comparisons(samples, &predict(&run.segmenter, samples), run.segmenter.config().ignore)
 }
 
 /// The same for predictions at hand.
@@ -105,7 +106,7 @@ pub fn gallery(runs: &[Run], samples: &[Sample], data: &Data) -> Vec<(String, Ve
         column("truth", samples.iter().map(|sample| colour_labels(&sample.labels, ignore)).collect()),
     ];
     for run in runs {
-        let predicted = predict(&run.trained.segmenter, samples);
+        let predicted = predict(&run.segmenter, samples);
         let pictures = predicted.iter().map(|labels| colour_labels(labels, ignore)).collect();
         columns.push(column(&run.name(), pictures));
     }
@@ -149,7 +150,7 @@ pub fn marked(sample: &Sample, (y, x): (f64, f64)) -> Picture {
 
 /// What the finest attention modules of a training look at: the last module of the largest map.
 pub fn finest_maps(run: &Run, sample: &Sample, point: (f64, f64)) -> Option<QueryMaps> {
-    let maps = query_maps(&run.trained.segmenter, sample, point);
+    let maps = query_maps(&run.segmenter, sample, point);
     let largest = maps.iter().map(|maps| maps.size.0 * maps.size.1).max()?;
     maps.into_iter().rfind(|maps| maps.size.0 * maps.size.1 == largest)
 }

@@ -1,20 +1,17 @@
-//! `termwise train segmentation` and `termwise eval segmentation`.
+//! `termwise train segmentation`, `termwise eval segmentation` and `termwise predict segmentation`.
 
 mod data;
 mod eval;
 mod figures;
 mod page;
+mod predict;
 mod run;
 mod train;
 
 pub use data::Data;
 pub use eval::{EvalArgs, run as eval};
+pub use figures::png;
 pub use page::{describe, table};
+pub use predict::{PredictArgs, run as predict};
 pub use run::Run;
 pub use train::{TrainArgs, run as train};
-
-/// A number above zero, for arguments.
-pub fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
-    number.ok_or_else(|| "expected a number above 0".to_owned())
-}

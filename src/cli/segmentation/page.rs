@@ -14,8 +14,8 @@ pub fn table(runs: &[Run]) -> Table {
         let (last, steps) = (run.last(), run.steps.len());
         vec![
             run.name(),
-            format!("{:.3}", last.miou),
-            format!("{:.3}", last.pixel_accuracy),
+            format!("{:.3}", last.score.miou),
+            format!("{:.3}", last.score.pixel_accuracy),
             format!("{:.3}", last.loss),
             run.num_parameters().to_string(),
             steps.to_string(),
@@ -30,13 +30,13 @@ fn step_seconds(run: &Run) -> f64 {
     let pairs = run.steps.windows(2).filter(|pair| pair[0].epoch == pair[1].epoch);
     let mut times: Vec<f64> = pairs.map(|pair| pair[1].seconds - pair[0].seconds).collect();
     times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(run.trained.seconds)
+    times.get(times.len() / 2).copied().unwrap_or(run.seconds)
 }
 
 /// Adds trainings to a page.
 pub fn describe(page: &mut Page, runs: &[Run], data: &Data) {
     let (height, width) = data.train[0].size();
-    let budget = match runs.first().and_then(|run| run.config.time_limit) {
+    let budget = match runs.first().and_then(|run| run.config.recipe.time_limit) {
         Some(seconds) => format!("for the same {seconds:.0} seconds"),
         None => "for the same number of epochs".to_owned(),
     };

@@ -1,145 +1,158 @@
 //! `termwise train segmentation`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use termwise_models::checkpoint;
-use termwise_models::segmentation::{OptimizerKind, ScheduleKind, TrainConfig};
+use serde::{Deserialize, Serialize};
+use termwise_models::segmentation::TrainConfig;
+use termwise_models::training::{OptimizerKind, ScheduleKind};
 use termwise_ops::attention::AttentionCode;
 
-use super::data::{Data, parse_size};
+use super::data::{Data, fits, parse_size};
 use super::figures::{curves, png, predictions, spread};
-use super::{Run, describe, positive, table};
+use super::{Run, describe, table};
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, columns, say};
+use crate::cli::settings::{Given, check, check_recipe, positive, settings};
+use crate::cli::training::{Begin, Keep};
 use crate::report::{Page, Svg};
 
 /// Arguments of `termwise train segmentation`.
 #[derive(clap::Args)]
 pub struct TrainArgs {
+    #[command(flatten)]
+    flags: Flags,
+    /// Settings as a TOML file; flags go over it
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// Neither flip, rescale, crop nor recolour training pictures
+    #[arg(long, conflicts_with = "resume")]
+    no_augment: bool,
+    #[command(flatten)]
+    keep: Keep,
+}
+
+/// Flags that are settings: those that were given.
+#[derive(clap::Args, Serialize)]
+#[group(id = "flags", multiple = true, conflicts_with = "resume")]
+struct Flags {
     /// Folder with classes.txt and the splits train and val [default: built-in scenes]
     #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<PathBuf>,
     /// The mechanism: w/o, 0000 to 1111, deformable, dynamic, or one with +deformable
-    #[arg(long, value_name = "CODE")]
-    attention: AttentionCode,
-    /// Passes over the training pictures
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+    #[arg(long, value_name = "CODE", required_unless_present_any = ["config", "resume"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention: Option<AttentionCode>,
+    /// Passes over the training pictures [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
     /// End after so many seconds; the schedule follows the clock where that is ahead of the epochs
     #[arg(long, value_name = "SECONDS", value_parser = positive, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     time_limit: Option<f64>,
     /// Height and width of the pictures [default: those of the files; 64x64 for built-in scenes]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<(usize, usize)>,
-    /// Pictures a step
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    batch: u32,
-    /// adam (with decoupled weight decay) or sgd (with Nesterov momentum)
-    #[arg(long, default_value_t = OptimizerKind::Adam)]
-    optimizer: OptimizerKind,
+    /// Pictures a step [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u32>,
+    /// adam (with decoupled weight decay) or sgd (with Nesterov momentum) [default: adam]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimizer: Option<OptimizerKind>,
     /// Peak learning rate [default: 0.003 for adam, 0.1 for sgd]
     #[arg(long, value_name = "RATE", value_parser = positive, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
-    /// How the rate falls after the warm-up: cosine, poly or constant
-    #[arg(long, default_value_t = ScheduleKind::Cosine)]
-    schedule: ScheduleKind,
-    /// Channels of the first convolution
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=512))]
-    width: u32,
-    /// Heads of Transformer attention and kernel groups of dynamic convolution; a divisor of the width
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=512))]
-    heads: u32,
-    /// Neither flip, rescale, crop nor recolour training pictures
+    /// How the rate falls after the warm-up: cosine, poly or constant [default: cosine]
     #[arg(long)]
-    no_augment: bool,
-    /// Seed of initial values, order, augmentation and built-in scenes
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Built-in scenes to train on
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_000_000), conflicts_with = "data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<ScheduleKind>,
+    /// Channels of the first convolution [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    /// Heads of Transformer attention and kernel groups of dynamic convolution; a divisor of the width [default: 4]
+    #[arg(long = "heads", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_heads: Option<u32>,
+    /// Seed of initial values, order, augmentation and built-in scenes [default: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// Built-in scenes to train on [default: 512]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), conflicts_with = "data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scenes: Option<u64>,
+}
+
+/// All settings of a training: what `config.json` says, and which fields a TOML file may set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Settings {
+    data: Option<PathBuf>,
     scenes: u64,
-    /// Write config.json, metrics.jsonl, curves.svg, predictions.png, report.html and
-    /// checkpoint.safetensors into this folder
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-}
-
-/// What `config.json` says.
-#[derive(Serialize)]
-struct Settings<'a> {
-    data: &'a str,
-    size: (usize, usize),
-    training_pictures: usize,
-    validation_pictures: usize,
+    size: Option<(usize, usize)>,
     #[serde(flatten)]
-    config: &'a TrainConfig,
+    config: TrainConfig,
 }
 
-impl TrainArgs {
-    fn config(&self) -> Result<TrainConfig, Fault> {
-        if !self.width.is_multiple_of(self.heads) {
-            let (heads, width) = (self.heads, self.width);
-            return Err(Fault::Input(format!(
-                "--heads: expected a divisor of the width {width}, found {heads}"
-            )));
+impl Settings {
+    fn new(attention: AttentionCode) -> Self {
+        Settings { data: None, scenes: 512, size: None, config: TrainConfig::new(attention) }
+    }
+
+    /// Those of the arguments.
+    fn of(args: &TrainArgs) -> Result<Self, Fault> {
+        let file = args.config.as_deref();
+        let defaults = Settings::new("w/o".parse().expect("a code"));
+        let Given { mut settings, fields } = settings(&defaults, file, &args.flags)?;
+        check(file, "attention", "a mechanism such as 0110", "none", fields.contains("attention"))?;
+        if settings.config.recipe.optimizer == OptimizerKind::Sgd && !fields.contains("lr") {
+            settings.config.recipe.lr = 0.1;
         }
-        let lr = match self.optimizer {
-            OptimizerKind::Adam => 3e-3,
-            OptimizerKind::Sgd => 0.1,
-        };
-        Ok(TrainConfig {
-            epochs: self.epochs as usize,
-            time_limit: self.time_limit,
-            batch: self.batch as usize,
-            optimizer: self.optimizer,
-            lr: self.lr.unwrap_or(lr),
-            schedule: self.schedule,
-            augment: !self.no_augment,
-            width: self.width as usize,
-            num_heads: self.heads as usize,
-            seed: self.seed,
-            ..TrainConfig::new(self.attention)
-        })
+        settings.config.augment &= !args.no_augment;
+        settings.check(file)?;
+        Ok(settings)
+    }
+
+    fn check(&self, file: Option<&Path>) -> Result<(), Fault> {
+        let TrainConfig { batch, balance, width, num_heads, recipe, .. } = &self.config;
+        check_recipe(file, recipe)?;
+        check(file, "balance", "a number from 0 to 1", balance, (0.0..=1.0).contains(balance))?;
+        check(file, "batch", "1 to 4096", batch, (1..=4096).contains(batch))?;
+        check(file, "width", "1 to 512", width, (1..=512).contains(width))?;
+        check(file, "scenes", "1 to 1000000", self.scenes, (1..=1_000_000).contains(&self.scenes))?;
+        let heads = if file.is_some() { "num_heads" } else { "heads" };
+        let divides = *num_heads > 0 && width.is_multiple_of(*num_heads);
+        check(file, heads, &format!("a divisor of the width {width}"), num_heads, divides)?;
+        let size = format!("{:?}", self.size);
+        check(file, "size", "[height, width], each side from 32 to 2048", size, self.size.is_none_or(fits))
+    }
+
+    fn data(&self) -> Result<Data, Fault> {
+        match &self.data {
+            Some(folder) => Data::of_folder(folder, self.size),
+            None => Ok(Data::of_scenes(self.size, self.config.seed, [self.scenes, self.scenes.div_ceil(4)])),
+        }
     }
 }
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<(), Fault> {
-    let config = args.config()?;
-    let data = match &args.data {
-        Some(folder) => Data::of_folder(folder, args.size)?,
-        None => Data::of_scenes(args.size, args.seed, [args.scenes, args.scenes.div_ceil(4)]),
-    };
-    let folder = args.out.as_deref().map(OutputFolder::open).transpose()?;
-    if let Some(folder) = &folder {
-        let settings = Settings {
-            data: &data.name,
-            size: data.train[0].size(),
-            training_pictures: data.train.len(),
-            validation_pictures: data.validation.len(),
-            config: &config,
-        };
-        let text = serde_json::to_string_pretty(&settings).expect("plain data");
-        folder.write("config.json", text + "\n")?;
-    }
-    let mut written = Ok(());
-    let run = Run::train(config, &data, |lines| {
-        if let Some(folder) = &folder {
-            written = folder.write("metrics.jsonl", lines).map(drop);
-        }
-    })?;
-    // The metrics are written again and again; that the last time went well is what counts.
-    written?;
+    let begin = args.keep.begin(|| Settings::of(args))?;
+    let data = begin.settings.data()?;
+    begin.note()?;
+    let Begin { settings, folder, checkpoint } = begin;
+    let run = Run::train(settings.config, &data, folder.as_ref(), checkpoint.as_ref(), args.keep.save_every)?;
     say_result(&run, &data)?;
-    if let Some(folder) = folder {
-        write_results(&folder, run, &data)?;
-    }
-    Ok(())
+    folder.map_or(Ok(()), |folder| write_results(&folder, run, &data))
 }
 
 fn say_result(run: &Run, data: &Data) -> Result<(), Fault> {
-    let classes = data.classes.names().iter().zip(&run.last().iou);
+    let classes = data.classes.names().iter().zip(&run.last().score.iou);
     let rows: Vec<Vec<String>> = classes
         .map(|(name, iou)| vec![name.clone(), iou.map_or("-".into(), |iou| format!("{iou:.3}"))])
         .collect();
@@ -150,8 +163,6 @@ fn say_result(run: &Run, data: &Data) -> Result<(), Fault> {
 }
 
 fn write_results(folder: &OutputFolder, run: Run, data: &Data) -> Result<(), Fault> {
-    let segmenter = &run.trained.segmenter;
-    checkpoint::save(&folder.file("checkpoint.safetensors"), segmenter.config(), segmenter)?;
     let samples = spread(&data.validation, 6);
     folder.write("predictions.png", png(&predictions(&run, &samples)))?;
     let runs = [run];

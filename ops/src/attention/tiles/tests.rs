@@ -284,14 +284,16 @@ fn energies_of_hundreds() {
             // Queries are near 1, and products are divided by the root of their number.
             let largest = largest_key * (sizes[2] as f64).sqrt();
             assert!(largest > 100.0, "{setting:?}: {largest}");
+            // Where the weights leave no doubt all gradients are sums of rounding errors over the queries.
+            let least = (call.spec.queries as f64).sqrt();
             let check = |what: String, mut found: Results, epsilon: f64| {
-                // An energy E is known to E units in the last place, and a weight as well as its energy.
-                let (tolerance, mut expected) = (4.0 * largest * epsilon, expected.clone());
+                // An energy E is known to some E units in the last place, and a weight as well as its energy.
+                let (tolerance, mut expected) = (16.0 * largest * epsilon, expected.clone());
                 // The gradients of queries and of their bias are sums of keys with such weights.
                 let sums = [&mut found, &mut expected].map(|of| vec![of[2].take(), of[7].take()]);
                 let what_sums = format!("{what}: query and key bias");
-                assert_close(&what_sums, &sums[0], &sums[1], tolerance * largest_key, 1.0);
-                assert_close(&what, &found, &expected, tolerance, 1.0);
+                assert_close(&what_sums, &sums[0], &sums[1], tolerance * largest_key, least);
+                assert_close(&what, &found, &expected, tolerance, least);
             };
             for isa in simd::available() {
                 let what = format!("{isa} {setting:?}, slope {slope}");

@@ -1,0 +1,53 @@
+//! Boxes drawn into a picture.
+
+use ndarray::Array3;
+use termwise_datasets::png_out::class_colour;
+
+use super::model::Detection;
+
+/// Draws the outline of each detection with at least `min_score` into a picture (H, W, 3), the surest on top, in the
+/// colour of its class. Boxes are in pixels of that picture; parts outside of it are not drawn.
+pub fn draw_boxes(picture: &mut Array3<u8>, detections: &[Detection], min_score: f64) {
+    let (height, width, _) = picture.dim();
+    let thickness = (height.max(width) / 320).max(1);
+    let mut shown: Vec<&Detection> = detections.iter().filter(|d| d.score >= min_score).collect();
+    shown.sort_by(|a, b| a.score.total_cmp(&b.score));
+    for detection in shown {
+        let colour = class_colour((detection.class % 255) as u8 + 1);
+        // The first and the last pixel that the box covers.
+        let pixel = |v: f64, extent: usize| (v.max(0.0) as usize).min(extent.saturating_sub(1));
+        let [x1, y1, x2, y2] = detection.bounds;
+        let (left, right) = (pixel(x1, width), pixel((x2 - 1.0).ceil(), width));
+        let (top, bottom) = (pixel(y1, height), pixel((y2 - 1.0).ceil(), height));
+        for row in top..=bottom {
+            for column in left..=right {
+                let edge = (row - top).min(bottom - row).min(column - left).min(right - column) < thickness;
+                if edge {
+                    (0..3).for_each(|channel| picture[[row, column, channel]] = colour[channel]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outlines_cover_the_pixels_of_the_box() {
+        let mut picture = Array3::zeros((6, 8, 3));
+        let detection = |score, bounds| Detection { class: 2, score, bounds };
+        let found = [detection(0.9, [1.0, 2.0, 5.0, 5.0]), detection(0.1, [0.0, 0.0, 8.0, 6.0])];
+        draw_boxes(&mut picture, &found, 0.5);
+        let rows: Vec<String> = picture
+            .outer_iter()
+            .map(|row| row.outer_iter().map(|p| if p.sum() > 0 { '#' } else { '.' }).collect())
+            .collect();
+        assert_eq!(rows, ["........", "........", ".####...", ".#..#...", ".####...", "........"]);
+        assert_eq!(picture[[2, 1, 0]], class_colour(3)[0]);
+        // Partly outside, and empty: no panic.
+        draw_boxes(&mut picture, &[detection(0.9, [-5.0, -5.0, 50.0, 2.0])], 0.5);
+        draw_boxes(&mut Array3::zeros((1, 1, 3)), &[detection(0.9, [0.5, 0.5, 0.6, 0.6])], 0.5);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a detector finds in pictures, and its score by the rules of COCO.
+
+use serde::{Deserialize, Serialize};
+use termwise_autograd::{Array, Cpu, Tape};
+use termwise_datasets::batch::Normalisation;
+use termwise_ops::metrics::{
+    CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage, CocoStats, evaluate_bbox,
+};
+
+use super::model::{Detection, Detector};
+use super::picture::Picture;
+use super::view::{PictureBatch, View};
+
+/// The most pictures that are looked at together.
+const TOGETHER: usize = 4;
+
+/// The figures of COCO on some pictures, in [0, 1]; -1 where there is nothing to be found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DetectionScore {
+    /// Over all classes.
+    #[serde(flatten)]
+    pub stats: CocoStats,
+    /// Of each class, in the order of their ids.
+    pub classes: Vec<ClassScore>,
+}
+
+/// The figures of one class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// Its name.
+    pub name: String,
+    /// Mean over the IoU thresholds .50 to .95.
+    #[serde(rename = "AP")]
+    pub ap: f64,
+    /// At IoU .50.
+    #[serde(rename = "AP50")]
+    pub ap50: f64,
+}
+
+/// What the detector finds in each picture, in pixels of the file, by descending score.
+///
+/// Neighbours of one size are looked at together; that changes nothing but the time.
+pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
+    let config = detector.config();
+    let normalisation = Normalisation { mean: config.mean, std: config.std };
+    let mut found = Vec::with_capacity(pictures.len());
+    let of_one_size = pictures.chunk_by(|a, b| a.size() == b.size());
+    for chunk in of_one_size.flat_map(|pictures| pictures.chunks(TOGETHER)) {
+        let views: Vec<(&Picture, View)> = chunk.iter().map(|picture| (picture, View::WHOLE)).collect();
+        let batch = PictureBatch::new(&views, &normalisation);
+        let tape = Tape::inference(Cpu::new());
+        let images = tape.constant(Array::from_ndarray(&Cpu::new(), batch.images));
+        for (picture, mut detections) in chunk.iter().zip(detector.detect(&images, &batch.sizes)) {
+            detections.iter_mut().for_each(|d| d.bounds = picture.unscaled(&d.bounds));
+            found.push(detections);
+        }
+    }
+    found
+}
+
+/// Compares what was found with what is there.
+///
+/// # Panics
+/// If there are not as many lists of detections as pictures.
+#[track_caller]
+pub fn score(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>]) -> DetectionScore {
+    assert!(
+        pictures.len() == found.len(),
+        "detection: {} lists for {} pictures",
+        found.len(),
+        pictures.len()
+    );
+    let mut ground_truth = CocoGroundTruth::default();
+    let category = |(id, name): (usize, &String)| CocoCategory { id: id as i64, name: name.clone() };
+    ground_truth.categories = classes.iter().enumerate().map(category).collect();
+    for (image, picture) in pictures.iter().enumerate() {
+        ground_truth.images.push(CocoImage { id: image as i64, ..CocoImage::default() });
+        for object in &picture.objects {
+            let b = [object.bounds.x0, object.bounds.y0, object.bounds.x1, object.bounds.y1].map(f64::from);
+            ground_truth.annotations.push(CocoAnnotation {
+                id: ground_truth.annotations.len() as i64 + 1,
+                image_id: image as i64,
+                category_id: object.class as i64,
+                bbox: [b[0], b[1], b[2] - b[0], b[3] - b[1]],
+                area: f64::from(object.area),
+                iscrowd: u8::from(object.crowd),
+            });
+        }
+    }
+    let reported = |(image, list): (usize, &Vec<Detection>)| {
+        let report = move |d: &Detection| CocoDetection {
+            image_id: image as i64,
+            category_id: d.class as i64,
+            bbox: [d.bounds[0], d.bounds[1], d.bounds[2] - d.bounds[0], d.bounds[3] - d.bounds[1]],
+            score: d.score,
+        };
+        list.iter().map(report).collect::<Vec<_>>()
+    };
+    let detections: Vec<CocoDetection> = found.iter().enumerate().flat_map(reported).collect();
+    let evaluation =
+        evaluate_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite");
+    let of_class = |(id, name): (usize, &String)| {
+        let result = &evaluation.per_class[&(id as i64)];
+        ClassScore { name: name.clone(), ap: result.ap, ap50: result.ap_per_iou[0] }
+    };
+    let classes = classes.iter().enumerate().map(of_class).collect();
+    DetectionScore { stats: evaluation.stats, classes }
+}

@@ -1,0 +1,148 @@
+//! The detector: Faster R-CNN on a feature pyramid.
+
+use rand::Rng;
+use serde::Serialize;
+use termwise_autograd::{Module, Parameters, Var};
+use termwise_ops::Kernels;
+
+use super::box_head::BoxHead;
+use super::boxes::Corners;
+use super::config::{DetectorConfig, TargetConfig};
+use super::rpn::{Rpn, RpnOutput};
+use crate::Init;
+use crate::layers::{Backbone, Fpn, Mode};
+
+/// Height and width of the pictures that the detector is given are multiples of this.
+pub const STRIDE: usize = 16;
+
+/// What is to be found in a picture, in pixels of what the detector gets to see.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Target {
+    /// The objects, each with area.
+    pub boxes: Vec<Corners>,
+    /// Class of each object.
+    pub classes: Vec<usize>,
+    /// Boxes around groups: nothing in them is background.
+    pub crowds: Vec<Corners>,
+}
+
+/// An object that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Detection {
+    /// Index of the class.
+    pub class: usize,
+    /// The probability of the class, as the detector sees it.
+    pub score: f64,
+    /// Where.
+    pub bounds: Corners,
+}
+
+/// The parts of the loss.
+pub struct DetectorLosses<B: Kernels> {
+    /// Which anchors hold an object.
+    pub objectness: Var<B>,
+    /// Where, from the anchors.
+    pub proposals: Var<B>,
+    /// Which class each proposal has, and where exactly; `None` where no proposal could be sampled.
+    pub head: Option<[Var<B>; 2]>,
+}
+
+/// Pictures to boxes with classes and scores.
+///
+/// ```text
+/// picture -> backbone -> pyramid (1/4 1/8 1/16 1/32) -> anchors -> proposals
+///                            |                                        |
+///                            +--------> 7x7 of each proposal <--------+ -> classes, boxes
+/// ```
+///
+/// Sources: Ren et al., "Faster R-CNN", NeurIPS 2015; Lin et al., "Feature Pyramid Networks", CVPR 2017; RoIAlign of
+/// He et al., "Mask R-CNN", ICCV 2017.
+pub struct Detector<B: Kernels> {
+    config: DetectorConfig,
+    backbone: Backbone<B>,
+    pyramid: Fpn<B>,
+    rpn: Rpn<B>,
+    head: BoxHead<B>,
+}
+
+impl<B: Kernels> Detector<B> {
+    /// A detector with fresh parameters.
+    ///
+    /// # Panics
+    /// If there is no class, or the anchors fit no level.
+    #[track_caller]
+    pub fn new(config: DetectorConfig, init: &mut Init<B>) -> Self {
+        assert!(!config.classes.is_empty(), "Detector: expected at least one class");
+        assert!(
+            config.anchors.sizes.len() == 4,
+            "Detector: anchors for 4 levels, found {}",
+            config.anchors.sizes.len()
+        );
+        let widths = Backbone::<B>::widths(config.width);
+        Detector {
+            backbone: Backbone::new(config.width, config.attention, config.num_heads, init),
+            pyramid: Fpn::new(&widths[1..], config.channels, init),
+            rpn: Rpn::new(config.channels, config.anchors.clone(), init),
+            head: BoxHead::new(&config, init),
+            config,
+        }
+    }
+
+    /// How it was built.
+    pub fn config(&self) -> &DetectorConfig {
+        &self.config
+    }
+
+    fn look(&self, images: &Var<B>, mode: Mode) -> (Vec<Var<B>>, RpnOutput<B>) {
+        let size = (images.shape()[2], images.shape()[3]);
+        assert!(
+            size.0 % STRIDE == 0 && size.1 % STRIDE == 0,
+            "Detector: height and width must be multiples of {STRIDE}, they are {size:?}"
+        );
+        let features = self.backbone.forward(images, mode);
+        let levels = self.pyramid.forward(&features[1..], mode);
+        let output = self.rpn.forward(&levels, size);
+        (levels, output)
+    }
+
+    /// The loss on normalised pictures (N, 3, H, W), in training mode. `sizes`: (height, width) of each without its
+    /// padding.
+    ///
+    /// # Panics
+    /// If H or W is no multiple of [`STRIDE`].
+    #[track_caller]
+    pub fn losses(
+        &self,
+        images: &Var<B>,
+        sizes: &[(f64, f64)],
+        targets: &[Target],
+        config: &TargetConfig,
+        rng: &mut impl Rng,
+    ) -> DetectorLosses<B> {
+        let (levels, output) = self.look(images, Mode::Train);
+        let [objectness, proposals] = output.losses(targets, config, rng);
+        let proposed = output.proposals(sizes, &config.proposals);
+        let head = self.head.losses(&levels, &proposed, targets, config, rng);
+        DetectorLosses { objectness, proposals, head }
+    }
+
+    /// What is found in normalised pictures (N, 3, H, W), in evaluation mode, by descending score.
+    ///
+    /// # Panics
+    /// As [`losses`](Self::losses).
+    #[track_caller]
+    pub fn detect(&self, images: &Var<B>, sizes: &[(f64, f64)]) -> Vec<Vec<Detection>> {
+        let (levels, output) = self.look(images, Mode::Eval);
+        let proposals = output.proposals(sizes, &self.config.proposals);
+        self.head.detect(&levels, &proposals, sizes, &self.config.report)
+    }
+}
+
+impl<B: Kernels> Module<B> for Detector<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        self.backbone.visit(parameters);
+        parameters.module("pyramid", &self.pyramid);
+        parameters.module("rpn", &self.rpn);
+        parameters.module("head", &self.head);
+    }
+}

@@ -1,0 +1,108 @@
+use termwise_autograd::{Module, Parameters, Var};
+use termwise_ops::attention::AttentionCode;
+use termwise_ops::{Kernels, relu};
+
+use super::{BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode};
+use crate::Init;
+
+/// Blocks of a stage.
+const BLOCKS: usize = 2;
+
+/// A convolution, its normalisation and a ReLU.
+pub struct ConvNormRelu<B: Kernels> {
+    conv: Conv2d<B>,
+    norm: BatchNorm2d<B>,
+}
+
+impl<B: Kernels> ConvNormRelu<B> {
+    /// From `channels[0]` to `channels[1]` channels; see [`Conv2d::new`].
+    pub fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
+        ConvNormRelu {
+            conv: Conv2d::new(channels, kernel, stride, init),
+            norm: BatchNorm2d::new(channels[1], init),
+        }
+    }
+
+    /// Applies the layers: (N, C, H, W) to (N, O, H / stride, W / stride), rounded up.
+    #[track_caller]
+    pub fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
+        relu(&self.norm.forward(&self.conv.forward(x), mode))
+    }
+}
+
+impl<B: Kernels> Module<B> for ConvNormRelu<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.module("conv", &self.conv);
+        parameters.module("norm", &self.norm);
+    }
+}
+
+/// A small ResNet with attended residual blocks in its last two stages.
+///
+/// ```text
+/// image -> stem (1/2) -> stage 1 (1/4) -> stage 2 (1/8, attended) -> stage 3 (1/16, attended)
+/// ```
+pub struct Backbone<B: Kernels> {
+    stem: ConvNormRelu<B>,
+    stages: Vec<Vec<Bottleneck<B>>>,
+}
+
+impl<B: Kernels> Backbone<B> {
+    /// Fresh parameters; the stem has `width` channels, and `attention` works in `num_heads` heads.
+    pub fn new(width: usize, attention: AttentionCode, num_heads: usize, init: &mut Init<B>) -> Self {
+        let widths = Self::widths(width);
+        let mut stages = Vec::new();
+        for stage in 1..widths.len() {
+            // The last two stages are attended.
+            let attention = (stage >= 2).then_some(attention);
+            let blocks = (0..BLOCKS).map(|block| {
+                let input = if block == 0 { widths[stage - 1] } else { widths[stage] };
+                let stride = if block == 0 { 2 } else { 1 };
+                let inner = widths[stage] / 2;
+                let output = widths[stage];
+                Bottleneck::new(BottleneckConfig { input, inner, output, stride, attention, num_heads }, init)
+            });
+            stages.push(blocks.collect());
+        }
+        Backbone { stem: ConvNormRelu::new([3, width], 3, 2, init), stages }
+    }
+
+    /// Channels of the stem and of the three stages.
+    pub fn widths(width: usize) -> [usize; 4] {
+        [width, 2 * width, 4 * width, 6 * width]
+    }
+
+    /// The stem.
+    pub fn stem(&self) -> &ConvNormRelu<B> {
+        &self.stem
+    }
+
+    /// The blocks of each stage.
+    pub fn stages(&self) -> &[Vec<Bottleneck<B>>] {
+        &self.stages
+    }
+
+    /// Normalised images (N, 3, H, W) to the maps of the stem and of the stages, from fine to coarse.
+    #[track_caller]
+    pub fn forward(&self, images: &Var<B>, mode: Mode) -> Vec<Var<B>> {
+        let mut features = vec![self.stem.forward(images, mode)];
+        for stage in &self.stages {
+            let x = stage
+                .iter()
+                .fold(features.last().expect("the stem").clone(), |x, block| block.forward(&x, mode));
+            features.push(x);
+        }
+        features
+    }
+}
+
+impl<B: Kernels> Module<B> for Backbone<B> {
+    fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
+        parameters.module("stem", &self.stem);
+        for (s, stage) in self.stages.iter().enumerate() {
+            for (b, block) in stage.iter().enumerate() {
+                parameters.module(&format!("stage{}.{b}", s + 1), block);
+            }
+        }
+    }
+}

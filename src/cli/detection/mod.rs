@@ -1,0 +1,7 @@
+//! `termwise train detection`, `termwise eval detection` and `termwise predict detection`.
+
+mod apply;
+mod train;
+
+pub use apply::{EvalArgs, PredictArgs, eval, predict};
+pub use train::{TrainArgs, run as train};
