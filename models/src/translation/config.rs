@@ -104,7 +104,7 @@ impl TranslatorConfig {
             vocabulary,
             attention,
             cross: CrossTerms(Terms::from_flags([true, false, true, false])),
-            channels: 256,
+            channels: 128,
             num_heads: 4,
             feed_forward: 512,
             encoder_layers: 3,
