@@ -127,7 +127,9 @@ pub struct DetectionSettings {
 }
 
 impl DetectionSettings {
-    /// The standard recipe for a mechanism.
+    /// The standard recipe for a mechanism. It goes with AdamW at a peak rate of 2e-3 (warm-up over 5 % of the training,
+    /// then a cosine), weight decay 1e-3, gradients clipped to a norm of 5, and a running average of the weights of
+    /// decay 0.998 that is evaluated in their place.
     pub fn new(attention: AttentionCode) -> Self {
         DetectionSettings {
             attention,
