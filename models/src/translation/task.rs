@@ -265,8 +265,7 @@ impl Task for TranslationTask {
     /// By greedy search, whatever the options say: a beam after each epoch would take as long as the epoch.
     fn evaluate(&self) -> TranslationScore {
         let search = SearchOptions { beam: 1, ..self.options.search };
-        let nll = mean_nll(&self.model, &self.validation_pairs);
-        score(&self.model, &self.config, &self.validation, nll, &search).0
+        self.evaluate_on(&self.validation, &search).0
     }
 }
 
