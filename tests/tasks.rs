@@ -37,8 +37,8 @@ fn text(path: &Path) -> &str {
 /// The last epoch of a training, as it was recorded.
 fn last_epoch(out: &Path) -> Value {
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["event"] == "epoch").last().unwrap()
+    let mut lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.rfind(|line| line["event"] == "epoch").unwrap()
 }
 
 #[test]

@@ -61,8 +61,11 @@ pub struct Extra {
     /// An entry of the metadata.
     pub entry: Value,
     /// Tensors under names that start with [`TRAINING`].
-    pub tensors: Vec<(String, Array<Cpu<f32>>)>,
+    pub tensors: Named,
 }
+
+/// Tensors by their names.
+pub type Named = Vec<(String, Array<Cpu<f32>>)>;
 
 /// What the names of tensors start with that do not belong to the model.
 pub const TRAINING: &str = "training/";
@@ -188,7 +191,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If one of them is of another type than `F32`.
-    pub fn extra(&self, prefix: &str) -> Result<Vec<(String, Array<Cpu<f32>>)>, CheckpointError> {
+    pub fn extra(&self, prefix: &str) -> Result<Named, CheckpointError> {
         let tensors = SafeTensors::deserialize(&self.bytes).expect("checked when it was read");
         let mut extra = Vec::new();
         for (name, tensor) in tensors.iter() {

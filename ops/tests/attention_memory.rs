@@ -29,7 +29,7 @@ fn memory_grows_with_queries_plus_keys() {
     let line = |length| Lattice::Sequence { queries: length, keys: length };
     for (lattice, causal, joint) in [
         (image(64), false, false),
-        (image(40), true, true),
+        (image(48), true, true),
         (line(4096), true, false),
         (line(4096), false, false),
     ] {

@@ -57,11 +57,9 @@ impl Keep {
         let Some(path) = &self.resume else {
             let settings = given()?;
             let folder = self.out.as_deref().map(OutputFolder::open).transpose()?;
-            if let Some(folder) = &folder {
-                if folder.file(CHECKPOINT).exists() {
-                    let expected = "a folder without a training, or --resume to go on with it";
-                    return Err(Fault::of_file(folder.path(), "output folder", expected, CHECKPOINT));
-                }
+            if let Some(folder) = folder.as_ref().filter(|folder| folder.file(CHECKPOINT).exists()) {
+                let expected = "a folder without a training, or --resume to go on with it";
+                return Err(Fault::of_file(folder.path(), "output folder", expected, CHECKPOINT));
             }
             return Ok(Begin { settings, folder, checkpoint: None });
         };

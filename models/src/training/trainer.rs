@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use termwise_autograd::{Array, Cpu, Module, Tape};
+use termwise_autograd::{Cpu, Module, Tape};
 use termwise_ops::optim::{Optimizer, clip_grad_norm};
 
 use super::average::Average;
@@ -87,6 +87,9 @@ pub enum Outcome {
         cause: String,
     },
 }
+
+/// What a loss is the sum of, by name.
+type Parts = Vec<(&'static str, f64)>;
 
 /// Where a training is: everything that the next step depends on besides arrays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -202,12 +205,7 @@ impl<T: Task> Trainer<T> {
     }
 
     /// One step; its loss and what that is the sum of.
-    fn step(
-        &mut self,
-        epoch: usize,
-        step: usize,
-        lr: f64,
-    ) -> Result<(f64, Vec<(&'static str, f64)>), Outcome> {
+    fn step(&mut self, epoch: usize, step: usize, lr: f64) -> Result<(f64, Parts), Outcome> {
         let tape = Tape::new(Cpu::new());
         let Loss { total, parts } = self.task.loss(&tape, epoch, step);
         let loss = f64::from(total.value().item());
@@ -217,7 +215,7 @@ impl<T: Task> Trainer<T> {
         let gradients = tape.backward(&total);
         let parameters = self.task.model().parameters();
         let clipped = clip_grad_norm(&parameters, &gradients, self.recipe.clip_norm);
-        if !f64::from(clipped.total_norm()).is_finite() {
+        if !clipped.total_norm().is_finite() {
             return Err(self.not_finite(loss, epoch, step));
         }
         self.optimizer.step(&parameters, &clipped, lr);
@@ -293,7 +291,7 @@ impl<T: Task> Trainer<T> {
         {
             average.steps = position.averaged;
             average.values = parameters.iter().map(|(_, param)| param.value()).collect();
-            let mut present: Vec<(String, Array<Cpu<f32>>)> = saved.extra(PRESENT)?;
+            let mut present = saved.extra(PRESENT)?;
             for (name, param) in &parameters {
                 let at =
                     present.iter().position(|(own, value)| own == name && value.shape() == param.shape());

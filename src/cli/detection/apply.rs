@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use termwise_autograd::Cpu;
 use termwise_datasets::Split;
-use termwise_datasets::detection::DetectionSample;
+use termwise_datasets::detection::{DetectionFormat, DetectionSample};
 use termwise_models::Init;
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::detection::{
     DetectionScore, Detector, DetectorConfig, Picture, detect, draw_boxes, score,
 };
 
-use super::train::{describe, scaled, scenes, sheet, split, table};
+use super::train::{describe, format, scaled, scenes, sheet, split, table};
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, say};
 use crate::cli::segmentation::png;
@@ -29,6 +29,9 @@ pub struct EvalArgs {
     /// The split of the folder
     #[arg(long, value_name = "NAME", default_value = "val", requires = "data")]
     split: String,
+    /// Its form, where it has files of several: voc, coco or yolo
+    #[arg(long, value_name = "FORM", requires = "data", value_parser = format)]
+    format: Option<DetectionFormat>,
     /// Refuse boxes of no size or outside of their picture instead of leaving them out
     #[arg(long, requires = "data")]
     strict: bool,
@@ -94,7 +97,8 @@ pub fn eval(args: &EvalArgs) -> Result<(), Fault> {
     let config = detector.config();
     let pictures = match &args.data {
         Some(folder) => {
-            let split = split(folder, &args.split, args.strict)?.with_classes(&config.classes)?;
+            let split =
+                split(folder, &args.split, args.format, args.strict)?.with_classes(&config.classes)?;
             Picture::load_all(&split, config.side)?
         }
         None => {

@@ -6,7 +6,7 @@ use ndarray::{Array3, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use termwise_datasets::Split;
-use termwise_datasets::detection::{DetectionFolder, Strictness};
+use termwise_datasets::detection::{DetectionFolder, DetectionFormat, DetectionOptions, Strictness};
 use termwise_datasets::scenes::{SceneOptions, Scenes};
 use termwise_models::detection::{
     Detection, DetectionScore, DetectionSettings, DetectionTask, Picture, detect, draw_boxes,
@@ -27,6 +27,9 @@ pub struct TrainArgs {
     /// Folder in the form of PASCAL VOC, COCO or YOLO with the splits train and val [default: built-in scenes]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     data: Option<PathBuf>,
+    /// Its form, where it has files of several: voc, coco or yolo
+    #[arg(long, value_name = "FORM", requires = "data", value_parser = format, conflicts_with = "resume")]
+    format: Option<DetectionFormat>,
     /// Refuse boxes of no size or outside of their picture instead of leaving them out
     #[arg(long, conflicts_with = "resume")]
     strict: bool,
@@ -65,6 +68,7 @@ pub struct TrainArgs {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Settings {
     data: Option<PathBuf>,
+    format: Option<String>,
     strict: bool,
     scenes: u64,
     #[serde(flatten)]
@@ -77,9 +81,10 @@ impl Settings {
         let attention = "w/o".parse().expect("a code");
         let detection = DetectionSettings::new(attention);
         let recipe = DetectionTask::recipe();
-        let defaults = Settings { data: None, strict: false, scenes: 512, recipe, detection };
+        let defaults = Settings { data: None, format: None, strict: false, scenes: 512, recipe, detection };
         let (mut flags, mut detection) = (Map::new(), Map::new());
         insert(&mut flags, "data", args.data.as_ref());
+        insert(&mut flags, "format", args.format.map(DetectionFormat::name));
         insert(&mut flags, "strict", args.strict.then_some(true));
         insert(&mut flags, "scenes", args.scenes);
         insert(&mut flags, "epochs", args.epochs);
@@ -112,8 +117,10 @@ impl Settings {
             let pictures = [load(Split::Train, count), load(Split::Val, count.div_ceil(4))];
             return Ok((scenes.detection_classes(), pictures));
         };
-        let train = split(folder, "train", self.strict)?;
-        let validation = split(folder, "val", self.strict)?.with_classes(train.classes())?;
+        let form = self.format.as_deref().map(format).transpose();
+        let form = form.map_err(|error| Fault::Input(format!("format: {error}")))?;
+        let train = split(folder, "train", form, self.strict)?;
+        let validation = split(folder, "val", form, self.strict)?.with_classes(train.classes())?;
         let pictures = [Picture::load_all(&train, side)?, Picture::load_all(&validation, side)?];
         Ok((train.classes().to_vec(), pictures))
     }
@@ -124,10 +131,23 @@ pub fn scenes(seed: u64) -> Scenes {
     Scenes::new(SceneOptions { height: 96, width: 96, ..SceneOptions::default() }, seed)
 }
 
+/// The form of a folder by its name.
+pub fn format(text: &str) -> Result<DetectionFormat, String> {
+    let forms = [DetectionFormat::Voc, DetectionFormat::Coco, DetectionFormat::Yolo];
+    let found = forms.into_iter().find(|form| form.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("expected one of {}", forms.map(DetectionFormat::name).join(", ")))
+}
+
 /// A split of a folder, with what is wrong with it on standard error.
-pub fn split(folder: &Path, name: &str, strict: bool) -> Result<DetectionFolder, Fault> {
+pub fn split(
+    folder: &Path,
+    name: &str,
+    format: Option<DetectionFormat>,
+    strict: bool,
+) -> Result<DetectionFolder, Fault> {
     let strictness = if strict { Strictness::Strict } else { Strictness::Lenient };
-    let split = DetectionFolder::open(folder, name, strictness)?;
+    let options = DetectionOptions { format, strictness, ..DetectionOptions::default() };
+    let split = DetectionFolder::open_with(folder, name, &options)?;
     if !split.report().is_clean() {
         eprint!("{}", split.report());
     }
