@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::error::DataError;
+use crate::error::{DataError, quote};
 
 /// The bytes of a file. `field` is its role, for the error.
 pub(crate) fn read_bytes(path: &Path, field: &'static str) -> Result<Vec<u8>, DataError> {
@@ -112,6 +112,26 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = format!(".{}.{}.{count}.tmp", name.to_string_lossy(), std::process::id());
     Ok(path.with_file_name(temporary))
+}
+
+/// The file names of a folder that are UTF-8, sorted. Hidden files do not count.
+pub(crate) fn file_names(folder: &Path, field: &'static str) -> Result<Vec<String>, DataError> {
+    let unreadable = |source| DataError::Unreadable { path: folder.to_owned(), field, source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let name = name.into_string().map_err(|name| DataError::Content {
+            path: folder.to_owned(),
+            field: "file name",
+            expected: "UTF-8".to_owned(),
+            found: quote(&name.to_string_lossy()),
+        })?;
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! YOLO: a folder of pictures beside one of text files, a line for each box.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -11,7 +10,7 @@ use super::classes::{MAX_CLASSES, read_names};
 use super::find::Place;
 use super::yaml::read_yaml_names;
 use crate::error::{DataError, quote};
-use crate::files::read_text;
+use crate::files::{file_names, read_text};
 use crate::picture::EXTENSIONS;
 
 const CLASS_FILES: [&str; 5] =
@@ -66,26 +65,6 @@ pub(super) fn read(root: &Path, place: &Place) -> Result<Raw, DataError> {
         });
     }
     Ok(Raw { source: place.annotation.clone(), named, classes, records })
-}
-
-/// The file names of a folder that are UTF-8, sorted. Hidden files do not count.
-fn file_names(folder: &Path, field: &'static str) -> Result<Vec<String>, DataError> {
-    let unreadable = |source| DataError::Unreadable { path: folder.to_owned(), field, source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let name = name.into_string().map_err(|name| DataError::Content {
-            path: folder.to_owned(),
-            field: "file name",
-            expected: "UTF-8".to_owned(),
-            found: quote(&name.to_string_lossy()),
-        })?;
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The pictures of a folder: the name without extension, by which labels are found, and the file name.

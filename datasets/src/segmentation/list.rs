@@ -1,10 +1,9 @@
 //! Which image goes with which label map.
 
-use std::fs;
 use std::path::Path;
 
 use crate::error::{DataError, quote};
-use crate::files::{read_text, stays_inside};
+use crate::files::{file_names, read_text, stays_inside};
 
 /// The paths of a sample, relative to the data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,21 +98,7 @@ fn from_folders(root: &Path, images: &str, labels: &str) -> Result<Vec<Entry>, D
 
 /// The names of the PNG files of a folder, sorted.
 fn png_names(folder: &Path) -> Result<Vec<String>, DataError> {
-    let unreadable =
-        |source| DataError::Unreadable { path: folder.to_owned(), field: "folder of the split", source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let name = name.into_string().map_err(|name| DataError::Content {
-            path: folder.to_owned(),
-            field: "file name",
-            expected: "UTF-8".to_owned(),
-            found: quote(&name.to_string_lossy()),
-        })?;
-        if name.to_lowercase().ends_with(".png") && !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
+    let mut names = file_names(folder, "folder of the split")?;
+    names.retain(|name| name.to_lowercase().ends_with(".png"));
     Ok(names)
 }
