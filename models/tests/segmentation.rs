@@ -113,6 +113,7 @@ fn config(attention: AttentionCode) -> SegmenterConfig {
         std: [0.25; 3],
         width: 8,
         num_heads: 2,
+        limit_range: false,
     }
 }
 

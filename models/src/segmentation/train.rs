@@ -18,7 +18,7 @@ use crate::training::{Loss, Recipe, Task};
 /// How a segmenter is built and trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
-    /// The mechanism in the last two stages.
+    /// The mechanism in the last two stages and after the backbone.
     pub attention: AttentionCode,
     /// Samples per step.
     pub batch: usize,
@@ -31,6 +31,8 @@ pub struct TrainConfig {
     pub width: usize,
     /// Heads of the attention modules.
     pub num_heads: usize,
+    /// Whether Transformer attention sees no further than dynamic convolution would.
+    pub limit_range: bool,
     /// Seed of initial values, order and augmentation.
     pub seed: u64,
     /// Optimiser, schedule and length.
@@ -48,6 +50,7 @@ impl TrainConfig {
             augment: true,
             width: 32,
             num_heads: 4,
+            limit_range: false,
             seed: 0,
             recipe: Recipe::default(),
         }
@@ -113,6 +116,7 @@ impl<'a> SegmentationTraining<'a> {
             std: normalisation.std,
             width: config.width,
             num_heads: config.num_heads,
+            limit_range: config.limit_range,
         };
         let weights = class_weights(&config, classes, train);
         SegmentationTraining {

@@ -10,7 +10,7 @@ use termwise_ops::{
 use super::layer::Layer;
 use super::{Decoding, TranslatorConfig};
 use crate::Init;
-use crate::layers::{Dropout, LayerNorm};
+use crate::layers::{Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops};
 
 /// Sentences to sentences: a Transformer encoder-decoder, its three tables of tokens (source, target and output) one
 /// and the same.
@@ -48,6 +48,20 @@ impl<B: Kernels> Translator<B> {
     /// Its architecture.
     pub fn config(&self) -> &TranslatorConfig {
         &self.config
+    }
+
+    /// Multiply-adds of all attention for one sentence of `source` tokens and its translation of `target` ones, forward;
+    /// see [`attention_flops`].
+    pub fn attention_flops(&self, source: usize, target: usize) -> f64 {
+        let TranslatorConfig { channels, num_heads, attention, cross, limit_range, .. } = self.config;
+        let own = |layer: usize, length: usize| {
+            let sizes = [channels, num_heads, self.config.kernel_size(layer)];
+            attention_flops(attention, Extent::Sequence(length), sizes, limit_range)
+        };
+        let encoder: f64 = (0..self.encoder.len()).map(|layer| own(layer, source)).sum();
+        let decoder: f64 = (0..self.decoder.len()).map(|layer| own(layer, target)).sum();
+        let across = cross_attention_flops(cross.terms(), [target, source], channels);
+        encoder + decoder + self.decoder.len() as f64 * across
     }
 
     /// The vectors of tokens of any shape (..) to (.., C).
