@@ -5,8 +5,10 @@
 
 mod configuration;
 mod evidence;
+mod plan;
 mod record;
 
 pub use configuration::{Configuration, TaskKind};
 pub use evidence::{Evidence, PixelCounts};
+pub use plan::{Grid, Plan, Shard, TaskGrid, TaskPlan};
 pub use record::{EpochPoint, Run, RunId, RunRecord};

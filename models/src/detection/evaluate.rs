@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use termwise_autograd::{Array, Cpu, Tape};
 use termwise_datasets::batch::Normalisation;
 use termwise_ops::metrics::{
-    CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage, CocoStats, evaluate_bbox,
+    CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage, CocoStats, JudgedDetections,
+    evaluate_bbox, judge_bbox,
 };
 
 use super::model::{Detection, Detector};
@@ -64,6 +65,33 @@ pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<De
 /// If there are not as many lists of detections as pictures.
 #[track_caller]
 pub fn score(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>]) -> DetectionScore {
+    let (ground_truth, detections) = as_coco(classes, pictures, found);
+    let evaluation =
+        evaluate_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite");
+    let of_class = |(id, name): (usize, &String)| {
+        let result = &evaluation.per_class[&(id as i64)];
+        ClassScore { name: name.clone(), ap: result.ap, ap50: result.ap_per_iou[0] }
+    };
+    let classes = classes.iter().enumerate().map(of_class).collect();
+    DetectionScore { stats: evaluation.stats, classes }
+}
+
+/// As [`score`], picture by picture: the average precision of any choice of them follows.
+///
+/// # Panics
+/// As [`score`].
+#[track_caller]
+pub fn judge(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>]) -> JudgedDetections {
+    let (ground_truth, detections) = as_coco(classes, pictures, found);
+    judge_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite")
+}
+
+#[track_caller]
+fn as_coco(
+    classes: &[String],
+    pictures: &[Picture],
+    found: &[Vec<Detection>],
+) -> (CocoGroundTruth, Vec<CocoDetection>) {
     assert!(
         pictures.len() == found.len(),
         "detection: {} lists for {} pictures",
@@ -96,13 +124,6 @@ pub fn score(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>])
         };
         list.iter().map(report).collect::<Vec<_>>()
     };
-    let detections: Vec<CocoDetection> = found.iter().enumerate().flat_map(reported).collect();
-    let evaluation =
-        evaluate_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite");
-    let of_class = |(id, name): (usize, &String)| {
-        let result = &evaluation.per_class[&(id as i64)];
-        ClassScore { name: name.clone(), ap: result.ap, ap50: result.ap_per_iou[0] }
-    };
-    let classes = classes.iter().enumerate().map(of_class).collect();
-    DetectionScore { stats: evaluation.stats, classes }
+    let detections = found.iter().enumerate().flat_map(reported).collect();
+    (ground_truth, detections)
 }

@@ -31,7 +31,7 @@ pub use config::{
     AugmentConfig, DetectionKind, DetectionSettings, DetectorConfig, ReportConfig, TargetConfig,
 };
 pub use draw::draw_boxes;
-pub use evaluate::{ClassScore, DetectionScore, detect, score};
+pub use evaluate::{ClassScore, DetectionScore, detect, judge, score};
 pub use matching::{Match, Matcher, Sampled, sample};
 pub use model::{Detection, Detector, DetectorLosses, STRIDE, Target};
 pub use picture::{Picture, measure};
