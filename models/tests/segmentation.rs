@@ -121,7 +121,7 @@ fn config(attention: AttentionCode) -> SegmenterConfig {
 #[test]
 fn every_attention_code_runs_and_trains_all_of_its_parameters() {
     let mut codes: Vec<String> = Terms::all().map(|terms| terms.to_string()).collect();
-    codes.extend(["w/o", "dynamic"].map(String::from));
+    codes.extend(["w/o", "dynamic", "0110+dynamic"].map(String::from));
     codes.extend(codes.clone().iter().map(|code| format!("{}+deformable", code.replace("w/o", "regular"))));
     let backend = Cpu::<f32>::new();
     for code in codes {

@@ -107,9 +107,7 @@ impl FromStr for Configuration {
         };
         let (code, limit_range) = own.strip_suffix(" limited").map_or((own, false), |code| (code, true));
         let attention: AttentionCode = code.parse().map_err(|error| format!("{error}"))?;
-        if limit_range
-            && !matches!(attention.module, termwise_ops::attention::AttentionModule::Transformer(_))
-        {
+        if limit_range && attention.module.terms().is_none() {
             return Err(format!("'{text}': only Transformer attention can be limited"));
         }
         Ok(Configuration { attention, limit_range, cross })

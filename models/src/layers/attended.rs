@@ -1,5 +1,5 @@
 use termwise_autograd::{Module, Parameters, Var};
-use termwise_ops::attention::{AttentionCode, AttentionModule, Range, TransformerSettings};
+use termwise_ops::attention::{AttentionCode, AttentionMaps, AttentionModule, Range, TransformerSettings};
 use termwise_ops::tensor::add;
 use termwise_ops::{Kernels, relu};
 
@@ -43,6 +43,8 @@ pub enum AttentionLayer<B: Kernels> {
     Transformer(TransformerAttention2d<B>),
     /// Dynamic convolution.
     Dynamic(DynamicAttention2d<B>),
+    /// Dynamic convolution, and Transformer attention behind it.
+    DynamicTransformer(DynamicAttention2d<B>, TransformerAttention2d<B>),
 }
 
 /// The attention of a network of images: which, in how many heads, how far.
@@ -71,17 +73,20 @@ impl<B: Kernels> AttentionLayer<B> {
     /// The module that `spec` names, for `channels`; a deformable convolution is not part of it.
     pub fn new(spec: AttentionSpec, channels: usize, init: &mut Init<B>) -> Self {
         let AttentionSpec { code, num_heads, limit_range } = spec;
+        let transformer = |terms, init: &mut _| {
+            let settings = TransformerSettings {
+                range: limit_range.then_some(Range::Symmetric(DYNAMIC_KERNEL / 2)),
+                ..TransformerSettings::mmcv(terms, num_heads, channels.next_multiple_of(4))
+            };
+            TransformerAttention2d::new(channels, settings, init)
+        };
+        let dynamic = |init: &mut _| DynamicAttention2d::new(channels, num_heads, DYNAMIC_KERNEL, init);
         match code.module {
             AttentionModule::None => AttentionLayer::None,
-            AttentionModule::Transformer(terms) => {
-                let settings = TransformerSettings {
-                    range: limit_range.then_some(Range::Symmetric(DYNAMIC_KERNEL / 2)),
-                    ..TransformerSettings::mmcv(terms, num_heads, channels.next_multiple_of(4))
-                };
-                AttentionLayer::Transformer(TransformerAttention2d::new(channels, settings, init))
-            }
-            AttentionModule::Dynamic => {
-                AttentionLayer::Dynamic(DynamicAttention2d::new(channels, num_heads, DYNAMIC_KERNEL, init))
+            AttentionModule::Transformer(terms) => AttentionLayer::Transformer(transformer(terms, init)),
+            AttentionModule::Dynamic => AttentionLayer::Dynamic(dynamic(init)),
+            AttentionModule::DynamicTransformer(terms) => {
+                AttentionLayer::DynamicTransformer(dynamic(init), transformer(terms, init))
             }
         }
     }
@@ -93,7 +98,21 @@ impl<B: Kernels> AttentionLayer<B> {
             AttentionLayer::None => x.clone(),
             AttentionLayer::Transformer(module) => module.forward(x),
             AttentionLayer::Dynamic(module) => module.forward(x),
+            AttentionLayer::DynamicTransformer(dynamic, module) => module.forward(&dynamic.forward(x)),
         }
+    }
+
+    /// As [`forward`](Self::forward), with what its Transformer attention did, where it has one.
+    #[track_caller]
+    pub fn forward_with_maps(&self, x: &Var<B>) -> (Var<B>, Option<AttentionMaps<B>>) {
+        let (y, maps) = match self {
+            AttentionLayer::Transformer(module) => module.forward_with_maps(x),
+            AttentionLayer::DynamicTransformer(dynamic, module) => {
+                module.forward_with_maps(&dynamic.forward(x))
+            }
+            AttentionLayer::None | AttentionLayer::Dynamic(_) => return (self.forward(x), None),
+        };
+        (y, Some(maps))
     }
 }
 
@@ -103,6 +122,10 @@ impl<B: Kernels> Module<B> for AttentionLayer<B> {
             AttentionLayer::None => {}
             AttentionLayer::Transformer(module) => module.visit(parameters),
             AttentionLayer::Dynamic(module) => module.visit(parameters),
+            AttentionLayer::DynamicTransformer(dynamic, module) => {
+                parameters.module("dynamic", dynamic);
+                parameters.module("transformer", module);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use termwise_ops::attention::{AttentionCode, AttentionModule, Terms};
+use termwise_ops::attention::{AttentionCode, Terms};
 
 /// Where an attention works: a map of H x W positions, or a sequence of N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +47,11 @@ pub fn attention_flops(
         Extent::Image(..) => (kernel * kernel) as f64,
         Extent::Sequence(_) => kernel as f64,
     };
-    let module = match code.module {
-        AttentionModule::None => 0.0,
-        AttentionModule::Dynamic => 3.0 * n * c * c + n * c * (heads as f64 + 1.0) * taps(kernel),
-        AttentionModule::Transformer(terms) => {
-            let seen = if limit_range { taps(kernel).min(n) } else { n };
-            transformer(terms, extent, c, seen)
-        }
-    };
+    let seen = if limit_range { taps(kernel).min(n) } else { n };
+    let mut module = code.module.terms().map_or(0.0, |terms| transformer(terms, extent, c, seen));
+    if code.module.is_dynamic() {
+        module += 3.0 * n * c * c + n * c * (heads as f64 + 1.0) * taps(kernel);
+    }
     let k = taps(3);
     let deformable = match extent {
         Extent::Image(..) => n * c * (2.0 * k * k + 4.0 * k),
@@ -118,6 +115,7 @@ mod tests {
             ("deformable", image, nc * (162.0 + 36.0)),
             ("deformable", text, 3.0 * nc2 + 9.0 * nc),
             ("0010+deformable", image, 3.0 * nc2 + 2.0 * nc + nc * 198.0),
+            ("0010+dynamic", image, 6.0 * nc2 + 2.0 * nc + nc * 27.0),
         ] {
             assert_eq!(of(code, extent), expected, "{code} on {extent:?}");
         }

@@ -118,20 +118,14 @@ impl<B: Kernels> Segmenter<B> {
         for (s, stage) in self.backbone.stages().iter().enumerate() {
             for (b, block) in stage.iter().enumerate() {
                 let o = block.before_attention(&x, Mode::Eval);
-                let attended = match block.attention() {
-                    AttentionLayer::Transformer(module) => {
-                        let (attended, maps) = module.forward_with_maps(&o);
-                        all.push(ModuleMaps::of(format!("stage {} block {}", s + 1, b + 1), &o, maps));
-                        attended
-                    }
-                    module => module.forward(&o),
-                };
+                let (attended, maps) = block.attention().forward_with_maps(&o);
+                let name = || format!("stage {} block {}", s + 1, b + 1);
+                all.extend(maps.map(|maps| ModuleMaps::of(name(), &o, maps)));
                 x = block.after_attention(&x, &attended, Mode::Eval);
             }
         }
-        if let AttentionLayer::Transformer(module) = &self.attention {
-            all.push(ModuleMaps::of("after the backbone".into(), &x, module.forward_with_maps(&x).1));
-        }
+        let maps = self.attention.forward_with_maps(&x).1;
+        all.extend(maps.map(|maps| ModuleMaps::of("after the backbone".into(), &x, maps)));
         all
     }
 }
