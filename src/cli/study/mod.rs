@@ -95,7 +95,8 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
         if of_each == 1 { "" } else { "s" }
     ))?;
     let pool = Pool { study: folder.path(), jobs, threads: of_each, keep_checkpoints: args.keep_checkpoints };
-    let Outcome { failed, interrupted } = pool.run(waiting)?;
+    let Outcome { mut failed, interrupted } = pool.run(waiting)?;
+    failed.sort_by_key(|(id, _)| all.iter().position(|of| of == id));
     let go_on = format!("--resume {}", folder.path().display());
     if interrupted {
         return Err(Fault::Interrupted(format!("stopped; finished runs are kept, go on with {go_on}")));
@@ -108,7 +109,10 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
         [] => Ok(()),
         [(id, said), rest @ ..] => {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-            Err(Fault::Input(format!("{id}{more} failed; try again with {go_on}: {said}")))
+            Err(Fault::Input(format!(
+                "{id}{more} failed; try again with {go_on}: {}",
+                said.trim_start_matches("error: ")
+            )))
         }
     }
 }
