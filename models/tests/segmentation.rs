@@ -35,7 +35,7 @@ struct Trained {
 fn run(config: &TrainConfig, count: u64) -> Trained {
     let (classes, samples) = scenes(count);
     let mut losses = Vec::new();
-    let task = SegmentationTraining::new(config.clone(), &classes, &samples, &samples);
+    let task = SegmentationTraining::new(Cpu::new(), config.clone(), &classes, &samples, &samples);
     let mut trainer = Trainer::new(task, config.recipe.clone());
     let outcome = trainer.run(&mut |_, event| {
         if let Event::Step(step) = event {

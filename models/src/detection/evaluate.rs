@@ -1,8 +1,9 @@
 //! What a detector finds in pictures, and its score by the rules of COCO.
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Array, Cpu, Tape};
+use termwise_autograd::{Array, Tape};
 use termwise_datasets::batch::Normalisation;
+use termwise_ops::Kernels;
 use termwise_ops::metrics::{
     CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage, CocoStats, JudgedDetections,
     evaluate_bbox, judge_bbox,
@@ -41,7 +42,7 @@ pub struct ClassScore {
 /// What the detector finds in each picture, in pixels of the file, by descending score.
 ///
 /// Neighbours of one size are looked at together; that changes nothing but the time.
-pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
+pub fn detect<B: Kernels<Scalar = f32>>(detector: &Detector<B>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
     let config = detector.config();
     let normalisation = Normalisation { mean: config.mean, std: config.std };
     let mut found = Vec::with_capacity(pictures.len());
@@ -49,8 +50,8 @@ pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<De
     for chunk in of_one_size.flat_map(|pictures| pictures.chunks(TOGETHER)) {
         let views: Vec<(&Picture, View)> = chunk.iter().map(|picture| (picture, View::WHOLE)).collect();
         let batch = PictureBatch::new(&views, &normalisation);
-        let tape = Tape::inference(Cpu::new());
-        let images = tape.constant(Array::from_ndarray(&Cpu::new(), batch.images));
+        let tape = Tape::inference(detector.backend().clone());
+        let images = tape.constant(Array::from_ndarray(detector.backend(), batch.images));
         for (picture, mut detections) in chunk.iter().zip(detector.detect(&images, &batch.sizes)) {
             detections.iter_mut().for_each(|d| d.bounds = picture.unscaled(&d.bounds));
             found.push(detections);

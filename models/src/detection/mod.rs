@@ -37,5 +37,5 @@ pub use model::{Detection, Detector, DetectorLosses, STRIDE, Target};
 pub use picture::{Picture, measure};
 pub use proposals::{LevelPrediction, Proposal, ProposalConfig, propose};
 pub use rpn::{Rpn, RpnOutput};
-pub use task::DetectionTask;
+pub use task::{DetectionTask, recipe};
 pub use view::{PictureBatch, View};

@@ -59,6 +59,7 @@ pub struct DetectorLosses<B: Kernels> {
 /// He et al., "Mask R-CNN", ICCV 2017.
 pub struct Detector<B: Kernels> {
     config: DetectorConfig,
+    backend: B,
     backbone: Backbone<B>,
     pyramid: Fpn<B>,
     rpn: Rpn<B>,
@@ -82,6 +83,7 @@ impl<B: Kernels> Detector<B> {
         let attention = AttentionSpec { code, num_heads, limit_range };
         let widths = Backbone::<B>::widths(config.width);
         Detector {
+            backend: init.backend().clone(),
             backbone: Backbone::new(config.width, attention, init),
             pyramid: Fpn::new(&widths[1..], config.channels, init),
             rpn: Rpn::new(config.channels, config.anchors.clone(), init),
@@ -95,6 +97,11 @@ impl<B: Kernels> Detector<B> {
     pub fn attention_flops(&self, size: (usize, usize)) -> f64 {
         let DetectorConfig { width, attention: code, num_heads, limit_range, .. } = self.config;
         Backbone::<B>::attention_flops(width, AttentionSpec { code, num_heads, limit_range }, size)
+    }
+
+    /// Where it is computed.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// How it was built.

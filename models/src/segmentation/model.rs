@@ -56,6 +56,7 @@ pub enum SegmentationTask {
 /// module has none there either.
 pub struct Segmenter<B: Kernels> {
     config: SegmenterConfig,
+    backend: B,
     backbone: Backbone<B>,
     attention: AttentionLayer<B>,
     laterals: Vec<Conv2d<B>>,
@@ -72,6 +73,7 @@ impl<B: Kernels> Segmenter<B> {
         let backbone = Backbone::new(width, attention, init);
         let (widths, decoder) = (Backbone::<B>::widths(width), 2 * width);
         Segmenter {
+            backend: init.backend().clone(),
             backbone,
             attention: AttentionLayer::new(attention, widths[3], init),
             laterals: widths.iter().map(|&w| Conv2d::new([w, decoder], 1, 1, init)).collect(),
@@ -79,6 +81,11 @@ impl<B: Kernels> Segmenter<B> {
             classify: Conv2d::new([decoder, config.classes.len()], 1, 1, init).with_bias(init),
             config,
         }
+    }
+
+    /// Where it is computed.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// How it was built.

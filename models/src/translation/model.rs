@@ -16,6 +16,7 @@ use crate::layers::{Dropout, Extent, LayerNorm, attention_flops, cross_attention
 /// and the same.
 pub struct Translator<B: Kernels> {
     config: TranslatorConfig,
+    backend: B,
     embedding: Param<B>, // (V, C)
     encoder: Vec<Layer<B>>,
     encoder_norm: LayerNorm<B>,
@@ -35,6 +36,7 @@ impl<B: Kernels> Translator<B> {
         }
         let channels = config.channels;
         Translator {
+            backend: init.backend().clone(),
             // Scaled up by sqrt(C) on the way in, which makes vectors of unit variance, and not on the way out.
             embedding: init.normal(&[config.vocabulary, channels], 1.0 / (channels as f64).sqrt()),
             encoder: (0..config.encoder_layers).map(|i| Layer::new(&config, false, i, init)).collect(),
@@ -43,6 +45,11 @@ impl<B: Kernels> Translator<B> {
             decoder_norm: LayerNorm::new(channels, init),
             config,
         }
+    }
+
+    /// Where it is computed.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// Its architecture.
@@ -134,8 +141,8 @@ impl<B: Kernels> Translator<B> {
     }
 
     /// Begins to translate: the source is read once, then come the target's tokens one by one.
-    pub fn decoding(&self, backend: B, source: &Padded) -> Decoding<'_, B> {
-        Decoding::new(self, backend, source)
+    pub fn decoding(&self, source: &Padded) -> Decoding<'_, B> {
+        Decoding::new(self, source)
     }
 }
 

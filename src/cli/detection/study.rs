@@ -1,6 +1,7 @@
 //! Detection as a part of a study.
 
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_models::detection::{DetectionTask, detect, judge};
 use termwise_models::training::Task;
 
@@ -39,7 +40,7 @@ pub fn run(plan: &TaskPlan, worker: &Worker, origin: Origin) -> Result<Run, Faul
     let settings = settings(plan, &worker.id, origin)?;
     let (classes, [train, validation]) = settings.data()?;
     let size = validation[0].size();
-    let task = DetectionTask::new(settings.detection, classes, train, validation);
+    let task = DetectionTask::new(Cpu::new(), settings.detection, classes, train, validation);
     let flops = task.model().attention_flops(size);
     worker.train(
         task,

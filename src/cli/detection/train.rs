@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array3, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::detection::{DetectionFolder, DetectionFormat, DetectionOptions, Strictness};
 use termwise_datasets::scenes::{SceneOptions, Scenes};
 use termwise_models::detection::{
-    Detection, DetectionScore, DetectionSettings, DetectionTask, Picture, detect, draw_boxes,
+    Detection, DetectionScore, DetectionSettings, DetectionTask, Picture, detect, draw_boxes, recipe,
 };
 use termwise_models::training::{Recipe, Task};
 use termwise_ops::attention::AttentionCode;
@@ -100,7 +101,7 @@ impl Settings {
 
     fn standard() -> Self {
         let detection = DetectionSettings::new("w/o".parse().expect("a code"));
-        let recipe = DetectionTask::recipe();
+        let recipe = recipe();
         Settings { data: None, format: None, strict: false, scenes: 512, recipe, detection }
     }
 
@@ -228,7 +229,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     let (classes, [train, validation]) = begin.settings.data()?;
     begin.note()?;
     let Begin { settings, folder, checkpoint } = &begin;
-    let task = DetectionTask::new(settings.detection.clone(), classes, train, validation);
+    let task = DetectionTask::new(Cpu::new(), settings.detection.clone(), classes, train, validation);
     let name = settings.detection.attention.to_string();
     let course = Course { name, folder: folder.as_ref(), save_every: args.keep.save_every, describe };
     let trainer = Course::trainer(task, &settings.recipe, checkpoint.as_ref())?;

@@ -1,6 +1,7 @@
 //! Segmentation as a part of a study.
 
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_models::segmentation::{SegmentationTraining, evaluate};
 use termwise_models::training::Task;
 
@@ -37,7 +38,8 @@ pub fn run(plan: &TaskPlan, worker: &Worker, origin: Origin) -> Result<Run, Faul
     let settings = settings(plan, &worker.id, origin)?;
     let data = settings.data()?;
     let config = settings.config;
-    let task = SegmentationTraining::new(config.clone(), &data.classes, &data.train, &data.validation);
+    let task =
+        SegmentationTraining::new(Cpu::new(), config.clone(), &data.classes, &data.train, &data.validation);
     let flops = task.model().attention_flops();
     worker.train(
         task,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
-use termwise_autograd::{Cpu, Module, Tape};
+use termwise_autograd::{Module, Tape};
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::training::{Loss, Recipe, Task};
 
@@ -149,9 +149,14 @@ impl<T> Timed<T> {
 }
 
 impl<T: Task> Task for Timed<T> {
+    type Backend = T::Backend;
     type Model = T::Model;
     type Config = T::Config;
     type Score = T::Score;
+
+    fn backend(&self) -> &T::Backend {
+        self.task.backend()
+    }
 
     fn model(&self) -> &T::Model {
         self.task.model()
@@ -165,7 +170,7 @@ impl<T: Task> Task for Timed<T> {
         self.task.steps(epoch)
     }
 
-    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
+    fn loss(&self, tape: &Tape<T::Backend>, epoch: usize, step: usize) -> Loss<T::Backend> {
         let now = cpu_seconds();
         if let (Some(last), Some(now)) = (self.last.replace(now), now) {
             self.laps.borrow_mut().push(now - last);

@@ -1,6 +1,7 @@
 //! Translation as a part of a study.
 
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_datasets::translation::TokenPair;
 use termwise_models::training::Task;
 use termwise_models::translation::TranslationTask;
@@ -45,7 +46,7 @@ pub fn run(plan: &TaskPlan, worker: &Worker, origin: Origin) -> Result<Run, Faul
     let settings = settings(plan, &worker.id, origin)?;
     let (train, validation) = settings.texts()?;
     let search = settings.translation.search;
-    let task = TranslationTask::new(&train, &validation, settings.translation)
+    let task = TranslationTask::new(Cpu::new(), &train, &validation, settings.translation)
         .map_err(|error| Fault::Input(error.to_string()))?;
     // A sentence of mean length stands for all.
     let pairs = TokenPair::encode_all(&validation, &task.config().bpe);

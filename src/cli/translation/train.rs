@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::grammar::Grammar;
 use termwise_datasets::translation::{ParallelText, TranslationOptions as TextOptions};
 use termwise_models::training::Recipe;
 use termwise_models::translation::{
-    CrossTerms, TranslationConfig, TranslationOptions, TranslationScore, TranslationTask,
+    CrossTerms, TranslationConfig, TranslationOptions, TranslationScore, TranslationTask, recipe,
 };
 use termwise_ops::attention::AttentionCode;
 
@@ -99,7 +100,7 @@ impl Settings {
             data: None,
             languages: None,
             sentences: 20_000,
-            recipe: TranslationTask::recipe(),
+            recipe: recipe(),
             translation: TranslationOptions::new("1111".parse().expect("a code")),
         }
     }
@@ -182,9 +183,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     let task = match &begin.checkpoint {
         Some(checkpoint) => {
             let config = checkpoint.architecture::<TranslationConfig>()?;
-            TranslationTask::with_config(config, &train, &validation, options.clone())
+            TranslationTask::with_config(Cpu::new(), config, &train, &validation, options.clone())
         }
-        None => TranslationTask::new(&train, &validation, options.clone()),
+        None => TranslationTask::new(Cpu::new(), &train, &validation, options.clone()),
     };
     let task = task.map_err(|error| Fault::Input(error.to_string()))?;
     if task.skipped() > 0 {
