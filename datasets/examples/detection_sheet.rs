@@ -60,7 +60,7 @@ fn sheet(samples: &[DetectionSample]) -> Picture {
 fn drawn(sample: &DetectionSample) -> Picture {
     let mut picture = image_to_picture(&sample.image);
     for object in &sample.objects {
-        draw_box(&mut picture, object.bounds, class_colour((object.class + 1) as u8));
+        draw_box(&mut picture, object.bounds, class_colour((object.class + 1) as u8), 1);
     }
     picture
 }

@@ -75,4 +75,4 @@ pub use classes::ClassList;
 pub use error::DataError;
 pub use files::write_atomically;
 pub use sample::{BoundingBox, Object, Sample};
-pub use seed::Split;
+pub use seed::{Split, stream};

@@ -144,32 +144,29 @@ pub fn comparison(image: &Array3<f32>, truth: &Array2<u8>, prediction: &Array2<u
     side_by_side(&[image_to_picture(image), colour_labels(truth, ignore), colour_labels(prediction, ignore)])
 }
 
-/// Draws the outline of a box, one pixel wide: the outermost pixels that the box touches. What lies outside of the
+/// Draws the outline of a box, so many pixels thick: the outermost pixels that the box touches. What lies outside of the
 /// picture is left out.
 ///
 /// ```
 /// use ndarray::Array3;
 /// use termwise_datasets::{BoundingBox, png_out::draw_box};
 /// let mut picture = Array3::zeros((5, 6, 3));
-/// draw_box(&mut picture, BoundingBox { x0: 1.0, y0: 0.5, x1: 4.0, y1: 3.0 }, [255; 3]);
+/// draw_box(&mut picture, BoundingBox { x0: 1.0, y0: 0.5, x1: 4.0, y1: 3.0 }, [255; 3], 1);
 /// let row = |row: usize| (0..6).map(|column| u8::from(picture[[row, column, 0]] > 0)).collect::<Vec<_>>();
 /// assert_eq!([row(0), row(1), row(2), row(3)].concat(), [0, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
 /// ```
-pub fn draw_box(picture: &mut Picture, bounds: BoundingBox, colour: [u8; 3]) {
+pub fn draw_box(picture: &mut Picture, bounds: BoundingBox, colour: [u8; 3], thickness: usize) {
     let (height, width, _) = picture.dim();
     let Some(bounds) = bounds.clipped((height, width)) else { return };
     let (left, right) = (bounds.x0 as usize, (bounds.x1.ceil() as usize).saturating_sub(1).min(width - 1));
     let (top, bottom) = (bounds.y0 as usize, (bounds.y1.ceil() as usize).saturating_sub(1).min(height - 1));
-    let mut set = |row: usize, column: usize| {
-        (0..3).for_each(|channel| picture[[row, column, channel]] = colour[channel]);
-    };
-    for column in left..=right {
-        set(top, column);
-        set(bottom, column);
-    }
     for row in top..=bottom {
-        set(row, left);
-        set(row, right);
+        for column in left..=right {
+            let inside = (row - top).min(bottom - row).min(column - left).min(right - column);
+            if inside < thickness {
+                (0..3).for_each(|channel| picture[[row, column, channel]] = colour[channel]);
+            }
+        }
     }
 }
 

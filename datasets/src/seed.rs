@@ -35,10 +35,17 @@ pub(crate) enum Use {
     Grammar = 5,
 }
 
-/// The stream of one use. The four values fill ChaCha's key, so distinct values give independent streams.
-pub(crate) fn stream(purpose: Use, seed: u64, major: u64, minor: u64) -> ChaCha8Rng {
+impl From<Use> for u64 {
+    fn from(purpose: Use) -> u64 {
+        purpose as u64
+    }
+}
+
+/// The stream of one use, which has a number, for a seed and two counters. The four values fill ChaCha's key, so distinct
+/// values give independent streams.
+pub fn stream(purpose: impl Into<u64>, seed: u64, major: u64, minor: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, value) in key.chunks_exact_mut(8).zip([purpose as u64, seed, major, minor]) {
+    for (bytes, value) in key.chunks_exact_mut(8).zip([purpose.into(), seed, major, minor]) {
         bytes.copy_from_slice(&value.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)

@@ -1,7 +1,8 @@
 //! Boxes drawn into a picture.
 
 use ndarray::Array3;
-use termwise_datasets::png_out::class_colour;
+use termwise_datasets::BoundingBox;
+use termwise_datasets::png_out::{class_colour, draw_box};
 
 use super::model::Detection;
 
@@ -14,19 +15,8 @@ pub fn draw_boxes(picture: &mut Array3<u8>, detections: &[Detection], min_score:
     shown.sort_by(|a, b| a.score.total_cmp(&b.score));
     for detection in shown {
         let colour = class_colour((detection.class % 255) as u8 + 1);
-        // The first and the last pixel that the box covers.
-        let pixel = |v: f64, extent: usize| (v.max(0.0) as usize).min(extent.saturating_sub(1));
-        let [x1, y1, x2, y2] = detection.bounds;
-        let (left, right) = (pixel(x1, width), pixel((x2 - 1.0).ceil(), width));
-        let (top, bottom) = (pixel(y1, height), pixel((y2 - 1.0).ceil(), height));
-        for row in top..=bottom {
-            for column in left..=right {
-                let edge = (row - top).min(bottom - row).min(column - left).min(right - column) < thickness;
-                if edge {
-                    (0..3).for_each(|channel| picture[[row, column, channel]] = colour[channel]);
-                }
-            }
-        }
+        let [x0, y0, x1, y1] = detection.bounds.map(|v| v as f32);
+        draw_box(picture, BoundingBox { x0, y0, x1, y1 }, colour, thickness);
     }
 }
 

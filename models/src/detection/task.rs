@@ -1,9 +1,8 @@
 //! Training of a detector: what one step is, and how good the result is.
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use termwise_autograd::{Array, Tape};
 use termwise_datasets::batch::{EpochShuffler, Normalisation};
+use termwise_datasets::stream;
 use termwise_ops::{Kernels, add};
 
 use super::config::{DetectionSettings, DetectorConfig};
@@ -23,22 +22,10 @@ pub struct DetectionTask<B: Kernels> {
     shuffler: EpochShuffler,
 }
 
-/// What a random stream is used for; the other tasks' numbers mean nothing here.
-#[derive(Clone, Copy)]
-enum Use {
-    View = 1,
-    Sampling = 2,
-}
-
-/// A stream that is a function of its use, the seed, and two counters.
-fn stream(purpose: Use, seed: u64, epoch: usize, index: usize) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    let values = [purpose as u64, seed, epoch as u64, index as u64];
-    for (bytes, value) in key.chunks_exact_mut(8).zip(values) {
-        bytes.copy_from_slice(&value.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(key)
-}
+/// The random stream of how a picture is changed; the other tasks' numbers mean nothing here.
+const VIEW: u64 = 1;
+/// That of which anchors and proposals are learned from.
+const SAMPLING: u64 = 2;
 
 impl<B: Kernels<Scalar = f32>> DetectionTask<B> {
     /// A fresh detector for pictures scaled to [`DetectionSettings::side`].
@@ -105,7 +92,8 @@ impl<B: Kernels<Scalar = f32>> Task for DetectionTask<B> {
         let batches = self.shuffler.batches(epoch as u64, self.settings.batch);
         let view = |&i: &usize| {
             let picture = &self.train[i];
-            let draw = |config| View::draw(config, picture.size(), &mut stream(Use::View, seed, epoch, i));
+            let draw =
+                |config| View::draw(config, picture.size(), &mut stream(VIEW, seed, epoch as u64, i as u64));
             (picture, self.settings.augment.as_ref().map_or(View::WHOLE, draw))
         };
         let views: Vec<(&Picture, View)> = batches[step].iter().map(view).collect();
@@ -115,7 +103,7 @@ impl<B: Kernels<Scalar = f32>> Task for DetectionTask<B> {
         let normalisation = Normalisation { mean: config.mean, std: config.std };
         let batch = PictureBatch::new(&views, &normalisation);
         let images = tape.constant(Array::from_ndarray(self.detector.backend(), batch.images));
-        let rng = &mut stream(Use::Sampling, seed, epoch, step);
+        let rng = &mut stream(SAMPLING, seed, epoch as u64, step as u64);
         let losses = self.detector.losses(&images, &batch.sizes, &targets, &self.settings.targets, rng);
 
         let mut named = vec![("objectness", losses.objectness), ("proposals", losses.proposals)];

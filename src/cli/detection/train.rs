@@ -15,7 +15,7 @@ use termwise_models::detection::{
 use termwise_models::training::{Recipe, Task};
 use termwise_ops::attention::AttentionCode;
 
-use crate::cli::curves::curves;
+use crate::cli::curves::{self, curves_file};
 use crate::cli::fault::Fault;
 use crate::cli::output::{columns, say};
 use crate::cli::segmentation::png;
@@ -231,15 +231,16 @@ pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     let Begin { settings, folder, checkpoint } = &begin;
     let task = DetectionTask::new(Cpu::new(), settings.detection.clone(), classes, train, validation);
     let name = settings.detection.attention.to_string();
-    let course = Course { name, folder: folder.as_ref(), save_every: args.keep.save_every, describe };
+    let course =
+        Course { name: name.clone(), folder: folder.as_ref(), save_every: args.keep.save_every, describe };
     let trainer = Course::trainer(task, &settings.recipe, checkpoint.as_ref())?;
     let Finished { trainer, steps } = course.run(trainer)?;
     let last = trainer.epochs().last().expect("at least one epoch");
     say(&table(&last.score))?;
     say(&format!("\n{}, after {:.0} s", describe(&last.score), trainer.seconds()))?;
     if let Some(folder) = folder {
-        let svg = curves(&steps, trainer.epochs(), "AP50", |score: &DetectionScore| score.stats.ap50);
-        folder.write("curves.svg", svg)?;
+        let course = curves::Course::new(name, &steps, trainer.epochs(), |score| score.stats.ap50);
+        folder.write("curves.svg", curves_file(course, "AP50"))?;
         let task = trainer.into_task();
         let shown: Vec<Picture> = task.validation().iter().take(8).cloned().collect();
         let sheet = sheet(&shown, &detect(task.model(), &shown));

@@ -5,48 +5,16 @@ use termwise_datasets::png_out::{
     Picture, class_colour, colour_labels, comparison, enlarged, image_to_picture, stacked,
 };
 use termwise_models::segmentation::{QueryMaps, predict, query_maps};
-use termwise_models::training::StepRecord;
 
 use super::data::Data;
 use super::run::Run;
-use crate::report::{Axis, BarChart, Heatmap, LineChart, Series, Svg, heatmap, png_bytes, swatches};
-
-/// Steps over which the loss is averaged in a curve.
-const SMOOTH: usize = 8;
+use crate::cli::curves::Course;
+use crate::report::{BarChart, Heatmap, Svg, heatmap, png_bytes, swatches};
 
 /// The loss of each training, and the mean IoU, over time.
 pub fn curves(runs: &[Run]) -> [Svg; 2] {
-    let series = |points: &dyn Fn(&Run) -> Vec<(f64, f64)>| -> Vec<Series> {
-        let run = |(style, run): (usize, &Run)| Series { name: run.name(), style, points: points(run) };
-        runs.iter().enumerate().map(run).collect()
-    };
-    let losses = |run: &Run| {
-        let mean = |chunk: &[StepRecord]| {
-            let sum: f64 = chunk.iter().map(|step| step.loss).sum();
-            (chunk[chunk.len() - 1].seconds, sum / chunk.len() as f64)
-        };
-        run.steps.chunks(SMOOTH).map(mean).collect()
-    };
-    let mious = |run: &Run| -> Vec<(f64, f64)> {
-        run.epochs.iter().map(|epoch| (epoch.seconds, epoch.score.miou)).collect()
-    };
-    let x = Axis::new("seconds of training");
-    let best = runs.iter().flat_map(mious).map(|(_, miou)| miou).fold(0.1, f64::max);
-    let loss = LineChart {
-        title: format!("Loss, mean over {SMOOTH} steps"),
-        x: x.clone(),
-        y: Axis::new("cross-entropy"),
-        series: series(&losses),
-        small: false,
-    };
-    let miou = LineChart {
-        title: "Mean IoU on validation pictures".into(),
-        x,
-        y: Axis::between("mean IoU", 0.0, best * 1.1),
-        series: series(&mious),
-        small: false,
-    };
-    [loss.draw(), miou.draw()]
+    let course = |run: &Run| Course::new(run.name(), &run.steps, &run.epochs, |score| score.miou);
+    crate::cli::curves::curves(&runs.iter().map(course).collect::<Vec<_>>(), "mean IoU")
 }
 
 /// The IoU of each class at the end of each training.

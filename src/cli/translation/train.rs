@@ -14,7 +14,7 @@ use termwise_models::translation::{
 };
 use termwise_ops::attention::AttentionCode;
 
-use crate::cli::curves::curves;
+use crate::cli::curves::{self, curves_file};
 use crate::cli::fault::Fault;
 use crate::cli::output::say;
 use crate::cli::settings::{Origin, check_recipe, insert, positive, settings, settings_from};
@@ -193,14 +193,15 @@ pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     }
     let Begin { settings, folder, checkpoint } = &begin;
     let name = format!("{} x {}", settings.translation.model.attention, settings.translation.model.cross);
-    let course = Course { name, folder: folder.as_ref(), save_every: args.keep.save_every, describe };
+    let course =
+        Course { name: name.clone(), folder: folder.as_ref(), save_every: args.keep.save_every, describe };
     let trainer = Course::trainer(task, &settings.recipe, checkpoint.as_ref())?;
     let Finished { trainer, steps } = course.run(trainer)?;
     let last = trainer.epochs().last().expect("at least one epoch");
     say(&format!("{}, after {:.0} s", describe(&last.score), trainer.seconds()))?;
     if let Some(folder) = folder {
-        let svg = curves(&steps, trainer.epochs(), "BLEU", |score: &TranslationScore| score.bleu);
-        folder.write("curves.svg", svg)?;
+        let course = curves::Course::new(name, &steps, trainer.epochs(), |score| score.bleu);
+        folder.write("curves.svg", curves_file(course, "BLEU"))?;
         let (_, translations) =
             trainer.with_best(|| trainer.task().evaluate_on(&validation, &settings.translation.search));
         let mut table = String::from("source\treference\ttranslation\n");
