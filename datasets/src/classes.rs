@@ -12,10 +12,16 @@ const IGNORE_NAMES: [&str; 5] = ["unlabelled", "unlabeled", "void", "ignore", "i
 const DEFAULT_IGNORE: u8 = 255;
 
 /// The names of the classes, by id, and the ignore id.
+///
+/// Ids in files may have gaps; classes are numbered without any, in the order of these ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassList {
     names: Vec<String>,
     ignore: u8,
+    /// The id of each class in files, ascending.
+    file_ids: Vec<u8>,
+    /// The ignore id in files.
+    file_ignore: u8,
 }
 
 impl ClassList {
@@ -27,15 +33,17 @@ impl ClassList {
     pub fn new(names: impl IntoIterator<Item = impl Into<String>>, ignore: u8) -> Self {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         assert!((1..=255).contains(&names.len()), "a class list has 1 to 255 names, not {}", names.len());
-        Self { names, ignore }
+        let file_ids = (0..names.len() as u8).collect();
+        Self { names, ignore, file_ids, file_ignore: ignore }
     }
 
-    /// Reads lines of `id name`, in any order; the ids are 0, 1, ... without a gap.
+    /// Reads lines of `id name`, in any order; the ids may have gaps.
     ///
-    /// The ignore id is `ignore` where given, else the class named Unlabelled, void or ignore (in any case), else 255.
+    /// The ignore id, as it stands in files, is `ignore` where given, else that of the class named Unlabelled, void or ignore (in
+    /// any case), else 255.
     ///
     /// # Errors
-    /// An absent or empty file, a line of another form, a repeated or missing id, a repeated name, or two classes
+    /// An absent or empty file, a line of another form, a repeated id, a repeated name, or two classes
     /// whose names mean "ignore" while `ignore` is not given.
     pub fn read(path: &Path, ignore: Option<u8>) -> Result<Self, DataError> {
         let text = read_text(path, "class list")?;
@@ -80,26 +88,28 @@ impl ClassList {
         if by_id.is_empty() {
             return Err(content_error("class list", "at least one line \"id name\"".into(), "none".into()));
         }
-        if let Some(gap) = by_id.iter().position(Option::is_none) {
-            let expected = format!("every id from 0 to {}", by_id.len() - 1);
-            return Err(content_error("class ids", expected, format!("no id {gap}")));
-        }
-        let names: Vec<String> = by_id.into_iter().flatten().map(|(_, name)| name).collect();
+        let listed = by_id.into_iter().enumerate().filter_map(|(id, entry)| Some((id as u8, entry?.1)));
+        let (file_ids, names): (Vec<u8>, Vec<String>) = listed.unzip();
         let ignored: Vec<usize> = (0..names.len())
             .filter(|&id| IGNORE_NAMES.contains(&names[id].to_lowercase().as_str()))
             .collect();
-        let ignore = match (ignore, ignored.as_slice()) {
+        let file_ignore = match (ignore, ignored.as_slice()) {
             (Some(id), _) => id,
             (None, []) => DEFAULT_IGNORE,
-            (None, [id]) => *id as u8,
+            (None, [class]) => file_ids[*class],
             (None, [first, second, ..]) => {
                 let found = format!("{} and {}", quote(&names[*first]), quote(&names[*second]));
                 return Err(content_error("ignore class", "at most one, or an explicit id".into(), found));
             }
         };
-        let classes = Self { names, ignore };
+        let ignore = match file_ids.binary_search(&file_ignore) {
+            Ok(class) => class as u8,
+            Err(_) if usize::from(file_ignore) < names.len() => DEFAULT_IGNORE, // there it would be a class
+            Err(_) => file_ignore,
+        };
+        let classes = Self { names, ignore, file_ids, file_ignore };
         if classes.num_classes() == 0 {
-            let expected = format!("a class other than the ignore id {ignore}");
+            let expected = format!("a class other than the ignore id {file_ignore}");
             return Err(content_error("class list", expected, "none".into()));
         }
         Ok(classes)
@@ -127,8 +137,21 @@ impl ClassList {
         (0..self.names.len()).rev().find(|&id| id != usize::from(self.ignore)).map_or(0, |id| id + 1)
     }
 
-    /// Whether a label map may have this id.
-    pub fn allows(&self, id: u8) -> bool {
-        usize::from(id) < self.names.len() || id == self.ignore
+    /// The class, or the ignore id, that a pixel of a file stands for; `None` for an id that is not listed.
+    pub fn of_file_id(&self, id: u8) -> Option<u8> {
+        match self.file_ids.binary_search(&id) {
+            Ok(class) => Some(class as u8),
+            Err(_) => (id == self.file_ignore).then_some(self.ignore),
+        }
+    }
+
+    /// Which ids a file may have, in words.
+    pub(crate) fn file_ids(&self) -> String {
+        let (count, last) = (self.names.len(), self.names.len() - 1);
+        if usize::from(self.file_ids[last]) == last {
+            return format!("a class id 0..={last} ({count} classes) or the ignore id {}", self.file_ignore);
+        }
+        let ids: Vec<String> = self.file_ids.iter().map(u8::to_string).collect();
+        format!("one of the class ids {} or the ignore id {}", ids.join(", "), self.file_ignore)
     }
 }

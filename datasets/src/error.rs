@@ -88,12 +88,7 @@ pub enum DataError {
     },
 
     /// A label map has an id that is neither a class nor the ignore id.
-    #[error(
-        "{}: label at row {row}, column {column}: expected a class id 0..={} ({num_classes} classes) or the ignore id \
-         {ignore}, found {found}",
-        show(path),
-        num_classes - 1
-    )]
+    #[error("{}: label at row {row}, column {column}: expected {expected}, found {found}", show(path))]
     LabelRange {
         /// The label file.
         path: PathBuf,
@@ -103,10 +98,8 @@ pub enum DataError {
         column: usize,
         /// Its value.
         found: u8,
-        /// How many classes are listed.
-        num_classes: usize,
-        /// The ignore id.
-        ignore: u8,
+        /// Which ids are listed.
+        expected: String,
     },
 
     /// A label map differs in size from its image.

@@ -1,7 +1,7 @@
 //! Folders of images with label maps, in the layout of the CamVid exports.
 //!
 //! ```text
-//! DIR/classes.txt      one class a line: "id name", ids 0, 1, ... without a gap
+//! DIR/classes.txt      one class a line: "id name", ids 0 to 254, which may have gaps
 //! DIR/train.txt        one sample a line: "image label", paths below DIR
 //! DIR/train/...        8-bit RGB PNG
 //! DIR/trainannot/...   8-bit greyscale PNG, pixel = class id; or a palette PNG, index = class id
@@ -121,7 +121,7 @@ impl SegmentationSplit<'_> {
         let (image_path, label_path) =
             (self.folder.root.join(&entry.image), self.folder.root.join(&entry.label));
         let image = read_image(&image_path)?;
-        let labels = read_labels(&label_path)?;
+        let mut labels = read_labels(&label_path)?;
         let (_, height, width) = image.dim();
         if labels.dim() != (height, width) {
             return Err(DataError::SizeMismatch {
@@ -132,15 +132,13 @@ impl SegmentationSplit<'_> {
             });
         }
         let classes = &self.folder.classes;
-        if let Some(((row, column), &found)) = labels.indexed_iter().find(|(_, id)| !classes.allows(**id)) {
-            return Err(DataError::LabelRange {
-                path: label_path,
-                row,
-                column,
-                found,
-                num_classes: classes.names().len(),
-                ignore: classes.ignore(),
-            });
+        for ((row, column), id) in labels.indexed_iter_mut() {
+            let found = *id;
+            let Some(class) = classes.of_file_id(found) else {
+                let expected = classes.file_ids();
+                return Err(DataError::LabelRange { path: label_path, row, column, found, expected });
+            };
+            *id = class;
         }
         let (image, labels) = match self.folder.options.size {
             Some(size) if size != (height, width) => {
