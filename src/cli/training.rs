@@ -141,9 +141,10 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
             let mut epoch_ended = false;
             match event {
                 Event::Step(record) => {
-                    let message = format!("epoch {} loss {:.3}{last}", record.epoch + 1, record.loss);
-                    progress.set((WHOLE * record.progress) as u64, message);
                     records.add(Line::Step(record.clone()));
+                    let message =
+                        format!("epoch {} loss {:.3}{last}{}", record.epoch + 1, record.loss, records.speed());
+                    progress.set((WHOLE * record.progress) as u64, message);
                 }
                 Event::Epoch(record) => {
                     epoch_ended = true;
@@ -233,6 +234,17 @@ impl<S: Serialize + DeserializeOwned> Records<S> {
             }
         }
         Ok(records)
+    }
+
+    /// Steps a second of late, for the progress bar.
+    fn speed(&self) -> String {
+        let recent = &self.steps[self.steps.len().saturating_sub(20)..];
+        match recent {
+            [first, .., last] if last.seconds > first.seconds => {
+                format!(", {:.1} steps/s", (recent.len() - 1) as f64 / (last.seconds - first.seconds))
+            }
+            _ => String::new(),
+        }
     }
 
     fn add(&mut self, line: Line<S>) {
