@@ -6,7 +6,11 @@
 mod configuration;
 mod evidence;
 mod record;
+mod statistics;
+#[cfg(test)]
+mod synthetic;
 
 pub use configuration::{Configuration, TaskKind};
 pub use evidence::{Evidence, PixelCounts};
 pub use record::{EpochPoint, Run, RunId, RunRecord};
+pub use statistics::{Bootstrap, Interval, Over, REPLICATES};
