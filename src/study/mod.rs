@@ -3,14 +3,18 @@
 //! A study is a list of independent runs: every configuration of a [grid](Plan) with every seed. A run ends in a
 //! [`RunRecord`] and its [`Evidence`].
 
+mod claims;
 mod configuration;
 mod evidence;
 mod record;
 mod statistics;
+mod summary;
 #[cfg(test)]
 mod synthetic;
 
+pub use claims::{ClaimResult, Verdict};
 pub use configuration::{Configuration, TaskKind};
 pub use evidence::{Evidence, PixelCounts};
 pub use record::{EpochPoint, Run, RunId, RunRecord};
 pub use statistics::{Bootstrap, Interval, Over, REPLICATES};
+pub use summary::{About, AboutTask, Summary, TaskSummary};

@@ -10,6 +10,9 @@
 //! sqrt(n / (n - 1)) t(.975, n - 1) / z(.975)      for n seeds
 //! ```
 //!
+//! The factor is right where scores differ by the seed. Where they differ by the choice of items alone it makes the
+//! interval wider than it need be, by 2.7 for three seeds and 1.6 for five: a verdict is then rather left open.
+//!
 //! Sources: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993; the factor: Hesterberg, "What Teachers
 //! Should Know About the Bootstrap", The American Statistician 69 (2015), section 4.
 
@@ -25,7 +28,7 @@ use super::{Configuration, Run};
 pub const REPLICATES: usize = 1000;
 
 /// Seed of its draws.
-const SEED: u64 = 1904_05873;
+const SEED: u64 = 190_405_873;
 
 /// Draws of items that are tried before a replicate is given up: a choice of pictures without any object has no
 /// score, and is drawn again.

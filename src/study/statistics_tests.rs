@@ -169,7 +169,8 @@ fn sentences_are_resampled_for_bleu() {
     assert!(found.low < found.estimate - 1.0 && found.high > found.estimate + 1.0, "{found:?}");
 }
 
-/// Synthetic studies of a known difference: 95 % of the intervals should contain it.
+/// Synthetic studies of a known difference, which differ by their seeds more than by their items: 95 % of the intervals
+/// should contain it. (Where items matter more the intervals are wider than they need to be.)
 #[test]
 fn intervals_contain_the_truth_as_often_as_they_say() {
     const TRIALS: u64 = 300;
@@ -183,7 +184,7 @@ fn intervals_contain_the_truth_as_often_as_they_say() {
                 let luck = normal(&mut rng); // of both
                 for (configuration, mean) in [("1111", 51.5), ("w/o", 50.0)] {
                     let own = luck + normal(&mut rng);
-                    let item = |hardness: &f64| mean + own + hardness + normal(&mut rng);
+                    let item = |hardness: &f64| mean + own + hardness + 0.5 * normal(&mut rng);
                     runs.push(run(TASK, configuration, seed, &hardness.iter().map(item).collect::<Vec<_>>()));
                 }
             }
