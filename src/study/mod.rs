@@ -6,6 +6,7 @@
 mod claims;
 mod configuration;
 mod evidence;
+mod page;
 mod record;
 mod statistics;
 mod summary;
@@ -15,6 +16,7 @@ mod synthetic;
 pub use claims::{ClaimResult, Verdict};
 pub use configuration::{Configuration, TaskKind};
 pub use evidence::{Evidence, PixelCounts};
+pub use page::page;
 pub use record::{EpochPoint, Run, RunId, RunRecord};
 pub use statistics::{Bootstrap, Interval, Over, REPLICATES};
 pub use summary::{About, AboutTask, Summary, TaskSummary};
