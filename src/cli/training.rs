@@ -142,8 +142,12 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
             match event {
                 Event::Step(record) => {
                     records.add(Line::Step(record.clone()));
-                    let message =
-                        format!("epoch {} loss {:.3}{last}{}", record.epoch + 1, record.loss, records.speed());
+                    let message = format!(
+                        "epoch {} loss {:.3}{last}{}",
+                        record.epoch + 1,
+                        record.loss,
+                        records.speed()
+                    );
                     progress.set((WHOLE * record.progress) as u64, message);
                 }
                 Event::Epoch(record) => {

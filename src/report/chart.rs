@@ -5,19 +5,20 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::mark::Mark;
 use super::svg::Svg;
 use super::theme::{self, GRID, INK, MUTED, SERIES};
 
 /// Units of a figure are half a unit of plotters, which knows whole ones only.
-const FINE: u32 = 2;
+pub(super) const FINE: u32 = 2;
 const WIDTH: u32 = 560;
 /// Width of one of two charts side by side.
 const HALF: u32 = 340;
-const FONT: f64 = 12.5;
+pub(super) const FONT: f64 = 12.5;
 /// Height of the title, and of each row of the legend.
 const ROW: u32 = 22;
 /// Why drawing cannot fail.
-const INTO_STRING: &str = "drawing into a string of a sane size cannot fail";
+pub(super) const INTO_STRING: &str = "drawing into a string of a sane size cannot fail";
 
 /// One axis of a line chart.
 #[derive(Clone, Debug)]
@@ -69,8 +70,8 @@ pub struct LineChart {
 impl LineChart {
     /// Draws the chart.
     pub fn draw(&self) -> Svg {
-        let legend: Vec<(&str, usize)> =
-            self.series.iter().map(|series| (series.name.as_str(), series.style)).collect();
+        let legend: Vec<Key<'_>> =
+            self.series.iter().map(|series| (series.name.as_str(), series.style, None)).collect();
         let (width, height) = if self.small { (HALF, 210) } else { (WIDTH, 270) };
         figure(&self.title, &legend, (width, height), |area| {
             let (x, y) = (self.range(&self.x, |p| p.0), self.range(&self.y, |p| p.1));
@@ -162,8 +163,8 @@ impl BarChart {
             let (found, groups) = (values.len(), self.groups.len());
             assert!(found == groups, "BarChart: {name} has {found} values for {groups} groups");
         }
-        let legend: Vec<(&str, usize)> =
-            self.series.iter().enumerate().map(|(style, (name, _))| (name.as_str(), style)).collect();
+        let legend: Vec<Key<'_>> =
+            self.series.iter().enumerate().map(|(style, (name, _))| (name.as_str(), style, None)).collect();
         let bar = 9;
         let group = bar * self.series.len() as u32 + 10;
         let height = group * self.groups.len() as u32 + 48;
@@ -212,12 +213,15 @@ impl BarChart {
     }
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// An entry of a legend: name, number of the colour, and a mark where it is not a line.
+pub(super) type Key<'a> = (&'a str, usize, Option<Mark>);
 
 /// Title and legend above a plot of a width and a height.
-fn figure(
+pub(super) fn figure(
     title: &str,
-    legend: &[(&str, usize)],
+    legend: &[Key<'_>],
     (width, height): (u32, u32),
     draw: impl FnOnce(&Area<'_>),
 ) -> Svg {
@@ -232,10 +236,17 @@ fn figure(
         root.draw(&Text::new(title, (10 * fine, (ROW as i32 / 2 + 3) * fine), bold)).expect(INTO_STRING);
         for (row, entries) in rows.iter().enumerate() {
             let y = (4 + ROW as i32 * (row as i32 + 1) + ROW as i32 / 2) * fine;
-            for &(name, style, x) in entries {
+            for &((name, style, mark), x) in entries {
                 let x = x as i32 * fine;
+                if let Some(mark) = mark {
+                    mark.draw(&root, (x + 13 * fine, y), style);
+                }
                 let line = colour(role(style)).stroke_width(3 * FINE);
-                let parts = if dashed(style) { vec![(0, 8), (12, 20)] } else { vec![(0, 20)] };
+                let parts = match mark {
+                    Some(_) => Vec::new(),
+                    None if dashed(style) => vec![(0, 8), (12, 20)],
+                    None => vec![(0, 20)],
+                };
                 for (from, to) in parts {
                     root.draw(&PathElement::new(vec![(x + from * fine, y), (x + to * fine, y)], line))
                         .expect(INTO_STRING);
@@ -254,11 +265,12 @@ fn figure(
 }
 
 /// The entries of the legend, each name once, with their x, in as many rows as they need.
-fn legend_rows<'a>(legend: &[(&'a str, usize)], available: u32) -> Vec<Vec<(&'a str, usize, u32)>> {
-    let mut rows: Vec<Vec<(&str, usize, u32)>> = Vec::new();
+fn legend_rows<'a>(legend: &[Key<'a>], available: u32) -> Vec<Vec<(Key<'a>, u32)>> {
+    let mut rows: Vec<Vec<(Key<'_>, u32)>> = Vec::new();
     let mut x = available;
-    for (i, &(name, style)) in legend.iter().enumerate() {
-        if legend[..i].iter().any(|(earlier, _)| *earlier == name) {
+    for (i, &key) in legend.iter().enumerate() {
+        let name = key.0;
+        if legend[..i].iter().any(|(earlier, ..)| *earlier == name) {
             continue;
         }
         let width = 26 + text_width(name) + 18;
@@ -266,18 +278,18 @@ fn legend_rows<'a>(legend: &[(&'a str, usize)], available: u32) -> Vec<Vec<(&'a 
             rows.push(Vec::new());
             x = 10;
         }
-        rows.last_mut().expect("a row was begun").push((name, style, x));
+        rows.last_mut().expect("a row was begun").push((key, x));
         x += width;
     }
     rows
 }
 
 /// An estimate: an average letter is a little more than half as wide as the font is high.
-fn text_width(text: &str) -> u32 {
+pub(super) fn text_width(text: &str) -> u32 {
     (text.chars().count() as f64 * (FONT - 0.5) * 0.56).ceil() as u32
 }
 
-fn role(style: usize) -> &'static theme::Role {
+pub(super) fn role(style: usize) -> &'static theme::Role {
     &SERIES[style % SERIES.len()]
 }
 
@@ -285,18 +297,18 @@ fn dashed(style: usize) -> bool {
     style / SERIES.len() % 2 == 1
 }
 
-fn colour(role: &theme::Role) -> RGBColor {
+pub(super) fn colour(role: &theme::Role) -> RGBColor {
     let [red, green, blue] = role.light;
     RGBColor(red, green, blue)
 }
 
-fn font(size: f64, role: &theme::Role) -> TextStyle<'static> {
+pub(super) fn font(size: f64, role: &theme::Role) -> TextStyle<'static> {
     // Plotters writes a font size divided by 1.24.
     ("sans-serif", size * 1.24 * f64::from(FINE)).into_font().color(&colour(role))
 }
 
 /// A number as short as it can be.
-fn tick(value: f64) -> String {
+pub(super) fn tick(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-3..1e5).contains(&magnitude) {
         return format!("{value:e}").replace(".0e", "e");

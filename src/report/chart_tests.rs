@@ -62,10 +62,10 @@ fn a_name_stands_in_the_legend_once() {
         chart(vec![series("same", 0, &flat), series("same", 0, &flat), series("other", 1, &flat)]).draw();
     assert_eq!(drawn.inline().matches("same").count(), 1);
     let many: Vec<(String, usize)> = (0..12).map(|i| (format!("mechanism {i}"), i)).collect();
-    let many: Vec<(&str, usize)> = many.iter().map(|(name, style)| (name.as_str(), *style)).collect();
+    let many: Vec<Key<'_>> = many.iter().map(|(name, style)| (name.as_str(), *style, None)).collect();
     let rows = legend_rows(&many, WIDTH);
     assert!(rows.len() > 1 && rows.concat().len() == 12);
-    assert!(rows.concat().iter().all(|(name, _, x)| x + 26 + text_width(name) <= WIDTH));
+    assert!(rows.concat().iter().all(|((name, ..), x)| x + 26 + text_width(name) <= WIDTH));
 }
 
 #[test]

@@ -33,6 +33,17 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
+/// How a verdict is coloured; its words and its sign say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As expected.
+    Good,
+    /// Against what was expected.
+    Bad,
+    /// Neither.
+    Open,
+}
+
 /// A part of a figure.
 pub enum Panel<'a> {
     /// A drawing.
@@ -90,6 +101,29 @@ impl Page {
             self.body += &format!("<dt>{}</dt><dd>{}</dd>\n", escape(term), escape(&text));
         }
         self.body += "</dl>\n";
+        self
+    }
+
+    /// Statements, each with a verdict before it: a sign and words.
+    pub fn verdicts<'t>(
+        &mut self,
+        entries: impl IntoIterator<Item = (Tone, [&'t str; 2], String)>,
+    ) -> &mut Self {
+        self.body += "<ul class=\"verdicts\">\n";
+        for (tone, [sign, words], text) in entries {
+            let class = match tone {
+                Tone::Good => "good",
+                Tone::Bad => "bad",
+                Tone::Open => "open",
+            };
+            self.body += &format!(
+                "<li><span class=\"verdict {class}\"><span aria-hidden=\"true\">{}</span> {}</span><span>{}</span></li>\n",
+                escape(sign),
+                escape(words),
+                escape(&text)
+            );
+        }
+        self.body += "</ul>\n";
         self
     }
 
@@ -182,6 +216,7 @@ mod tests {
             .paragraph("a & b")
             .table(&table, "caption's")
             .definitions([("0010 <", "text >".to_owned())])
+            .verdicts([(Tone::Bad, ["x", "does <not> hold"], "claim & <u>".to_owned())])
             .section("Second")
             .figure(&[Panel::Png { png: &png, width: 10, label: "<pixel \"a\">".into() }], "</figcaption>");
         page
@@ -199,6 +234,8 @@ mod tests {
             "&lt;i&gt;",
             "caption&#39;s",
             "0010 &lt;",
+            "does &lt;not&gt; hold",
+            "claim &amp; &lt;u&gt;",
             "alt=\"&lt;pixel &quot;a&quot;&gt;\"",
             "&lt;/figcaption&gt;",
         ] {

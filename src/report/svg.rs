@@ -28,6 +28,12 @@ impl Svg {
         Svg::new(figures.iter().map(|figure| figure.width).max().unwrap_or(0), height, title, body)
     }
 
+    /// The figure with more elements on top.
+    pub(super) fn with(mut self, elements: &str) -> Self {
+        self.body += elements;
+        self
+    }
+
     /// The width at which its text has its natural size, in CSS pixels.
     pub fn width(&self) -> u32 {
         self.width

@@ -74,11 +74,6 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// With both terms of encoder-decoder attention and no limit.
-    pub fn new(attention: AttentionCode) -> Self {
-        Configuration { attention, limit_range: false, cross: full_cross() }
-    }
-
     /// Whether a task can have it: encoder-decoder attention is part of translation alone.
     pub fn fits(&self, task: TaskKind) -> bool {
         !task.is_visual() || self.cross == full_cross()

@@ -53,17 +53,12 @@ impl PixelCounts {
 
 impl Evidence {
     /// How many items there are: pictures or sentences.
-    pub fn len(&self) -> usize {
+    pub fn num_items(&self) -> usize {
         match self {
             Evidence::Segmentation(pictures) => pictures.len(),
             Evidence::Detection(judged) => judged.num_images(),
             Evidence::Translation(sentences) => sentences.len(),
         }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The score where item `i` counts `weights[i]` times: mean IoU or AP in percent, or BLEU.
@@ -72,7 +67,12 @@ impl Evidence {
     /// If there are not as many weights as items.
     #[track_caller]
     pub fn score(&self, weights: &[u32]) -> f64 {
-        assert!(weights.len() == self.len(), "Evidence: {} weights for {} items", weights.len(), self.len());
+        assert!(
+            weights.len() == self.num_items(),
+            "Evidence: {} weights for {} items",
+            weights.len(),
+            self.num_items()
+        );
         match self {
             Evidence::Segmentation(pictures) => 100.0 * mean_iou(pictures, weights),
             Evidence::Detection(judged) => 100.0 * judged.ap(weights),
@@ -89,7 +89,7 @@ impl Evidence {
 
     /// The score of all items, each once.
     pub fn score_of_all(&self) -> f64 {
-        self.score(&vec![1; self.len()])
+        self.score(&vec![1; self.num_items()])
     }
 }
 

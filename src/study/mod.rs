@@ -3,12 +3,21 @@
 //! A study is a list of independent runs: every configuration of a [grid](Plan) with every seed. A run ends in a
 //! [`RunRecord`] and its [`Evidence`].
 
+mod claims;
 mod configuration;
 mod evidence;
+mod page;
 mod plan;
 mod record;
+mod statistics;
+mod summary;
+#[cfg(test)]
+mod synthetic;
 
 pub use configuration::{Configuration, TaskKind};
 pub use evidence::{Evidence, PixelCounts};
+pub use page::page;
 pub use plan::{Grid, Plan, Shard, TaskGrid, TaskPlan};
 pub use record::{EpochPoint, Run, RunId, RunRecord};
+pub use statistics::{Bootstrap, Interval, Over};
+pub use summary::{About, AboutTask, Summary};

@@ -1,6 +1,7 @@
 //! `termwise study`.
 
 mod pool;
+mod results;
 mod worker;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use self::pool::{Outcome, Pool, result};
+use self::results::report;
 pub use self::worker::{Args as RunArgs, Worker, run as run_one};
 use super::fault::Fault;
 use super::output::{OutputFolder, say};
@@ -237,16 +239,4 @@ fn merge(args: &Args) -> Result<(), Fault> {
     }
     say(&format!("{joined} runs joined, {missing} missing"))?;
     report(&folder, &plan)
-}
-
-/// Writes the report on the runs that are there.
-fn report(folder: &OutputFolder, plan: &Plan) -> Result<(), Fault> {
-    let mut runs: Vec<Run> = Vec::new();
-    for id in plan.runs() {
-        runs.extend(result(folder.path(), &id)?);
-    }
-    for run in &runs {
-        say(&format!("{}: {:.2}", run.record.id, run.record.score))?;
-    }
-    Ok(())
 }

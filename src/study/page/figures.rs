@@ -1,0 +1,213 @@
+//! The figures of the page.
+
+use termwise_ops::attention::AttentionModule;
+
+use crate::report::{
+    Axis, ForestChart, ForestRow, LineChart, Mark, Scale, ScatterChart, ScatterGroup, ScatterPoint, Series,
+    Svg,
+};
+use crate::study::claims::{ClaimResult, Comparison, Criterion, margin};
+use crate::study::summary::{ConfigurationSummary, TaskSummary, interval, signed, without};
+use crate::study::{Configuration, Interval, TaskKind};
+
+/// Width of a figure that has the page to itself.
+const WIDE: u32 = 690;
+/// Width of one of two side by side.
+const HALF: u32 = 340;
+
+/// The groups of the paper's figure: name, colour and shape.
+const FAMILIES: [(&str, usize, Mark); 7] = [
+    ("w/o", 6, Mark::Square),
+    ("Transformer attention b1b2b3b4", 0, Mark::Disc),
+    ("limited to the window of dynamic convolution", 5, Mark::Ring),
+    ("dynamic convolution, alone or before attention", 4, Mark::Triangle),
+    ("deformable convolution", 2, Mark::Square),
+    ("attention + deformable", 1, Mark::Diamond),
+    ("encoder-decoder terms", 3, Mark::Diamond),
+];
+
+/// The group of a configuration.
+fn family(configuration: &Configuration) -> usize {
+    if is_cross(configuration) {
+        return 6;
+    }
+    match (configuration.attention.module, configuration.attention.deformable) {
+        (AttentionModule::None, false) => 0,
+        (AttentionModule::None, true) => 4,
+        (_, true) => 5,
+        (AttentionModule::Dynamic | AttentionModule::DynamicTransformer(_), false) => 3,
+        (AttentionModule::Transformer(_), false) => 1 + usize::from(configuration.limit_range),
+    }
+}
+
+/// Whether a configuration varies encoder-decoder attention.
+pub fn is_cross(configuration: &Configuration) -> bool {
+    configuration.cross != without().cross
+}
+
+/// What a scatter chart has to the right.
+type Cost = (&'static str, &'static str, Scale, fn(&ConfigurationSummary) -> f64);
+
+const COSTS: [Cost; 2] = [
+    ("multiply-adds", "million multiply-adds of attention for one item, forward", Scale::Log, |c| {
+        c.attention_flops / 1e6
+    }),
+    ("training time", "processor seconds of the training on one thread", Scale::Linear, |c| {
+        c.training_seconds
+    }),
+];
+
+/// Accuracy against multiply-adds and against time: all but what varies encoder-decoder attention.
+pub fn accuracy(task: &TaskSummary) -> Vec<Svg> {
+    let own: Vec<&ConfigurationSummary> =
+        task.configurations.iter().filter(|c| !is_cross(&c.configuration)).collect();
+    COSTS.iter().map(|cost| scatter(task, &own, cost, WIDE)).collect()
+}
+
+/// The same for encoder-decoder attention, beside the configurations that vary it their counterpart with both terms.
+pub fn cross_accuracy(task: &TaskSummary) -> Vec<Svg> {
+    let varied: Vec<&ConfigurationSummary> =
+        task.configurations.iter().filter(|c| is_cross(&c.configuration)).collect();
+    let counterpart = |c: &&ConfigurationSummary| {
+        let own = Configuration { cross: without().cross, ..c.configuration };
+        task.configuration(&own)
+    };
+    let mut shown: Vec<&ConfigurationSummary> = Vec::new();
+    for summary in varied.iter().filter_map(counterpart).chain(varied.iter().copied()) {
+        if shown.iter().all(|earlier| earlier.configuration != summary.configuration) {
+            shown.push(summary);
+        }
+    }
+    if varied.is_empty() {
+        return Vec::new();
+    }
+    COSTS.iter().map(|cost| scatter(task, &shown, cost, HALF)).collect()
+}
+
+fn scatter(task: &TaskSummary, shown: &[&ConfigurationSummary], cost: &Cost, width: u32) -> Svg {
+    let (name, label, scale, of) = cost;
+    let groups = FAMILIES.iter().enumerate().map(|(number, (name, style, mark))| {
+        let own = shown.iter().filter(|c| family(&c.configuration) == number);
+        let point = |c: &&ConfigurationSummary| ScatterPoint {
+            label: c.configuration.to_string(),
+            x: of(c),
+            y: c.mean,
+            bar: (c.interval.low, c.interval.high),
+        };
+        ScatterGroup {
+            name: (*name).to_owned(),
+            style: *style,
+            mark: *mark,
+            points: own.map(point).collect(),
+        }
+    });
+    ScatterChart {
+        title: format!("{} and {name}", task.metric),
+        x: if width == HALF { name.to_string() } else { (*label).to_owned() },
+        scale: *scale,
+        y: if task.task.is_visual() { format!("{} (%)", task.metric) } else { task.metric.clone() },
+        groups: groups.filter(|group| !group.points.is_empty()).collect(),
+        width,
+    }
+    .draw()
+}
+
+/// Which configurations share a chart of curves.
+type Choice = (&'static str, fn(&Configuration) -> bool);
+
+const CURVES: [Choice; 5] = [
+    ("One term", |c| terms(c).is_some_and(|n| n <= 1) || *c == without()),
+    ("Two terms", |c| terms(c) == Some(2)),
+    ("Three terms and four", |c| terms(c).is_some_and(|n| n >= 3)),
+    ("Convolutions and combinations", |c| {
+        let plain = matches!(c.to_string().as_str(), "w/o" | "0100" | "1111");
+        !is_cross(c) && (plain || terms(c).is_none())
+    }),
+    ("Encoder-decoder terms", |c| is_cross(c) || c.to_string() == "1111"),
+];
+
+/// How many terms plain Transformer attention has.
+fn terms(configuration: &Configuration) -> Option<usize> {
+    match configuration.attention.module {
+        AttentionModule::Transformer(terms) if family(configuration) == 1 => {
+            Some(terms.flags().into_iter().filter(|on| *on).count())
+        }
+        _ => None,
+    }
+}
+
+/// The score over the epochs, mean over the seeds.
+pub fn curves(task: &TaskSummary) -> Vec<Svg> {
+    let scores = || task.configurations.iter().flat_map(|c| &c.curve).copied();
+    let (min, max) =
+        scores().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), s| (min.min(s), max.max(s)));
+    let varied = task.configurations.iter().any(|c| is_cross(&c.configuration));
+    let chart = |(title, belongs): &Choice| {
+        let shown = task.configurations.iter().filter(|c| belongs(&c.configuration) && !c.curve.is_empty());
+        let series = shown.enumerate().map(|(style, c)| Series {
+            name: c.configuration.to_string(),
+            style,
+            points: c.curve.iter().enumerate().map(|(epoch, score)| ((epoch + 1) as f64, *score)).collect(),
+        });
+        let series: Vec<Series> = series.collect();
+        let own = *title != "Encoder-decoder terms" || varied;
+        (own && !series.is_empty()).then(|| {
+            LineChart {
+                title: (*title).to_owned(),
+                x: Axis::new("epoch"),
+                y: Axis::between(&task.metric, min, max),
+                series,
+                small: true,
+            }
+            .draw()
+        })
+    };
+    CURVES.iter().filter_map(chart).collect()
+}
+
+/// The differences that a claim rests on. What is far off in comparison has a chart of its own.
+pub fn forest(claim: &ClaimResult) -> Vec<Svg> {
+    let chart = |far: bool| {
+        let mut rows = Vec::new();
+        for task in &claim.tasks {
+            let chosen = |difference: &Interval| (difference.estimate.abs() > 8.0 * margin(task.task)) == far;
+            let tests = task.tests.iter().filter(|test| !matches!(test.criterion, Criterion::Cheaper { .. }));
+            let tested = tests.filter_map(|test| {
+                let comparison = test.comparison.as_ref()?;
+                let rival = test.rivals.map_or("", |_| " (strongest rival)");
+                row(comparison, chosen, test.criterion.region(task.task), (test.verdict.symbol(), rival))
+            });
+            let beside = task.beside.iter().filter_map(|comparison| row(comparison, chosen, None, ("", "")));
+            let own: Vec<ForestRow> = tested.chain(beside).collect();
+            if !own.is_empty() {
+                rows.push(ForestRow::Heading(heading(task.task)));
+                rows.extend(own);
+            }
+        }
+        let title = format!("{}: differences with their 95 % intervals", claim.id);
+        (!rows.is_empty()).then(|| ForestChart { title, label: "points".to_owned(), rows }.draw())
+    };
+    [false, true].into_iter().filter_map(chart).collect()
+}
+
+/// A task and its score.
+pub fn heading(task: TaskKind) -> String {
+    format!("{} ({})", task.name(), task.metric())
+}
+
+fn row(
+    comparison: &Comparison,
+    chosen: impl Fn(&Interval) -> bool,
+    region: Option<(f64, f64)>,
+    (symbol, rival): (&str, &str),
+) -> Option<ForestRow> {
+    let difference = comparison.difference.filter(chosen)?;
+    Some(ForestRow::Difference {
+        label: format!("{} \u{2212} {}{rival}", comparison.a, comparison.b),
+        estimate: difference.estimate,
+        interval: (difference.low, difference.high),
+        region,
+        note: format!("{} {} {symbol}", signed(difference.estimate), interval(&difference, signed)),
+        style: if region.is_some() { 0 } else { 6 },
+    })
+}
