@@ -131,6 +131,20 @@ fn shards_join_to_the_whole() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     contains(&succeeds(&arguments), &["10 runs joined, 0 missing"]);
     assert!(found(&joined) == found(&whole));
+    let scores = |study: &Path| -> Vec<Value> {
+        let text = fs::read_to_string(study.join("study.json")).unwrap();
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(summary["claims"].as_array().unwrap().len(), 6);
+        let tasks = summary["tasks"].as_array().unwrap().iter();
+        let configurations = tasks.flat_map(|task| task["configurations"].as_array().unwrap().clone());
+        configurations.map(|c| serde_json::json!([c["configuration"], c["scores"], c["interval"]])).collect()
+    };
+    assert_eq!(scores(&joined), scores(&whole));
+    assert_eq!(scores(&whole).len(), 5);
+    let page = fs::read_to_string(joined.join("index.html")).unwrap();
+    contains(&page, &["F1", "F6", "1111 x 1000", "0100 limited", "<svg"]);
+    let loads = ["src=\"http", "href=\"http", "url(http", "@import"];
+    assert!(loads.iter().all(|load| !page.contains(load)), "the page loads something");
 
     // A shard of another study is no shard of this one.
     let other = root.path().join("other");
