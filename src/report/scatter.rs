@@ -168,7 +168,7 @@ impl ScatterChart {
             let (x, y) = ((place.area[0] + place.area[2]) / 2.0, place.area[3] - 3.4);
             writeln!(
                 svg,
-                "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" font-size=\"{LABEL}\" fill=\"{}\" stroke=\"{}\" \
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" font-family=\"sans-serif\" font-size=\"{LABEL}\" fill=\"{}\" stroke=\"{}\" \
                  stroke-width=\"3\" stroke-linejoin=\"round\" paint-order=\"stroke\">{}</text>",
                 theme::hex(INK.light),
                 theme::hex(PAPER.light),
@@ -270,7 +270,8 @@ fn log_ticks(from: f64, to: f64) -> Vec<f64> {
     };
     let decades = from.floor() as i32..=to.floor() as i32;
     let all = decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10_f64.powi(decade)));
-    all.filter(|value| (from..=to).contains(&value.log10())).collect()
+    let found: Vec<f64> = all.filter(|value| (from..=to).contains(&value.log10())).collect();
+    if found.len() < 3 { even_ticks(10_f64.powf(from), 10_f64.powf(to)) } else { found }
 }
 
 #[cfg(test)]
@@ -330,7 +331,7 @@ mod tests {
         assert_eq!(even_ticks(3.0, 21.0), [5.0, 10.0, 15.0, 20.0]);
         let powers: Vec<String> = log_ticks(-0.1, 2.05).into_iter().map(tick).collect();
         assert_eq!(powers, ["1", "2", "5", "10", "20", "50", "100"]);
-        assert!(log_ticks(0.31, 0.62).len() >= 4);
+        assert!(log_ticks(0.31, 0.62).len() >= 4 && log_ticks(0.98, 1.02).len() >= 4);
     }
 
     #[test]

@@ -14,7 +14,11 @@ const LEAD: &str = "Every spatial attention mechanism that Zhu et al. compare in
 
 const NOTATION: &str = "A configuration is written as in the paper: four switches b1b2b3b4 for the terms E1 (query and \
     key content), E2 (query content and relative position), E3 (key content) and E4 (relative position) of Transformer \
-    attention; w/o has no attention module; a point is a mean over the seeds, its bar the 95 % interval.";
+    attention. w/o has no attention module, limited looks no further than dynamic convolution does, and terms of \
+    encoder-decoder attention stand after an x where they are not E1 and E3.";
+
+const BARS: &str = "A point is a mean over the seeds; its bar is the 95 % interval of the difference to w/o, in which what \
+    all configurations share has cancelled.";
 
 const INTERVALS: &str = "All intervals are 95 % intervals of a paired bootstrap. A replicate draws validation items and \
     seeds with replacement, the same draw for all configurations of a task, so that a difference is that of two \
@@ -77,6 +81,7 @@ fn overview(page: &mut Page, summary: &Summary) {
     let head = std::iter::once("claim".to_owned()).chain(tasks.map(figures::heading)).collect();
     let table = Table { head, rows: summary.claims.iter().map(row).collect() };
     page.table(&table, "The same by task. The verdict of a claim is the worst of its tasks.");
+    page.paragraph(NOTATION);
 }
 
 fn describe_task(page: &mut Page, task: &TaskSummary) {
@@ -89,9 +94,9 @@ fn describe_task(page: &mut Page, task: &TaskSummary) {
         task.metric, task.items
     ));
     let zero = task.configurations.iter().any(|c| c.attention_flops == 0.0);
-    let zero = if zero { " Zero has a place of its own on the logarithmic axis." } else { "" };
+    let zero = if zero { " Zero stands apart from the logarithmic axis." } else { "" };
     for (svg, note) in figures::accuracy(task).iter().zip([zero, ""]) {
-        page.figure(&[Panel::Svg(svg)], &format!("Mean over the seeds with its 95 % interval.{note}"));
+        page.figure(&[Panel::Svg(svg)], &format!("{BARS}{note}"));
     }
     let cross = figures::cross_accuracy(task);
     if !cross.is_empty() {
@@ -125,33 +130,21 @@ fn scores(page: &mut Page, task: &TaskSummary) {
             c.configuration.to_string(),
             c.seeds.len().to_string(),
             number(c.mean),
-            c.standard_deviation.map_or_else(dash, number),
-            format!("{}\u{2013}{}", number(c.min), number(c.max)),
             interval(&c.interval, number),
-            c.difference.map_or_else(dash, |d| signed(d.estimate)),
-            c.difference.map_or_else(dash, |d| interval(&d, signed)),
+            c.standard_deviation.map_or_else(dash, number),
+            number(c.min),
+            number(c.max),
         ]
     };
-    let head = [
-        "configuration",
-        "seeds",
-        &task.metric,
-        "sd",
-        "range",
-        "95 % interval",
-        "\u{2212} w/o",
-        "95 % interval",
-    ];
+    let head = ["configuration", "seeds", &task.metric, "95 % interval", "sd", "least", "greatest"];
     let single = task.configurations.iter().any(|c| c.interval.over == Over::Items);
-    let single = if single {
-        " The interval of a single seed is over the items alone: it says nothing about another seed."
-    } else {
-        ""
+    let single = match single {
+        true => " The interval of a single seed is over the items alone: it says nothing about another seed.",
+        false => "",
     };
     let caption = format!(
-        "{} over the seeds: mean, standard deviation, least and greatest, interval of the mean; then how much more than \
-         without attention.{single}",
-        task.metric
+        "{}: mean over the seeds and its interval; standard deviation, least and greatest of the seeds.{single}",
+        capitalised(&task.metric)
     );
     let rows = task.configurations.iter().map(row).collect();
     page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, &caption);
@@ -161,18 +154,33 @@ fn costs(page: &mut Page, task: &TaskSummary) {
     let row = |c: &ConfigurationSummary| {
         vec![
             c.configuration.to_string(),
-            thousands(c.parameters),
+            c.difference.map_or_else(dash, |d| signed(d.estimate)),
+            c.difference.map_or_else(dash, |d| interval(&d, signed)),
             number(c.attention_flops / 1e6),
+            thousands(c.parameters),
             format!("{:.1}", 1000.0 * c.step_seconds),
             format!("{:.0}", c.training_seconds),
             c.peak_bytes.map_or_else(dash, |bytes| format!("{}", bytes >> 20)),
         ]
     };
-    let head = ["configuration", "parameters", "M multiply-adds", "ms a step", "training s", "memory MiB"];
-    let caption = "Parameters of the network; million multiply-adds of the attention for one item, forward; processor \
-                   time on one thread, median over the seeds; most memory of the process.";
+    let head = [
+        "configuration",
+        "\u{2212} w/o",
+        "95 % interval",
+        "Mmadd",
+        "parameters",
+        "ms/step",
+        "train s",
+        "MiB",
+    ];
+    let caption = format!(
+        "What it gains over w/o in {}, and what it costs: million multiply-adds of the attention for one item, forward; \
+         parameters of the network; processor time of a step and of the training on one thread, median over the \
+         seeds; most memory of the process.",
+        task.metric
+    );
     let rows = task.configurations.iter().map(row).collect();
-    page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, caption);
+    page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, &caption);
 }
 
 fn further_figures(page: &mut Page, task: &TaskSummary) {
