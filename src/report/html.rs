@@ -91,6 +91,12 @@ impl Page {
         self
     }
 
+    /// A line that says what the next list or table is about.
+    pub fn label(&mut self, text: &str) -> &mut Self {
+        self.body += &format!("<p class=\"label\">{}</p>\n", escape(text));
+        self
+    }
+
     /// A paragraph.
     pub fn paragraph(&mut self, text: &str) -> &mut Self {
         self.body += &format!("<p>{}</p>\n", escape(text));

@@ -46,15 +46,30 @@ pub fn is_cross(configuration: &Configuration) -> bool {
 }
 
 /// What a scatter chart has to the right.
-type Cost = (&'static str, &'static str, Scale, fn(&ConfigurationSummary) -> f64);
+struct Cost {
+    name: &'static str,
+    label: &'static str,
+    /// The label where there is less room.
+    short: &'static str,
+    scale: Scale,
+    of: fn(&ConfigurationSummary) -> f64,
+}
 
 const COSTS: [Cost; 2] = [
-    ("multiply-adds", "million multiply-adds of attention for one item, forward", Scale::Log, |c| {
-        c.attention_flops / 1e6
-    }),
-    ("training time", "processor seconds of the training on one thread", Scale::Linear, |c| {
-        c.training_seconds
-    }),
+    Cost {
+        name: "multiply-adds",
+        label: "million multiply-adds of attention for one item, forward",
+        short: "million multiply-adds",
+        scale: Scale::Log,
+        of: |c| c.attention_flops / 1e6,
+    },
+    Cost {
+        name: "training time",
+        label: "processor seconds of the training on one thread",
+        short: "processor seconds",
+        scale: Scale::Linear,
+        of: |c| c.training_seconds,
+    },
 ];
 
 /// Accuracy against multiply-adds and against time: all but what varies encoder-decoder attention.
@@ -85,7 +100,7 @@ pub fn cross_accuracy(task: &TaskSummary) -> Vec<Svg> {
 }
 
 fn scatter(task: &TaskSummary, shown: &[&ConfigurationSummary], cost: &Cost, width: u32) -> Svg {
-    let (name, label, scale, of) = cost;
+    let Cost { name, label, short, scale, of } = cost;
     let groups = FAMILIES.iter().enumerate().map(|(number, (name, style, mark))| {
         let own = shown.iter().filter(|c| family(&c.configuration) == number);
         let point = |c: &&ConfigurationSummary| ScatterPoint {
@@ -105,7 +120,7 @@ fn scatter(task: &TaskSummary, shown: &[&ConfigurationSummary], cost: &Cost, wid
     });
     ScatterChart {
         title: format!("{} and {name}", task.metric),
-        x: if width == HALF { name.to_string() } else { (*label).to_owned() },
+        x: if width == HALF { (*short).to_owned() } else { (*label).to_owned() },
         scale: *scale,
         y: if task.task.is_visual() { format!("{} (%)", task.metric) } else { task.metric.clone() },
         groups: groups.filter(|group| !group.points.is_empty()).collect(),

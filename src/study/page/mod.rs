@@ -85,14 +85,10 @@ fn overview(page: &mut Page, summary: &Summary) {
 }
 
 fn describe_task(page: &mut Page, task: &TaskSummary) {
-    let name = task.task.name();
-    page.section(&format!("{}{}", name[..1].to_uppercase(), &name[1..]));
+    page.section(&capitalised(task.task.name()));
     let data = task.data.as_ref().map_or(String::new(), |data| format!("Data: {data}. "));
     let items = if task.task.is_visual() { "pictures" } else { "sentences" };
-    page.paragraph(&format!(
-        "{data}{} on {} {items} of validation data. {NOTATION}",
-        task.metric, task.items
-    ));
+    page.paragraph(&format!("{data}Measured: {} on {} {items} of validation data.", task.metric, task.items));
     let zero = task.configurations.iter().any(|c| c.attention_flops == 0.0);
     let zero = if zero { " Zero stands apart from the logarithmic axis." } else { "" };
     for (svg, note) in figures::accuracy(task).iter().zip([zero, ""]) {
@@ -216,10 +212,10 @@ fn describe_claim(page: &mut Page, claim: &ClaimResult) {
     )]);
     for task in &claim.tasks {
         let entries = task.tests.iter().map(|test| {
-            let text = format!("{}. {}", capitalised(&test.text), evidence(test));
+            let text = format!("{}. {}", test.text, evidence(test));
             (tone(test.verdict), [test.verdict.symbol(), test.verdict.name()], text)
         });
-        page.paragraph(&format!("{}: {}", figures::heading(task.task), task.verdict.name()));
+        page.label(&format!("{}: {}", capitalised(&figures::heading(task.task)), task.verdict.name()));
         page.verdicts(entries);
     }
     let drawn = figures::forest(claim);
