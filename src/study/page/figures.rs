@@ -155,7 +155,7 @@ fn terms(configuration: &Configuration) -> Option<usize> {
     }
 }
 
-/// The score over the epochs, mean over the seeds, without the steep start.
+/// The score over the epochs, mean over the seeds, after the steep start.
 pub fn curves(task: &TaskSummary) -> Vec<Svg> {
     let chart = |(title, belongs): &Choice| {
         let cross = |c: &&ConfigurationSummary| is_cross(&c.configuration);
@@ -170,18 +170,15 @@ pub fn curves(task: &TaskSummary) -> Vec<Svg> {
         let (bottom, top) = late_range(&own);
         let line = |(style, c): (usize, &&ConfigurationSummary)| {
             let points = c.curve.iter().enumerate().map(|(epoch, score)| ((epoch + 1) as f64, *score));
-            Series {
-                name: c.configuration.to_string(),
-                style,
-                points: points.filter(|(_, score)| *score >= bottom).collect(),
-            }
+            Series { name: c.configuration.to_string(), style, points: points.skip(start(c)).collect() }
         };
         let drawn = !shown.is_empty() && (!of_cross || shown.iter().any(cross));
         drawn.then(|| {
-            let epochs = own.iter().map(|c| c.curve.len()).max().unwrap_or(1);
+            let first = own.iter().map(|c| start(c)).min().unwrap_or(0) + 1;
+            let last = own.iter().map(|c| c.curve.len()).max().unwrap_or(1);
             LineChart {
                 title: (*title).to_owned(),
-                x: Axis::between("epoch", 1.0, epochs as f64),
+                x: Axis::between("epoch", first as f64, last as f64),
                 y: Axis::between(&task.metric, bottom, top),
                 series: shown.iter().enumerate().map(line).collect(),
                 small: true,
@@ -192,9 +189,14 @@ pub fn curves(task: &TaskSummary) -> Vec<Svg> {
     CURVES.iter().filter_map(chart).collect()
 }
 
-/// The scores from a third of the training on.
+/// Epochs that are left out: a third, in which all curves rise alike.
+fn start(summary: &ConfigurationSummary) -> usize {
+    summary.curve.len() / 3
+}
+
+/// The scores after the start.
 fn late_range(shown: &[&ConfigurationSummary]) -> (f64, f64) {
-    let late = |c: &&ConfigurationSummary| c.curve[c.curve.len() / 3..].to_vec();
+    let late = |c: &&ConfigurationSummary| c.curve[start(c)..].to_vec();
     let late = shown.iter().flat_map(late);
     let (min, max) = late.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), s| (min.min(s), max.max(s)));
     if min < max { (min - 0.02 * (max - min), max + 0.02 * (max - min)) } else { (min - 1.0, max + 1.0) }

@@ -1,5 +1,7 @@
 //! The report: one page for who knows the paper.
 
+use std::collections::BTreeSet;
+
 use super::claims::{ClaimResult, Criterion, LEAST_SEEDS, Test, Verdict};
 use super::statistics::REPLICATES;
 use super::summary::{ConfigurationSummary, Summary, TaskSummary, interval, number, signed};
@@ -78,7 +80,7 @@ fn overview(page: &mut Page, summary: &Summary) {
         };
         std::iter::once(claim.id.clone()).chain(tasks.map(cell)).collect()
     };
-    let head = std::iter::once("claim".to_owned()).chain(tasks.map(figures::heading)).collect();
+    let head = std::iter::once("claim".to_owned()).chain(tasks.map(|task| task.name().to_owned())).collect();
     let table = Table { head, rows: summary.claims.iter().map(row).collect() };
     page.table(&table, "The same by task. The verdict of a claim is the worst of its tasks.");
     page.paragraph(NOTATION);
@@ -107,7 +109,7 @@ fn describe_task(page: &mut Page, task: &TaskSummary) {
         page.subsection("While training");
         page.figure(
             &panels(&curves),
-            "The score on the validation data after each epoch, mean over the seeds.",
+            "The score on the validation data after each epoch, mean over the seeds, from a third of the training on.",
         );
     }
 }
@@ -120,9 +122,22 @@ fn dash() -> String {
     "\u{2013}".to_owned()
 }
 
+/// More figures than these have a table of their own.
+const FEW: usize = 2;
+
+/// The names of the further figures.
+fn names(task: &TaskSummary) -> BTreeSet<&String> {
+    task.configurations.iter().flat_map(|c| c.figures.keys()).collect()
+}
+
+fn figure(c: &ConfigurationSummary, name: &str) -> String {
+    c.figures.get(name).copied().map_or_else(dash, number)
+}
+
 fn scores(page: &mut Page, task: &TaskSummary) {
+    let names = Some(names(task)).filter(|names| names.len() <= FEW).unwrap_or_default();
     let row = |c: &ConfigurationSummary| {
-        vec![
+        let own = [
             c.configuration.to_string(),
             c.seeds.len().to_string(),
             number(c.mean),
@@ -130,20 +145,28 @@ fn scores(page: &mut Page, task: &TaskSummary) {
             c.standard_deviation.map_or_else(dash, number),
             number(c.min),
             number(c.max),
-        ]
+        ];
+        own.into_iter().chain(names.iter().map(|name| figure(c, name))).collect()
     };
     let head = ["configuration", "seeds", &task.metric, "95 % interval", "sd", "least", "greatest"];
+    let head = head.map(str::to_owned).into_iter().chain(names.iter().map(|name| (*name).clone()));
+    let further: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let further = if further.is_empty() {
+        String::new()
+    } else {
+        format!(" Beside it the mean of {}.", further.join(" and "))
+    };
     let single = task.configurations.iter().any(|c| c.interval.over == Over::Items);
     let single = match single {
         true => " The interval of a single seed is over the items alone: it says nothing about another seed.",
         false => "",
     };
     let caption = format!(
-        "{}: mean over the seeds and its interval; standard deviation, least and greatest of the seeds.{single}",
+        "{}: mean over the seeds and its interval; standard deviation, least and greatest of the seeds.{further}{single}",
         capitalised(&task.metric)
     );
     let rows = task.configurations.iter().map(row).collect();
-    page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, &caption);
+    page.table(&Table { head: head.collect(), rows }, &caption);
 }
 
 fn costs(page: &mut Page, task: &TaskSummary) {
@@ -180,14 +203,12 @@ fn costs(page: &mut Page, task: &TaskSummary) {
 }
 
 fn further_figures(page: &mut Page, task: &TaskSummary) {
-    let names: std::collections::BTreeSet<&String> =
-        task.configurations.iter().flat_map(|c| c.figures.keys()).collect();
-    if names.is_empty() {
+    let names = names(task);
+    if names.len() <= FEW {
         return;
     }
     let row = |c: &ConfigurationSummary| {
-        let figure = |name: &&String| c.figures.get(*name).copied().map_or_else(dash, number);
-        std::iter::once(c.configuration.to_string()).chain(names.iter().map(figure)).collect()
+        std::iter::once(c.configuration.to_string()).chain(names.iter().map(|name| figure(c, name))).collect()
     };
     let head =
         std::iter::once("configuration".to_owned()).chain(names.iter().map(|name| (*name).clone())).collect();
