@@ -62,27 +62,13 @@ fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-fn words(verdict: Verdict) -> String {
-    format!("{} {}", verdict.symbol(), verdict.name())
-}
-
 fn overview(page: &mut Page, summary: &Summary) {
     page.section("What held");
     page.verdicts(summary.claims.iter().map(|claim| {
         let verdict = claim.verdict;
         (tone(verdict), [verdict.symbol(), verdict.name()], format!("{}. {}", claim.id, claim.title))
     }));
-    let tasks = super::TaskKind::ALL;
-    let row = |claim: &ClaimResult| {
-        let cell = |task| {
-            let own = claim.tasks.iter().find(|verdict| verdict.task == task);
-            own.map_or_else(|| "no claim".to_owned(), |own| words(own.verdict))
-        };
-        std::iter::once(claim.id.clone()).chain(tasks.map(cell)).collect()
-    };
-    let head = std::iter::once("claim".to_owned()).chain(tasks.map(|task| task.name().to_owned())).collect();
-    let table = Table { head, rows: summary.claims.iter().map(row).collect() };
-    page.table(&table, "The same by task. The verdict of a claim is the worst of its tasks.");
+    page.table(&summary.verdicts(), "The same by task. The verdict of a claim is the worst of its tasks.");
     page.paragraph(NOTATION);
 }
 

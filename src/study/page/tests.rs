@@ -31,10 +31,10 @@ fn the_page_has_every_claim_every_configuration_and_how_it_was_made() {
             claim.id
         );
         for task in &claim.tasks {
-            assert!(html.contains(&format!("<td>{}</td>", words(task.verdict))), "{}", claim.id);
+            assert!(html.contains(&format!("<td>{}</td>", task.verdict)), "{}", claim.id);
         }
         for task in &claim.tasks {
-            assert!(html.contains(&format!("<td>{}</td>", words(task.verdict))), "{}", claim.id);
+            assert!(html.contains(&format!("<td>{}</td>", task.verdict)), "{}", claim.id);
         }
         for test in claim.tasks.iter().flat_map(|task| &task.tests) {
             let text = crate::report::escape(&test.text);
