@@ -6,6 +6,9 @@ use super::theme::figure_css;
 
 const STYLE: &str = include_str!("page.css");
 
+/// A table of more rows has them closer together.
+const LONG: usize = 12;
+
 /// Text for an element or an attribute. Control characters that no page may have become a replacement sign.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -88,6 +91,12 @@ impl Page {
         self
     }
 
+    /// A line that says what the next list or table is about.
+    pub fn label(&mut self, text: &str) -> &mut Self {
+        self.body += &format!("<p class=\"label\">{}</p>\n", escape(text));
+        self
+    }
+
     /// A paragraph.
     pub fn paragraph(&mut self, text: &str) -> &mut Self {
         self.body += &format!("<p>{}</p>\n", escape(text));
@@ -129,8 +138,11 @@ impl Page {
 
     /// A table with a caption.
     pub fn table(&mut self, table: &Table, caption: &str) -> &mut Self {
-        self.body +=
-            &format!("<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead><tr>", escape(caption));
+        let class = if table.rows.len() > LONG { " class=\"dense\"" } else { "" };
+        self.body += &format!(
+            "<div class=\"scroll\"><table{class}>\n<caption>{}</caption>\n<thead><tr>",
+            escape(caption)
+        );
         for name in &table.head {
             self.body += &format!("<th scope=\"col\">{}</th>", escape(name));
         }

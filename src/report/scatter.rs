@@ -74,7 +74,7 @@ impl ScatterChart {
     pub fn draw(&self) -> Svg {
         let legend: Vec<Key<'_>> =
             self.groups.iter().map(|group| (group.name.as_str(), group.style, Some(group.mark))).collect();
-        let axis = XAxis::new(self.scale, self.points().map(|(_, point)| point.x));
+        let axis = XAxis::new(self.scale, self.points().map(|(_, point)| point.x), self.width as usize / 70);
         let (bottom, top) = self.heights();
         let (mut named, mut bounds) = (Vec::new(), [0.0; 4]);
         let figure = figure(&self.title, &legend, (self.width, HEIGHT), |area| {
@@ -168,7 +168,7 @@ impl ScatterChart {
             let (x, y) = ((place.area[0] + place.area[2]) / 2.0, place.area[3] - 3.4);
             writeln!(
                 svg,
-                "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" font-size=\"{LABEL}\" fill=\"{}\" stroke=\"{}\" \
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" font-family=\"sans-serif\" font-size=\"{LABEL}\" fill=\"{}\" stroke=\"{}\" \
                  stroke-width=\"3\" stroke-linejoin=\"round\" paint-order=\"stroke\">{}</text>",
                 theme::hex(INK.light),
                 theme::hex(PAPER.light),
@@ -193,7 +193,7 @@ struct XAxis {
 }
 
 impl XAxis {
-    fn new(scale: Scale, values: impl Iterator<Item = f64>) -> Self {
+    fn new(scale: Scale, values: impl Iterator<Item = f64>, most: usize) -> Self {
         let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         let logarithms = || values.iter().copied().filter(|value| *value > 0.0).map(f64::log10);
         match scale {
@@ -201,14 +201,14 @@ impl XAxis {
                 let (min, max) = spread(values.iter().copied());
                 let margin = 0.06 * (max - min).max(0.05 * max.abs()).max(1e-9);
                 let ends = (min - margin, max + margin);
-                XAxis { scale, ends, zero: None, ticks: even_ticks(ends.0, ends.1) }
+                XAxis { scale, ends, zero: None, ticks: even_ticks(ends.0, ends.1, most) }
             }
             Scale::Log => {
                 let (min, max) = spread(logarithms());
                 let width = (max - min).max(0.1);
                 let zero = values.contains(&0.0).then_some(min - 0.22 * width);
                 let ends = (zero.unwrap_or(min) - 0.06 * width, max + 0.06 * width);
-                let ticks = zero.map(|_| 0.0).into_iter().chain(log_ticks(min - 0.06 * width, ends.1));
+                let ticks = zero.map(|_| 0.0).into_iter().chain(log_ticks(min - 0.06 * width, ends.1, most));
                 XAxis { scale, ends, zero, ticks: ticks.collect() }
             }
         }
@@ -251,26 +251,32 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
         .unwrap_or((0.0, 1.0))
 }
 
-/// About seven round numbers.
-fn even_ticks(from: f64, to: f64) -> Vec<f64> {
-    let rough = (to - from) / 7.0;
+/// Round numbers at even distances.
+fn even_ticks(from: f64, to: f64, most: usize) -> Vec<f64> {
+    let rough = (to - from) / most as f64;
     let power = 10_f64.powf(rough.log10().floor());
     let step = power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|step| step * power >= rough).unwrap_or(10.0);
     let first = (from / step).ceil() as i64;
     (first..).map(|i| i as f64 * step).take_while(|at| *at <= to).collect()
 }
 
-/// Round numbers between two powers of ten: more of a decade where there are few decades.
-fn log_ticks(from: f64, to: f64) -> Vec<f64> {
-    let digits: &[f64] = match to - from {
-        width if width > 2.5 => &[1.0],
-        width if width > 1.2 => &[1.0, 2.0, 5.0],
-        width if width > 0.6 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
-        _ => &[1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+/// Round numbers between two powers of ten, as many of a decade as there is room for.
+fn log_ticks(from: f64, to: f64, most: usize) -> Vec<f64> {
+    const DIGITS: [&[f64]; 5] = [
+        &[1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+        &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+        &[1.0, 2.0, 3.0, 5.0, 7.0],
+        &[1.0, 2.0, 5.0],
+        &[1.0],
+    ];
+    let ticks = |digits: &&[f64]| {
+        let decades = from.floor() as i32..=to.floor() as i32;
+        let all = decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10_f64.powi(decade)));
+        all.filter(|value| (from..=to).contains(&value.log10())).collect::<Vec<f64>>()
     };
-    let decades = from.floor() as i32..=to.floor() as i32;
-    let all = decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10_f64.powi(decade)));
-    all.filter(|value| (from..=to).contains(&value.log10())).collect()
+    let found =
+        DIGITS.iter().map(ticks).find(|ticks| ticks.len() <= most).unwrap_or_else(|| ticks(&DIGITS[4]));
+    if found.len() < 3 { even_ticks(10_f64.powf(from), 10_f64.powf(to), most) } else { found }
 }
 
 #[cfg(test)]
@@ -327,10 +333,12 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers_in_range() {
-        assert_eq!(even_ticks(3.0, 21.0), [5.0, 10.0, 15.0, 20.0]);
-        let powers: Vec<String> = log_ticks(-0.1, 2.05).into_iter().map(tick).collect();
+        assert_eq!(even_ticks(3.0, 21.0, 7), [5.0, 10.0, 15.0, 20.0]);
+        let powers: Vec<String> = log_ticks(-0.1, 2.05, 8).into_iter().map(tick).collect();
         assert_eq!(powers, ["1", "2", "5", "10", "20", "50", "100"]);
-        assert!(log_ticks(0.31, 0.62).len() >= 4);
+        for (from, to) in [(0.31, 0.62), (0.98, 1.02), (-3.0, 3.0), (0.0, 0.9)] {
+            assert!((3..=8).contains(&log_ticks(from, to, 8).len()), "{:?}", log_ticks(from, to, 8));
+        }
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl Verdict {
     }
 }
 
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.symbol(), self.name())
+    }
+}
+
 /// What has to be so; `a` and `b` are configurations of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -88,15 +94,16 @@ impl Criterion {
     /// The criterion in words.
     pub fn text(&self, task: TaskKind) -> String {
         let (margin, metric) = (margin(task), task.metric());
+        let points = if margin == 1.0 { "point" } else { "points" };
         match self {
             Criterion::AtMost { a, b } => {
                 format!(
-                    "{a} is worth less than {margin} points of {metric} more than {b}: the interval of {a} \u{2212} {b} lies below {margin}"
+                    "{a} is worth less than {margin} {points} of {metric} more than {b}: the interval of {a} \u{2212} {b} lies below {margin}"
                 )
             }
             Criterion::Within { a, b } => {
                 format!(
-                    "{a} and {b} differ by less than {margin} points of {metric}: the interval of {a} \u{2212} {b} lies between \u{2212}{margin} and {margin}"
+                    "{a} and {b} differ by less than {margin} {points} of {metric}: the interval of {a} \u{2212} {b} lies between \u{2212}{margin} and {margin}"
                 )
             }
             Criterion::Above { a, b, by } if *by == 0.0 => {
@@ -108,11 +115,11 @@ impl Criterion {
                 )
             }
             Criterion::Cheaper { a, b } => {
-                format!("the attention of {a} takes fewer multiply-adds than that of {b}")
+                format!("The attention of {a} takes fewer multiply-adds than that of {b}")
             }
             Criterion::BestForCost { a } => {
                 format!(
-                    "no configuration c whose attention takes no more multiply-adds is worth {margin} points of {metric} more than {a}: the interval of c \u{2212} {a} lies below {margin} for each of them"
+                    "No configuration c whose attention takes no more multiply-adds is worth {margin} {points} of {metric} more than {a}: the interval of c \u{2212} {a} lies below {margin} for each of them"
                 )
             }
         }

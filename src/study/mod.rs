@@ -2,6 +2,15 @@
 //!
 //! A study is a list of independent runs: every configuration of a [grid](Plan) with every seed. A run ends in a
 //! [`RunRecord`] and its [`Evidence`].
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `configuration` | what is compared |
+//! | `record`, `evidence` | what a run leaves behind |
+//! | `statistics` | means and differences with their intervals |
+//! | `claims` | the paper's findings, stated before the run, and their verdicts |
+//! | `summary` | all of it in numbers, for `study.json` |
+//! | `page` | all of it for a reader |
 
 mod claims;
 mod configuration;

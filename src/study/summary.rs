@@ -120,6 +120,21 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// The verdicts, a row for each claim: of all its tasks, then of each.
+    pub fn verdicts(&self) -> Table {
+        let row = |claim: &ClaimResult| {
+            let of = |task| {
+                let own = claim.tasks.iter().find(|verdict| verdict.task == task);
+                own.map_or_else(|| "no claim".to_owned(), |own| own.verdict.to_string())
+            };
+            [claim.id.clone(), claim.verdict.to_string()].into_iter().chain(TaskKind::ALL.map(of)).collect()
+        };
+        let head = ["claim", "all"].into_iter().chain(TaskKind::ALL.map(TaskKind::name)).map(str::to_owned);
+        Table { head: head.collect(), rows: self.claims.iter().map(row).collect() }
+    }
+}
+
 impl TaskSummary {
     fn new(task: TaskKind, runs: &[&Run], bootstrap: &Bootstrap, about: AboutTask) -> Self {
         let mut configurations: Vec<Configuration> =
@@ -354,5 +369,11 @@ mod tests {
         assert!(table.rows.iter().all(|row| row.len() == table.head.len()) && table.rows.len() == 4);
         assert_eq!(table.rows[1][..4], ["1111", "3", "52.07", "0.24"]);
         assert_eq!(table.rows[1][5], "+12.00");
+        let verdicts = summary.verdicts();
+        assert!(verdicts.rows.iter().all(|row| row.len() == verdicts.head.len()) && verdicts.rows.len() == 6);
+        assert_eq!(
+            verdicts.rows[1],
+            ["F2", "\u{2013} not tested", "no claim", "no claim", "\u{2013} not tested"]
+        );
     }
 }

@@ -46,15 +46,30 @@ pub fn is_cross(configuration: &Configuration) -> bool {
 }
 
 /// What a scatter chart has to the right.
-type Cost = (&'static str, &'static str, Scale, fn(&ConfigurationSummary) -> f64);
+struct Cost {
+    name: &'static str,
+    label: &'static str,
+    /// The label where there is less room.
+    short: &'static str,
+    scale: Scale,
+    of: fn(&ConfigurationSummary) -> f64,
+}
 
 const COSTS: [Cost; 2] = [
-    ("multiply-adds", "million multiply-adds of attention for one item, forward", Scale::Log, |c| {
-        c.attention_flops / 1e6
-    }),
-    ("training time", "processor seconds of the training on one thread", Scale::Linear, |c| {
-        c.training_seconds
-    }),
+    Cost {
+        name: "multiply-adds",
+        label: "million multiply-adds of attention for one item, forward",
+        short: "million multiply-adds",
+        scale: Scale::Log,
+        of: |c| c.attention_flops / 1e6,
+    },
+    Cost {
+        name: "training time",
+        label: "processor seconds of the training on one thread",
+        short: "processor seconds",
+        scale: Scale::Linear,
+        of: |c| c.training_seconds,
+    },
 ];
 
 /// Accuracy against multiply-adds and against time: all but what varies encoder-decoder attention.
@@ -85,14 +100,16 @@ pub fn cross_accuracy(task: &TaskSummary) -> Vec<Svg> {
 }
 
 fn scatter(task: &TaskSummary, shown: &[&ConfigurationSummary], cost: &Cost, width: u32) -> Svg {
-    let (name, label, scale, of) = cost;
+    let Cost { name, label, short, scale, of } = cost;
     let groups = FAMILIES.iter().enumerate().map(|(number, (name, style, mark))| {
         let own = shown.iter().filter(|c| family(&c.configuration) == number);
         let point = |c: &&ConfigurationSummary| ScatterPoint {
             label: c.configuration.to_string(),
             x: of(c),
             y: c.mean,
-            bar: (c.interval.low, c.interval.high),
+            bar: c
+                .difference
+                .map_or((c.mean, c.mean), |d| (c.mean - d.estimate + d.low, c.mean - d.estimate + d.high)),
         };
         ScatterGroup {
             name: (*name).to_owned(),
@@ -103,7 +120,7 @@ fn scatter(task: &TaskSummary, shown: &[&ConfigurationSummary], cost: &Cost, wid
     });
     ScatterChart {
         title: format!("{} and {name}", task.metric),
-        x: if width == HALF { name.to_string() } else { (*label).to_owned() },
+        x: if width == HALF { (*short).to_owned() } else { (*label).to_owned() },
         scale: *scale,
         y: if task.task.is_visual() { format!("{} (%)", task.metric) } else { task.metric.clone() },
         groups: groups.filter(|group| !group.points.is_empty()).collect(),
@@ -115,6 +132,8 @@ fn scatter(task: &TaskSummary, shown: &[&ConfigurationSummary], cost: &Cost, wid
 /// Which configurations share a chart of curves.
 type Choice = (&'static str, fn(&Configuration) -> bool);
 
+const ENCODER_DECODER: &str = "Encoder-decoder terms";
+
 const CURVES: [Choice; 5] = [
     ("One term", |c| terms(c).is_some_and(|n| n <= 1) || *c == without()),
     ("Two terms", |c| terms(c) == Some(2)),
@@ -123,7 +142,7 @@ const CURVES: [Choice; 5] = [
         let plain = matches!(c.to_string().as_str(), "w/o" | "0100" | "1111");
         !is_cross(c) && (plain || terms(c).is_none())
     }),
-    ("Encoder-decoder terms", |c| is_cross(c) || c.to_string() == "1111"),
+    (ENCODER_DECODER, |c| is_cross(c) || c.to_string() == "1111"),
 ];
 
 /// How many terms plain Transformer attention has.
@@ -136,33 +155,51 @@ fn terms(configuration: &Configuration) -> Option<usize> {
     }
 }
 
-/// The score over the epochs, mean over the seeds.
+/// The score over the epochs, mean over the seeds, after the steep start.
 pub fn curves(task: &TaskSummary) -> Vec<Svg> {
-    let scores = || task.configurations.iter().flat_map(|c| &c.curve).copied();
-    let (min, max) =
-        scores().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), s| (min.min(s), max.max(s)));
-    let varied = task.configurations.iter().any(|c| is_cross(&c.configuration));
     let chart = |(title, belongs): &Choice| {
+        let cross = |c: &&ConfigurationSummary| is_cross(&c.configuration);
+        let of_cross = *title == ENCODER_DECODER;
         let shown = task.configurations.iter().filter(|c| belongs(&c.configuration) && !c.curve.is_empty());
-        let series = shown.enumerate().map(|(style, c)| Series {
-            name: c.configuration.to_string(),
-            style,
-            points: c.curve.iter().enumerate().map(|(epoch, score)| ((epoch + 1) as f64, *score)).collect(),
-        });
-        let series: Vec<Series> = series.collect();
-        let own = *title != "Encoder-decoder terms" || varied;
-        (own && !series.is_empty()).then(|| {
+        let shown: Vec<&ConfigurationSummary> = shown.collect();
+        // One range for all charts of self-attention, so that they compare.
+        let own: Vec<&ConfigurationSummary> = match of_cross {
+            true => shown.clone(),
+            false => task.configurations.iter().filter(|c| !cross(c)).collect(),
+        };
+        let (bottom, top) = late_range(&own);
+        let line = |(style, c): (usize, &&ConfigurationSummary)| {
+            let points = c.curve.iter().enumerate().map(|(epoch, score)| ((epoch + 1) as f64, *score));
+            Series { name: c.configuration.to_string(), style, points: points.skip(start(c)).collect() }
+        };
+        let drawn = !shown.is_empty() && (!of_cross || shown.iter().any(cross));
+        drawn.then(|| {
+            let first = own.iter().map(|c| start(c)).min().unwrap_or(0) + 1;
+            let last = own.iter().map(|c| c.curve.len()).max().unwrap_or(1);
             LineChart {
                 title: (*title).to_owned(),
-                x: Axis::new("epoch"),
-                y: Axis::between(&task.metric, min, max),
-                series,
+                x: Axis::between("epoch", first as f64, last as f64),
+                y: Axis::between(&task.metric, bottom, top),
+                series: shown.iter().enumerate().map(line).collect(),
                 small: true,
             }
             .draw()
         })
     };
     CURVES.iter().filter_map(chart).collect()
+}
+
+/// Epochs that are left out: a third, in which all curves rise alike.
+fn start(summary: &ConfigurationSummary) -> usize {
+    summary.curve.len() / 3
+}
+
+/// The scores after the start.
+fn late_range(shown: &[&ConfigurationSummary]) -> (f64, f64) {
+    let late = |c: &&ConfigurationSummary| c.curve[start(c)..].to_vec();
+    let late = shown.iter().flat_map(late);
+    let (min, max) = late.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), s| (min.min(s), max.max(s)));
+    if min < max { (min - 0.02 * (max - min), max + 0.02 * (max - min)) } else { (min - 1.0, max + 1.0) }
 }
 
 /// The differences that a claim rests on. What is far off in comparison has a chart of its own.

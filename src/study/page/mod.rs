@@ -1,5 +1,7 @@
 //! The report: one page for who knows the paper.
 
+use std::collections::BTreeSet;
+
 use super::claims::{ClaimResult, Criterion, LEAST_SEEDS, Test, Verdict};
 use super::statistics::REPLICATES;
 use super::summary::{ConfigurationSummary, Summary, TaskSummary, interval, number, signed};
@@ -14,7 +16,11 @@ const LEAD: &str = "Every spatial attention mechanism that Zhu et al. compare in
 
 const NOTATION: &str = "A configuration is written as in the paper: four switches b1b2b3b4 for the terms E1 (query and \
     key content), E2 (query content and relative position), E3 (key content) and E4 (relative position) of Transformer \
-    attention; w/o has no attention module; a point is a mean over the seeds, its bar the 95 % interval.";
+    attention. w/o has no attention module, limited looks no further than dynamic convolution does, and terms of \
+    encoder-decoder attention stand after an x where they are not E1 and E3.";
+
+const BARS: &str = "A point is a mean over the seeds; its bar is the 95 % interval of the difference to w/o, in which what \
+    all configurations share has cancelled.";
 
 const INTERVALS: &str = "All intervals are 95 % intervals of a paired bootstrap. A replicate draws validation items and \
     seeds with replacement, the same draw for all configurations of a task, so that a difference is that of two \
@@ -56,42 +62,25 @@ fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-fn words(verdict: Verdict) -> String {
-    format!("{} {}", verdict.symbol(), verdict.name())
-}
-
 fn overview(page: &mut Page, summary: &Summary) {
     page.section("What held");
     page.verdicts(summary.claims.iter().map(|claim| {
         let verdict = claim.verdict;
         (tone(verdict), [verdict.symbol(), verdict.name()], format!("{}. {}", claim.id, claim.title))
     }));
-    let tasks = super::TaskKind::ALL;
-    let row = |claim: &ClaimResult| {
-        let cell = |task| {
-            let own = claim.tasks.iter().find(|verdict| verdict.task == task);
-            own.map_or_else(|| "no claim".to_owned(), |own| words(own.verdict))
-        };
-        std::iter::once(claim.id.clone()).chain(tasks.map(cell)).collect()
-    };
-    let head = std::iter::once("claim".to_owned()).chain(tasks.map(figures::heading)).collect();
-    let table = Table { head, rows: summary.claims.iter().map(row).collect() };
-    page.table(&table, "The same by task. The verdict of a claim is the worst of its tasks.");
+    page.table(&summary.verdicts(), "The same by task. The verdict of a claim is the worst of its tasks.");
+    page.paragraph(NOTATION);
 }
 
 fn describe_task(page: &mut Page, task: &TaskSummary) {
-    let name = task.task.name();
-    page.section(&format!("{}{}", name[..1].to_uppercase(), &name[1..]));
+    page.section(&capitalised(task.task.name()));
     let data = task.data.as_ref().map_or(String::new(), |data| format!("Data: {data}. "));
     let items = if task.task.is_visual() { "pictures" } else { "sentences" };
-    page.paragraph(&format!(
-        "{data}{} on {} {items} of validation data. {NOTATION}",
-        task.metric, task.items
-    ));
+    page.paragraph(&format!("{data}Measured: {} on {} {items} of validation data.", task.metric, task.items));
     let zero = task.configurations.iter().any(|c| c.attention_flops == 0.0);
-    let zero = if zero { " Zero has a place of its own on the logarithmic axis." } else { "" };
+    let zero = if zero { " Zero stands apart from the logarithmic axis." } else { "" };
     for (svg, note) in figures::accuracy(task).iter().zip([zero, ""]) {
-        page.figure(&[Panel::Svg(svg)], &format!("Mean over the seeds with its 95 % interval.{note}"));
+        page.figure(&[Panel::Svg(svg)], &format!("{BARS}{note}"));
     }
     let cross = figures::cross_accuracy(task);
     if !cross.is_empty() {
@@ -106,7 +95,7 @@ fn describe_task(page: &mut Page, task: &TaskSummary) {
         page.subsection("While training");
         page.figure(
             &panels(&curves),
-            "The score on the validation data after each epoch, mean over the seeds.",
+            "The score on the validation data after each epoch, mean over the seeds, from a third of the training on.",
         );
     }
 }
@@ -119,71 +108,93 @@ fn dash() -> String {
     "\u{2013}".to_owned()
 }
 
+/// More figures than these have a table of their own.
+const FEW: usize = 2;
+
+/// The names of the further figures.
+fn names(task: &TaskSummary) -> BTreeSet<&String> {
+    task.configurations.iter().flat_map(|c| c.figures.keys()).collect()
+}
+
+fn figure(c: &ConfigurationSummary, name: &str) -> String {
+    c.figures.get(name).copied().map_or_else(dash, number)
+}
+
 fn scores(page: &mut Page, task: &TaskSummary) {
+    let names = Some(names(task)).filter(|names| names.len() <= FEW).unwrap_or_default();
     let row = |c: &ConfigurationSummary| {
-        vec![
+        let own = [
             c.configuration.to_string(),
             c.seeds.len().to_string(),
             number(c.mean),
-            c.standard_deviation.map_or_else(dash, number),
-            format!("{}\u{2013}{}", number(c.min), number(c.max)),
             interval(&c.interval, number),
-            c.difference.map_or_else(dash, |d| signed(d.estimate)),
-            c.difference.map_or_else(dash, |d| interval(&d, signed)),
-        ]
+            c.standard_deviation.map_or_else(dash, number),
+            number(c.min),
+            number(c.max),
+        ];
+        own.into_iter().chain(names.iter().map(|name| figure(c, name))).collect()
     };
-    let head = [
-        "configuration",
-        "seeds",
-        &task.metric,
-        "sd",
-        "range",
-        "95 % interval",
-        "\u{2212} w/o",
-        "95 % interval",
-    ];
-    let single = task.configurations.iter().any(|c| c.interval.over == Over::Items);
-    let single = if single {
-        " The interval of a single seed is over the items alone: it says nothing about another seed."
+    let head = ["configuration", "seeds", &task.metric, "95 % interval", "sd", "least", "greatest"];
+    let head = head.map(str::to_owned).into_iter().chain(names.iter().map(|name| (*name).clone()));
+    let further: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let further = if further.is_empty() {
+        String::new()
     } else {
-        ""
+        format!(" Beside it the mean of {}.", further.join(" and "))
+    };
+    let single = task.configurations.iter().any(|c| c.interval.over == Over::Items);
+    let single = match single {
+        true => " The interval of a single seed is over the items alone: it says nothing about another seed.",
+        false => "",
     };
     let caption = format!(
-        "{} over the seeds: mean, standard deviation, least and greatest, interval of the mean; then how much more than \
-         without attention.{single}",
-        task.metric
+        "{}: mean over the seeds and its interval; standard deviation, least and greatest of the seeds.{further}{single}",
+        capitalised(&task.metric)
     );
     let rows = task.configurations.iter().map(row).collect();
-    page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, &caption);
+    page.table(&Table { head: head.collect(), rows }, &caption);
 }
 
 fn costs(page: &mut Page, task: &TaskSummary) {
     let row = |c: &ConfigurationSummary| {
         vec![
             c.configuration.to_string(),
-            thousands(c.parameters),
+            c.difference.map_or_else(dash, |d| signed(d.estimate)),
+            c.difference.map_or_else(dash, |d| interval(&d, signed)),
             number(c.attention_flops / 1e6),
+            thousands(c.parameters),
             format!("{:.1}", 1000.0 * c.step_seconds),
             format!("{:.0}", c.training_seconds),
             c.peak_bytes.map_or_else(dash, |bytes| format!("{}", bytes >> 20)),
         ]
     };
-    let head = ["configuration", "parameters", "M multiply-adds", "ms a step", "training s", "memory MiB"];
-    let caption = "Parameters of the network; million multiply-adds of the attention for one item, forward; processor \
-                   time on one thread, median over the seeds; most memory of the process.";
+    let head = [
+        "configuration",
+        "\u{2212} w/o",
+        "95 % interval",
+        "Mmadd",
+        "parameters",
+        "ms/step",
+        "train s",
+        "MiB",
+    ];
+    let caption = format!(
+        "What it gains over w/o in {}, and what it costs: million multiply-adds of the attention for one item, forward; \
+         parameters of the network; processor time of a step and of the training on one thread, median over the \
+         seeds; most memory of the process.",
+        task.metric
+    );
     let rows = task.configurations.iter().map(row).collect();
-    page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, caption);
+    page.table(&Table { head: head.map(str::to_owned).to_vec(), rows }, &caption);
 }
 
 fn further_figures(page: &mut Page, task: &TaskSummary) {
-    let names: std::collections::BTreeSet<&String> =
-        task.configurations.iter().flat_map(|c| c.figures.keys()).collect();
-    if names.is_empty() {
+    let names = names(task);
+    if names.len() <= FEW {
         return;
     }
     let row = |c: &ConfigurationSummary| {
-        let figure = |name: &&String| c.figures.get(*name).copied().map_or_else(dash, number);
-        std::iter::once(c.configuration.to_string()).chain(names.iter().map(figure)).collect()
+        std::iter::once(c.configuration.to_string()).chain(names.iter().map(|name| figure(c, name))).collect()
     };
     let head =
         std::iter::once("configuration".to_owned()).chain(names.iter().map(|name| (*name).clone())).collect();
@@ -208,10 +219,10 @@ fn describe_claim(page: &mut Page, claim: &ClaimResult) {
     )]);
     for task in &claim.tasks {
         let entries = task.tests.iter().map(|test| {
-            let text = format!("{}. {}", capitalised(&test.text), evidence(test));
+            let text = format!("{}. {}", test.text, evidence(test));
             (tone(test.verdict), [test.verdict.symbol(), test.verdict.name()], text)
         });
-        page.paragraph(&format!("{}: {}", figures::heading(task.task), task.verdict.name()));
+        page.label(&format!("{}: {}", capitalised(&figures::heading(task.task)), task.verdict.name()));
         page.verdicts(entries);
     }
     let drawn = figures::forest(claim);

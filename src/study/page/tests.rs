@@ -31,10 +31,13 @@ fn the_page_has_every_claim_every_configuration_and_how_it_was_made() {
             claim.id
         );
         for task in &claim.tasks {
-            assert!(html.contains(&format!("<td>{}</td>", words(task.verdict))), "{}", claim.id);
+            assert!(html.contains(&format!("<td>{}</td>", task.verdict)), "{}", claim.id);
+        }
+        for task in &claim.tasks {
+            assert!(html.contains(&format!("<td>{}</td>", task.verdict)), "{}", claim.id);
         }
         for test in claim.tasks.iter().flat_map(|task| &task.tests) {
-            let text = crate::report::escape(&capitalised(&test.text));
+            let text = crate::report::escape(&test.text);
             assert!(html.contains(&text), "{text}");
         }
     }
@@ -43,13 +46,7 @@ fn the_page_has_every_claim_every_configuration_and_how_it_was_made() {
             assert!(html.contains(&format!("<th scope=\"row\">{}</th>", configuration.configuration)));
         }
     }
-    for text in [
-        "--grid &lt;paper&gt;",
-        "0123abcd",
-        "data of detection",
-        "learning rate",
-        "<td>\u{2717} does not hold</td>",
-    ] {
+    for text in ["--grid &lt;paper&gt;", "0123abcd", "data of detection", "learning rate"] {
         assert!(html.contains(text), "{text}");
     }
     assert!(!html.contains("NaN") && !html.contains("<paper>"));
