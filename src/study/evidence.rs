@@ -97,7 +97,8 @@ impl Evidence {
 fn mean_iou(pictures: &[PixelCounts], weights: &[u32]) -> f64 {
     let classes = pictures.first().map_or(0, |picture| picture.truth.len());
     let sum = |class: usize, of: fn(&PixelCounts) -> &Vec<u32>| -> f64 {
-        pictures.iter().zip(weights).map(|(picture, &w)| f64::from(w) * f64::from(of(picture)[class])).sum()
+        let pixels = |picture| of(picture).get(class).copied().unwrap_or(0);
+        pictures.iter().zip(weights).map(|(picture, &w)| f64::from(w) * f64::from(pixels(picture))).sum()
     };
     let iou = |class| {
         let both = sum(class, |p| &p.both);

@@ -5,7 +5,7 @@
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `configuration` | what is compared |
+//! | `configuration`, `plan` | what is compared, and the runs it takes |
 //! | `record`, `evidence` | what a run leaves behind |
 //! | `statistics` | means and differences with their intervals |
 //! | `claims` | the paper's findings, stated before the run, and their verdicts |

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::pool::result;
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, columns, say};
+use crate::report::Table;
 use crate::study::{About, AboutTask, Plan, Run, Summary, TaskPlan, page};
 
 /// Writes the report on the runs that are there, and says what it says.
@@ -27,25 +28,14 @@ pub fn report(folder: &OutputFolder, plan: &Plan) -> Result<(), Fault> {
     };
     let summary = Summary::new(&runs, about)
         .map_err(|error| Fault::of_file(folder.path(), "runs", "those of one study", error))?;
-    for task in &summary.tasks {
-        let table = task.table();
+    let show = |table: &Table| {
         let head: Vec<&str> = table.head.iter().map(String::as_str).collect();
-        say(&format!("\n{}, {}\n{}", task.task, task.metric, columns(&head, &table.rows)))?;
+        columns(&head, &table.rows)
+    };
+    for task in &summary.tasks {
+        say(&format!("\n{}, {}\n{}", task.task, task.metric, show(&task.table())))?;
     }
-    say("")?;
-    for claim in &summary.claims {
-        let tasks: Vec<String> =
-            claim.tasks.iter().map(|task| format!("{} {}", task.task, task.verdict.name())).collect();
-        let verdict = claim.verdict;
-        say(&format!(
-            "{} {} {}: {} ({})",
-            verdict.symbol(),
-            claim.id,
-            claim.title,
-            verdict.name(),
-            tasks.join(", ")
-        ))?;
-    }
+    say(&format!("\n{}", show(&summary.verdicts())))?;
     folder.write("study.json", serde_json::to_string_pretty(&summary).expect("plain data") + "\n")?;
     let path = folder.write("index.html", page(&summary))?;
     say(&format!("\nOpen this in a browser:\n{}", path.display()))

@@ -43,17 +43,19 @@ pub(super) fn precision_and_recall(
     outcomes: impl Iterator<Item = (Outcome, u32)>,
     num_objects: usize,
 ) -> (f64, f64) {
+    // Precision rises at hits alone, and so does recall: what is read lies there.
     let (mut recalls, mut precisions) = (Vec::new(), Vec::new());
     let (mut hits, mut misses) = (0.0, 0.0);
     for (outcome, weight) in outcomes.filter(|&(_, weight)| weight > 0) {
         match outcome {
-            Outcome::Hit => hits += f64::from(weight),
+            Outcome::Hit => {
+                hits += f64::from(weight);
+                recalls.push(hits / num_objects as f64);
+                precisions.push(hits / (misses + hits + f64::EPSILON)); // the epsilon as in pycocotools
+            }
             Outcome::Miss => misses += f64::from(weight),
             Outcome::Ignored => {}
         }
-        recalls.push(hits / num_objects as f64);
-        // The epsilon is for the ignored detections before the first that counts.
-        precisions.push(hits / (misses + hits + f64::EPSILON));
     }
     // Each precision becomes the best one at that recall or a higher one.
     for i in (1..precisions.len()).rev() {
