@@ -1,0 +1,7 @@
+//! The kernel traits of `termwise-ops`, implemented for [`OpenCl`](crate::OpenCl): the folders are those of that crate.
+
+mod broadcast;
+mod elementwise;
+mod fold;
+mod groups;
+mod tensor;
