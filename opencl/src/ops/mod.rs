@@ -1,5 +1,6 @@
 //! The kernel traits of `termwise-ops`, implemented for [`OpenCl`](crate::OpenCl): the folders are those of that crate.
 
+mod activations;
 mod broadcast;
 mod elementwise;
 mod fold;

@@ -53,5 +53,5 @@ macro_rules! families {
 }
 
 families! {
-    tensor
+    activations tensor
 }
