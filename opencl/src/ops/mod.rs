@@ -5,4 +5,6 @@ mod broadcast;
 mod elementwise;
 mod fold;
 mod groups;
+mod losses;
+mod norms;
 mod tensor;
