@@ -25,7 +25,7 @@ KERNEL void cross_entropy_unit(__global const REAL *count, __global REAL *unit, 
 // Loss and plain loss from max - x_y, log sum exp(x - max), and the weighted sum of max - x_c.
 inline void losses_of(
     REAL weight, REAL distance, REAL log_sum, REAL distances, REAL total, REAL on_label, REAL everywhere,
-    __global REAL *loss, __global REAL *plain)
+    REAL *loss, REAL *plain)
 {
     // (max - x) + log_sum, not (max + log_sum) - x: large logits keep their digits.
     const REAL own = weight * (distance + log_sum);
@@ -49,14 +49,8 @@ KERNEL void cross_entropy_forward_lines(
     __local REAL scratch[GROUP];
     const int position = get_group_id(0), item = get_local_id(0);
     const int begin = position / inner * classes * inner + position % inner;
-    const uint label = labels[position];
-    if (label == IGNORED) {
-        if (item == 0) losses[position] = plain[position] = 0;
-        if (grad) {
-            for (int c = item; c < classes; c += GROUP) grad[begin + c * inner] = 0;
-        }
-        return;
-    }
+    // Ignored positions go through the same barriers, and what comes of them is not used.
+    const int ignored = labels[position] == IGNORED, label = ignored ? 0 : (int)labels[position];
     REAL maximum = -INFINITY;
     for (int c = item; c < classes; c += GROUP) maximum = max_or_nan(maximum, x[begin + c * inner]);
     maximum = group_max(maximum, scratch);
@@ -70,15 +64,17 @@ KERNEL void cross_entropy_forward_lines(
     distances = group_sum(distances, scratch);
     const REAL total = total_weight[0], weight_y = class_weight ? class_weight[label] : 1;
     if (item == 0) {
+        REAL loss, own;
         losses_of(
-            weight_y, maximum - x[begin + label * inner], log(sum), distances, total, on_label, everywhere,
-            losses + position, plain + position);
+            weight_y, maximum - x[begin + label * inner], log(sum), distances, total, on_label, everywhere, &loss, &own);
+        losses[position] = ignored ? 0 : loss;
+        plain[position] = ignored ? 0 : own;
     }
     if (grad) {
         for (int c = item; c < classes; c += GROUP) {
             const REAL share = exp(x[begin + c * inner] - maximum) / sum, weight_c = class_weight ? class_weight[c] : 1;
-            grad[begin + c * inner] =
-                gradient_of(share, weight_c, weight_y, c == label, total, on_label, everywhere, unit[0]);
+            const REAL g = gradient_of(share, weight_c, weight_y, c == label, total, on_label, everywhere, unit[0]);
+            grad[begin + c * inner] = ignored ? 0 : g;
         }
     }
 }
@@ -107,9 +103,11 @@ KERNEL void cross_entropy_forward_items(
         distances -= (class_weight ? class_weight[c] : 1) * shifted;
     }
     const REAL total = total_weight[0], weight_y = class_weight ? class_weight[label] : 1;
+    REAL loss, own;
     losses_of(
-        weight_y, maximum - x[begin + label * inner], log(sum), distances, total, on_label, everywhere,
-        losses + position, plain + position);
+        weight_y, maximum - x[begin + label * inner], log(sum), distances, total, on_label, everywhere, &loss, &own);
+    losses[position] = loss;
+    plain[position] = own;
     if (grad) {
         for (int c = 0; c < classes; c++) {
             const REAL share = exp(x[begin + c * inner] - maximum) / sum, weight_c = class_weight ? class_weight[c] : 1;

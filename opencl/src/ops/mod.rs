@@ -7,4 +7,6 @@ mod fold;
 mod groups;
 mod losses;
 mod norms;
+mod optim;
+pub(crate) mod spatial;
 mod tensor;

@@ -53,5 +53,5 @@ macro_rules! families {
 }
 
 families! {
-    activations losses norms tensor
+    activations losses norms spatial tensor
 }
