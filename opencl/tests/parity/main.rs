@@ -1,6 +1,8 @@
 //! Every test case of every operation, on the device and, in `f64`, on the host: values and gradients.
 
 mod compare;
+mod large;
+mod optim;
 #[path = "../support/mod.rs"]
 mod support;
 
