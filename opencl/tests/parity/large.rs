@@ -45,9 +45,9 @@ fn sums_in_parts() {
 
 #[test]
 fn long_lines() {
-    let shapes: &[&[usize]] = &[&[3, 300, 5], &[2, 3, 700], &[300, 2, 3]];
-    for op in ["softmax", "log_softmax", "masked_softmax"] {
-        check::<f32>(op, shapes, (activations::cases(), activations::cases()));
+    check::<f32>("softmax", &[&[3, 700], &[2, 3, 300, 5]], (activations::cases(), activations::cases()));
+    for op in ["log_softmax", "masked_softmax"] {
+        check::<f32>(op, &[&[3, 700], &[300, 7]], (activations::cases(), activations::cases()));
     }
     for op in ["cross_entropy", "label_smoothed_nll_loss"] {
         check::<f32>(op, &[&[150, 300], &[2, 9, 400]], (losses::cases(), losses::cases()));
