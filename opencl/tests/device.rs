@@ -117,7 +117,7 @@ fn memory_of_dropped_arrays_serves_again() {
 fn too_little_memory_is_told_with_numbers() {
     let Some(backend) = support::backend::<f32>() else { return };
     let result = std::panic::catch_unwind(|| Array::full(&backend, &[1 << 45], 0.0));
-    let message = *result.err().expect("no device has so much").downcast::<String>().expect("a message");
+    let message = *result.expect_err("no device has so much").downcast::<String>().expect("a message");
     let device = &backend.device().info().name;
     let begin = format!("OpenCL: out of memory on {device}: asked for 128.0 TiB, ");
     assert!(

@@ -104,7 +104,7 @@ fn run<B: Backend>(backend: &B, built: &Built<B>, values: &[Vec<f64>], cotangent
         .map(|((_, input), values)| tape.leaf(array(input.shape(), values)))
         .collect();
     let output = (built.run)(&leaves);
-    let mut tensors = vec![numbers(&output.value())];
+    let mut tensors = vec![numbers(output.value())];
     if let Some(cotangent) = cotangent {
         let gradients = tape.backward_with(&[(&output, array(output.shape(), cotangent))]);
         tensors.extend(leaves.iter().map(|leaf| match gradients.of(leaf) {

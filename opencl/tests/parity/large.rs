@@ -8,8 +8,11 @@ use termwise_ops::{activations, losses, norms, spatial, tensor};
 use crate::compare::compare;
 use crate::support;
 
+/// Cases on the device and the same on the host.
+type Cases<T> = (Vec<Case<OpenCl<T>>>, Vec<Case<Cpu<f64>>>);
+
 /// Every case of an op that can be had at one of these shapes, and how many that must be at least.
-fn check<T: Real>(op: &str, shapes: &[&[usize]], (cases, host): (Vec<Case<OpenCl<T>>>, Vec<Case<Cpu<f64>>>)) {
+fn check<T: Real>(op: &str, shapes: &[&[usize]], (cases, host): Cases<T>) {
     let Some(backend) = support::backend::<T>() else { return };
     let mut done = 0;
     for (case, host) in cases.iter().zip(&host).filter(|(case, _)| case.op() == op) {
