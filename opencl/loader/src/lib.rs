@@ -1,7 +1,7 @@
 //! The OpenCL functions that Termwise calls, forwarded to a library that is found when the program runs.
 //!
 //! Nothing links against OpenCL: a program that contains this crate builds and runs on a machine without any
-//! OpenCL library, where every function answers [`PLATFORM_NOT_FOUND_KHR`](types::PLATFORM_NOT_FOUND_KHR).
+//! OpenCL library, where every function answers [`PLATFORM_NOT_FOUND_KHR`].
 //!
 //! Two kinds of library serve: a *loader* (`libOpenCL.so.1`, `OpenCL.dll`, the framework of macOS), whose functions
 //! are looked up by name; and, where no loader knows a platform, a GPU vendor's *driver* alone, which is entered
