@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod report;
+mod study;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -1,38 +1,13 @@
 //! The `termwise` command as a person or a script meets it.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::Output;
 
-use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::Value;
 
-fn termwise(arguments: &[&str]) -> Output {
-    cargo_bin_cmd!("termwise").args(arguments).output().expect("the command runs")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-/// Runs a command that must fail: exit code 2, nothing on standard output, and on standard error one line,
-/// which is returned.
-#[track_caller]
-fn refused(arguments: &[&str]) -> String {
-    let output = termwise(arguments);
-    let errors = String::from_utf8(output.stderr.clone()).expect("UTF-8");
-    assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert_eq!(stdout(&output), "");
-    assert_eq!(errors.lines().count(), 1, "{errors}");
-    errors.trim_end().strip_prefix("error: ").unwrap_or_else(|| panic!("{errors}")).to_owned()
-}
-
-#[track_caller]
-fn contains(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "'{part}' is not in: {text}");
-    }
-}
+use common::{contains, refused, stdout, termwise};
 
 fn entries(folder: &Path) -> Vec<String> {
     let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
@@ -66,12 +41,16 @@ fn data_folder(root: &Path) {
 fn help_names_the_commands_and_goes_to_standard_output() {
     let output = termwise(&["--help"]);
     assert!(output.status.success());
-    contains(&stdout(&output), &["study", "gradcheck", "probe", "bench", "train", "eval", "--threads"]);
+    contains(
+        &stdout(&output),
+        &["study", "tour", "gradcheck", "probe", "bench", "train", "eval", "--threads"],
+    );
     for command in [
         vec!["probe"],
         vec!["gradcheck"],
         vec!["bench"],
         vec!["study"],
+        vec!["tour"],
         vec!["train", "segmentation"],
         vec!["eval", "segmentation"],
     ] {
@@ -194,10 +173,11 @@ fn an_unwritable_folder_is_found_before_anything_is_computed() {
     let below = file.join("out");
     for out in [&file, &below] {
         let out = out.to_str().unwrap();
-        let commands: [&[&str]; 3] = [
+        let commands: [&[&str]; 4] = [
             &["probe", "--out", out],
             &["train", "segmentation", "--attention", "0010", "--out", out],
             &["study", "--out", out],
+            &["tour", "--out", out],
         ];
         for command in commands {
             contains(

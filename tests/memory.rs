@@ -55,6 +55,7 @@ fn a_step_after_the_first_allocates_nothing_large() {
             std: [1.0; 3],
             width: 16,
             num_heads: 4,
+            limit_range: false,
         };
         f32::pool().clear();
         let segmenter = Segmenter::new(config, &mut Init::new(backend, 0));

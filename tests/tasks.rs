@@ -1,37 +1,19 @@
 //! Detection and translation on the command line: train, evaluate, predict, and what is refused.
 
+mod common;
+
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn termwise(arguments: &[&str], input: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_termwise"));
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
+use common::{refused, text, with_input};
 
 #[track_caller]
 fn succeeds(arguments: &[&str], input: &str) -> String {
-    let output = termwise(arguments, input);
+    let output = with_input(arguments, input);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[track_caller]
-fn refused(arguments: &[&str]) -> String {
-    let output = termwise(arguments, "");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    said
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+    common::stdout(&output)
 }
 
 /// The last epoch of a training, as it was recorded.

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use termwise_autograd::{Array, Backend, Cpu, Module, Param, Scalar};
+use termwise_autograd::{Array, Backend, Module, Param, Scalar};
 use termwise_datasets::{DataError, write_atomically};
 
 /// What `format` says.
@@ -56,16 +56,15 @@ impl CheckpointError {
 }
 
 /// What a checkpoint of a training holds besides the model.
-#[derive(Default)]
-pub struct Extra {
+pub struct Extra<B: Backend> {
     /// An entry of the metadata.
     pub entry: Value,
     /// Tensors under names that start with [`TRAINING`].
-    pub tensors: Named,
+    pub tensors: Named<B>,
 }
 
 /// Tensors by their names.
-pub type Named = Vec<(String, Array<Cpu<f32>>)>;
+pub type Named<B> = Vec<(String, Array<B>)>;
 
 /// What the names of tensors start with that do not belong to the model.
 pub const TRAINING: &str = "training/";
@@ -81,7 +80,7 @@ pub fn save<B: Backend>(
     architecture: &impl Serialize,
     module: &dyn Module<B>,
 ) -> Result<(), CheckpointError> {
-    save_with(path, architecture, module, &Extra::default())
+    save_with(path, architecture, module, &Extra { entry: Value::Null, tensors: Vec::new() })
 }
 
 /// [`save`], with what is needed to go on with a training.
@@ -95,7 +94,7 @@ pub fn save_with<B: Backend>(
     path: &Path,
     architecture: &impl Serialize,
     module: &dyn Module<B>,
-    extra: &Extra,
+    extra: &Extra<B>,
 ) -> Result<(), CheckpointError> {
     let bytes_of = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect();
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
@@ -109,7 +108,9 @@ pub fn save_with<B: Backend>(
             name.starts_with(TRAINING),
             "checkpoint: an extra tensor is called {name}, expected {TRAINING}.."
         );
-        tensors.push((name.clone(), array.shape().to_vec(), bytes_of(&mut array.as_slice().iter().copied())));
+        let values = array.to_ndarray();
+        let bytes = bytes_of(&mut values.iter().map(|v| v.as_f64() as f32));
+        tensors.push((name.clone(), array.shape().to_vec(), bytes));
     }
     let views: Vec<(&str, TensorView)> = tensors
         .iter()
@@ -191,7 +192,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If one of them is of another type than `F32`.
-    pub fn extra(&self, prefix: &str) -> Result<Named, CheckpointError> {
+    pub fn extra<B: Backend>(&self, backend: &B, prefix: &str) -> Result<Named<B>, CheckpointError> {
         let tensors = SafeTensors::deserialize(&self.bytes).expect("checked when it was read");
         let mut extra = Vec::new();
         for (name, tensor) in tensors.iter() {
@@ -199,7 +200,8 @@ impl Checkpoint {
             if tensor.dtype() != Dtype::F32 {
                 return Err(self.fault(name, "F32", format!("{:?}", tensor.dtype())));
             }
-            extra.push((name.to_owned(), Array::host(tensor.shape(), numbers(&tensor).collect())));
+            let values = numbers(&tensor).map(|v| B::Scalar::of(f64::from(v))).collect();
+            extra.push((name.to_owned(), Array::from_vec(backend, tensor.shape(), values)));
         }
         extra.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(extra)
@@ -285,7 +287,7 @@ fn kind<A>() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use termwise_autograd::Parameters;
+    use termwise_autograd::{Cpu, Parameters};
 
     use super::*;
     use crate::Init;

@@ -59,14 +59,14 @@ fn pictures(samples: &[DetectionSample], side: usize) -> Vec<Picture> {
     samples.iter().map(|sample| Picture::new(sample, side)).collect()
 }
 
-fn task(settings: DetectionSettings, count: u64) -> DetectionTask {
+fn task(settings: DetectionSettings, count: u64) -> DetectionTask<Cpu<f32>> {
     let (classes, samples) = scenes(count);
     let pictures = pictures(&samples, settings.side);
-    DetectionTask::new(settings, classes, pictures.clone(), pictures)
+    DetectionTask::new(Cpu::new(), settings, classes, pictures.clone(), pictures)
 }
 
 /// Trains and returns the loss of every step.
-fn train(task: &DetectionTask, epochs: usize, lr: f64) -> Vec<f64> {
+fn train(task: &DetectionTask<Cpu<f32>>, epochs: usize, lr: f64) -> Vec<f64> {
     let parameters = task.model().parameters();
     let mut optimizer = Adam::new(AdamConfig::adamw());
     let mut losses = Vec::new();
@@ -83,7 +83,7 @@ fn train(task: &DetectionTask, epochs: usize, lr: f64) -> Vec<f64> {
     losses
 }
 
-fn bits(task: &DetectionTask) -> Vec<u32> {
+fn bits(task: &DetectionTask<Cpu<f32>>) -> Vec<u32> {
     let parameters = task.model().parameters();
     parameters.iter().flat_map(|(_, p)| p.value().to_ndarray()).map(f32::to_bits).collect()
 }
@@ -162,7 +162,8 @@ fn pictures_without_boxes_and_with_crowds_train() {
         if empty {
             samples.iter_mut().for_each(|sample| sample.objects.clear());
         }
-        let task = DetectionTask::new(tiny("w/o"), classes.clone(), pictures(&samples, 72), vec![]);
+        let task =
+            DetectionTask::new(Cpu::new(), tiny("w/o"), classes.clone(), pictures(&samples, 72), vec![]);
         let losses = train(&task, 6, 3e-3);
         assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
         if empty {
@@ -188,6 +189,7 @@ fn pictures_of_any_size_are_looked_at() {
     }
     let all = pictures(&all, 72);
     let task = DetectionTask::new(
+        Cpu::new(),
         DetectionSettings { batch: 5, ..tiny("0110") },
         classes.clone(),
         all.clone(),

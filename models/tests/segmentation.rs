@@ -35,7 +35,7 @@ struct Trained {
 fn run(config: &TrainConfig, count: u64) -> Trained {
     let (classes, samples) = scenes(count);
     let mut losses = Vec::new();
-    let task = SegmentationTraining::new(config.clone(), &classes, &samples, &samples);
+    let task = SegmentationTraining::new(Cpu::new(), config.clone(), &classes, &samples, &samples);
     let mut trainer = Trainer::new(task, config.recipe.clone());
     let outcome = trainer.run(&mut |_, event| {
         if let Event::Step(step) = event {
@@ -113,6 +113,7 @@ fn config(attention: AttentionCode) -> SegmenterConfig {
         std: [0.25; 3],
         width: 8,
         num_heads: 2,
+        limit_range: false,
     }
 }
 
@@ -120,7 +121,7 @@ fn config(attention: AttentionCode) -> SegmenterConfig {
 #[test]
 fn every_attention_code_runs_and_trains_all_of_its_parameters() {
     let mut codes: Vec<String> = Terms::all().map(|terms| terms.to_string()).collect();
-    codes.extend(["w/o", "dynamic"].map(String::from));
+    codes.extend(["w/o", "dynamic", "0110+dynamic"].map(String::from));
     codes.extend(codes.clone().iter().map(|code| format!("{}+deformable", code.replace("w/o", "regular"))));
     let backend = Cpu::<f32>::new();
     for code in codes {

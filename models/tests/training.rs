@@ -32,6 +32,8 @@ impl Module<Cpu<f32>> for Model {
     }
 }
 
+static CPU: Cpu<f32> = Cpu::new();
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Score {
     a: f64,
@@ -45,9 +47,14 @@ fn line() -> Line {
 }
 
 impl Task for Line {
+    type Backend = Cpu<f32>;
     type Model = Model;
     type Config = String;
     type Score = Score;
+
+    fn backend(&self) -> &Cpu<f32> {
+        &CPU
+    }
 
     fn model(&self) -> &Model {
         &self.model
@@ -62,7 +69,7 @@ impl Task for Line {
         3 + epoch % 2
     }
 
-    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
+    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss<Cpu<f32>> {
         // Something that a step changes besides its parameters, as batch normalisation does.
         self.model.steps.set(Array::host(&[1], vec![self.model.steps.value().as_slice()[0] + 1.0]));
         let x = (1 + epoch * 7 + step * 3) as f32 / 10.0;

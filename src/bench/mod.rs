@@ -21,7 +21,7 @@ mod fill;
 mod graph;
 mod kind;
 pub mod machine;
-mod measure;
+pub mod measure;
 pub mod row;
 pub mod table;
 pub mod workload;

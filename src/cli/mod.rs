@@ -2,7 +2,8 @@
 //!
 //! | file | command |
 //! |---|---|
-//! | `study` | no command: the whole tour in one report |
+//! | `tour` | no command: what each mechanism can do, in one report |
+//! | `study` | `termwise study`: the paper's findings on its three tasks |
 //! | `probe`, `probe_report` | `termwise probe` |
 //! | `gradcheck` | `termwise gradcheck` |
 //! | `bench` | `termwise bench` |
@@ -23,6 +24,7 @@ mod progress;
 mod segmentation;
 mod settings;
 mod study;
+mod tour;
 mod training;
 mod translation;
 
@@ -47,7 +49,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Probe every mechanism, train a handful of segmenters, and write one report (no command does this)
+    Tour(tour::Args),
+    /// Train every mechanism on the paper's three tasks, several seeds each, and judge the paper's findings
     Study(study::Args),
+    /// One run of a study
+    #[command(hide = true)]
+    StudyRun(study::RunArgs),
     /// Check the gradient of every operation, or of one, against finite differences
     Gradcheck(gradcheck::Args),
     /// Train every mechanism alone on six tasks that each need one factor of attention
@@ -127,10 +134,12 @@ fn run(cli: Cli) -> Result<(), Fault> {
     })?;
     let command = match cli.command {
         Some(command) => command,
-        None => Cli::parse_from(["termwise", "study"]).command.expect("a command was named"),
+        None => Cli::parse_from(["termwise", "tour"]).command.expect("a command was named"),
     };
     match command {
+        Command::Tour(args) => tour::run(&args, threads),
         Command::Study(args) => study::run(&args, threads),
+        Command::StudyRun(args) => study::run_one(&args),
         Command::Gradcheck(args) => gradcheck::run(&args, threads),
         Command::Probe(args) => probe::run(&args, threads),
         Command::Bench(args) => bench::run(&args, threads),

@@ -1,6 +1,7 @@
 //! Settings of a training: defaults, a TOML file over them, flags over both.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
@@ -29,21 +30,49 @@ pub fn settings<S: Serialize + DeserializeOwned>(
     file: Option<&Path>,
     flags: &impl Serialize,
 ) -> Result<Given<S>, Fault> {
+    let given = match file {
+        Some(path) => Some((Origin { file: path, table: "" }, read(path)?)),
+        None => None,
+    };
+    settings_from(defaults, given, flags)
+}
+
+/// Where fields are written.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// What comes before the name of each field, such as `detection.settings.`.
+    pub table: &'a str,
+}
+
+impl Origin<'_> {
+    fn fault(&self, field: &str, expected: impl Display, found: impl Display) -> Fault {
+        Fault::of_file(self.file, &format!("field {}{field}", self.table), expected, found)
+    }
+}
+
+/// As [`settings`], with the fields of a table that is there already.
+pub fn settings_from<S: Serialize + DeserializeOwned>(
+    defaults: &S,
+    given: Option<(Origin, Map<String, Value>)>,
+    flags: &impl Serialize,
+) -> Result<Given<S>, Fault> {
     let mut all = Value::Object(object(defaults));
     let mut fields = BTreeSet::new();
-    if let Some(path) = file {
-        for (field, value) in leaves(&all, Value::Object(read(path)?)) {
+    if let Some((origin, table)) = given {
+        for (field, value) in leaves(&all, Value::Object(table)) {
             let Some(slot) = all.pointer_mut(&pointer(&field)) else {
                 let table = field.rsplit_once('.').map_or("", |(table, _)| table);
                 let known = all.pointer(&pointer(table)).and_then(Value::as_object);
                 let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
                 let expected = format!("one of {}", names.join(", "));
-                return Err(Fault::of_file(path, &format!("field {field}"), expected, "another"));
+                return Err(origin.fault(&field, expected, "another"));
             };
             let found = value.to_string();
             *slot = value;
             if let Err(error) = S::deserialize(&all) {
-                return Err(Fault::of_file(path, &format!("field {field}"), error, found));
+                return Err(origin.fault(&field, error, found));
             }
             fields.insert(field);
         }

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::settings::positive;
 
 /// The checkpoint of a training.
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The records of a training.
 const METRICS: &str = "metrics.jsonl";
 /// The settings of a training.
@@ -247,7 +247,7 @@ impl<S: Serialize + DeserializeOwned> Records<S> {
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether Ctrl-C was pressed since the first training began. The second time ends the process at once.
-fn interrupted() -> bool {
+pub fn interrupted() -> bool {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
         // Where no handler can be set, Ctrl-C ends the process as ever.
@@ -258,4 +258,9 @@ fn interrupted() -> bool {
         });
     });
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// As if Ctrl-C were pressed.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
 }

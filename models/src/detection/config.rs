@@ -26,6 +26,9 @@ pub struct DetectorConfig {
     pub width: usize,
     /// Heads of the attention modules.
     pub num_heads: usize,
+    /// Whether Transformer attention sees no further than dynamic convolution would.
+    #[serde(default)]
+    pub limit_range: bool,
     /// Channels of every level of the pyramid.
     pub channels: usize,
     /// Features of the two layers of the box head.
@@ -53,6 +56,7 @@ impl DetectorConfig {
             side: self.side,
             width: self.width,
             num_heads: self.num_heads,
+            limit_range: self.limit_range,
             channels: self.channels,
             hidden: self.hidden,
             class_specific: self.class_specific,
@@ -110,6 +114,8 @@ pub struct DetectionSettings {
     pub width: usize,
     /// See [`DetectorConfig::num_heads`].
     pub num_heads: usize,
+    /// See [`DetectorConfig::limit_range`].
+    pub limit_range: bool,
     /// See [`DetectorConfig::channels`].
     pub channels: usize,
     /// See [`DetectorConfig::hidden`].
@@ -137,6 +143,7 @@ impl DetectionSettings {
             side: 320,
             width: 32,
             num_heads: 4,
+            limit_range: false,
             channels: 64,
             hidden: 256,
             class_specific: false,
@@ -216,6 +223,7 @@ impl DetectionSettings {
             std,
             width: self.width,
             num_heads: self.num_heads,
+            limit_range: self.limit_range,
             channels: self.channels,
             hidden: self.hidden,
             class_specific: self.class_specific,

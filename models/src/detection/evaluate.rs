@@ -1,10 +1,12 @@
 //! What a detector finds in pictures, and its score by the rules of COCO.
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Array, Cpu, Tape};
+use termwise_autograd::{Array, Tape};
 use termwise_datasets::batch::Normalisation;
+use termwise_ops::Kernels;
 use termwise_ops::metrics::{
-    CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage, CocoStats, evaluate_bbox,
+    CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage, CocoStats, JudgedDetections,
+    evaluate_bbox, judge_bbox,
 };
 
 use super::model::{Detection, Detector};
@@ -40,7 +42,7 @@ pub struct ClassScore {
 /// What the detector finds in each picture, in pixels of the file, by descending score.
 ///
 /// Neighbours of one size are looked at together; that changes nothing but the time.
-pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
+pub fn detect<B: Kernels<Scalar = f32>>(detector: &Detector<B>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
     let config = detector.config();
     let normalisation = Normalisation { mean: config.mean, std: config.std };
     let mut found = Vec::with_capacity(pictures.len());
@@ -48,8 +50,8 @@ pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<De
     for chunk in of_one_size.flat_map(|pictures| pictures.chunks(TOGETHER)) {
         let views: Vec<(&Picture, View)> = chunk.iter().map(|picture| (picture, View::WHOLE)).collect();
         let batch = PictureBatch::new(&views, &normalisation);
-        let tape = Tape::inference(Cpu::new());
-        let images = tape.constant(Array::from_ndarray(&Cpu::new(), batch.images));
+        let tape = Tape::inference(detector.backend().clone());
+        let images = tape.constant(Array::from_ndarray(detector.backend(), batch.images));
         for (picture, mut detections) in chunk.iter().zip(detector.detect(&images, &batch.sizes)) {
             detections.iter_mut().for_each(|d| d.bounds = picture.unscaled(&d.bounds));
             found.push(detections);
@@ -64,6 +66,33 @@ pub fn detect(detector: &Detector<Cpu<f32>>, pictures: &[Picture]) -> Vec<Vec<De
 /// If there are not as many lists of detections as pictures.
 #[track_caller]
 pub fn score(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>]) -> DetectionScore {
+    let (ground_truth, detections) = as_coco(classes, pictures, found);
+    let evaluation =
+        evaluate_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite");
+    let of_class = |(id, name): (usize, &String)| {
+        let result = &evaluation.per_class[&(id as i64)];
+        ClassScore { name: name.clone(), ap: result.ap, ap50: result.ap_per_iou[0] }
+    };
+    let classes = classes.iter().enumerate().map(of_class).collect();
+    DetectionScore { stats: evaluation.stats, classes }
+}
+
+/// As [`score`], picture by picture: the average precision of any choice of them follows.
+///
+/// # Panics
+/// As [`score`].
+#[track_caller]
+pub fn judge(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>]) -> JudgedDetections {
+    let (ground_truth, detections) = as_coco(classes, pictures, found);
+    judge_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite")
+}
+
+#[track_caller]
+fn as_coco(
+    classes: &[String],
+    pictures: &[Picture],
+    found: &[Vec<Detection>],
+) -> (CocoGroundTruth, Vec<CocoDetection>) {
     assert!(
         pictures.len() == found.len(),
         "detection: {} lists for {} pictures",
@@ -96,13 +125,6 @@ pub fn score(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>])
         };
         list.iter().map(report).collect::<Vec<_>>()
     };
-    let detections: Vec<CocoDetection> = found.iter().enumerate().flat_map(reported).collect();
-    let evaluation =
-        evaluate_bbox(&ground_truth, &detections).expect("pictures are listed and boxes are finite");
-    let of_class = |(id, name): (usize, &String)| {
-        let result = &evaluation.per_class[&(id as i64)];
-        ClassScore { name: name.clone(), ap: result.ap, ap50: result.ap_per_iou[0] }
-    };
-    let classes = classes.iter().enumerate().map(of_class).collect();
-    DetectionScore { stats: evaluation.stats, classes }
+    let detections = found.iter().enumerate().flat_map(reported).collect();
+    (ground_truth, detections)
 }

@@ -31,11 +31,11 @@ pub use config::{
     AugmentConfig, DetectionKind, DetectionSettings, DetectorConfig, ReportConfig, TargetConfig,
 };
 pub use draw::draw_boxes;
-pub use evaluate::{ClassScore, DetectionScore, detect, score};
+pub use evaluate::{ClassScore, DetectionScore, detect, judge, score};
 pub use matching::{Match, Matcher, Sampled, sample};
 pub use model::{Detection, Detector, DetectorLosses, STRIDE, Target};
 pub use picture::{Picture, measure};
 pub use proposals::{LevelPrediction, Proposal, ProposalConfig, propose};
 pub use rpn::{Rpn, RpnOutput};
-pub use task::DetectionTask;
+pub use task::{DetectionTask, recipe};
 pub use view::{PictureBatch, View};

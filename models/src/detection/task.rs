@@ -2,9 +2,9 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use termwise_autograd::{Array, Cpu, Tape};
+use termwise_autograd::{Array, Tape};
 use termwise_datasets::batch::{EpochShuffler, Normalisation};
-use termwise_ops::add;
+use termwise_ops::{Kernels, add};
 
 use super::config::{DetectionSettings, DetectorConfig};
 use super::evaluate::{DetectionScore, detect, score};
@@ -15,9 +15,9 @@ use crate::Init;
 use crate::training::{Loss, Recipe, Task};
 
 /// A detector in training, and its pictures.
-pub struct DetectionTask {
+pub struct DetectionTask<B: Kernels> {
     settings: DetectionSettings,
-    detector: Detector<Cpu<f32>>,
+    detector: Detector<B>,
     train: Vec<Picture>,
     validation: Vec<Picture>,
     shuffler: EpochShuffler,
@@ -40,13 +40,14 @@ fn stream(purpose: Use, seed: u64, epoch: usize, index: usize) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-impl DetectionTask {
+impl<B: Kernels<Scalar = f32>> DetectionTask<B> {
     /// A fresh detector for pictures scaled to [`DetectionSettings::side`].
     ///
     /// # Panics
     /// If there is no picture to train on, a class, or a picture in a batch.
     #[track_caller]
     pub fn new(
+        backend: B,
         settings: DetectionSettings,
         classes: Vec<String>,
         train: Vec<Picture>,
@@ -55,14 +56,9 @@ impl DetectionTask {
         assert!(settings.batch > 0, "DetectionTask: the batch size must be positive");
         let normalisation = measure(&train);
         let architecture = settings.architecture(classes, normalisation.mean, normalisation.std);
-        let detector = Detector::new(architecture, &mut Init::new(Cpu::<f32>::new(), settings.seed));
+        let detector = Detector::new(architecture, &mut Init::new(backend, settings.seed));
         let shuffler = EpochShuffler::new(train.len(), settings.seed);
         DetectionTask { settings, detector, train, validation, shuffler }
-    }
-
-    /// How a detector is trained unless told otherwise.
-    pub fn recipe() -> Recipe {
-        Recipe { epochs: 60, lr: 2e-3, average: 0.998, ..Recipe::default() }
     }
 
     /// The validation pictures.
@@ -71,15 +67,25 @@ impl DetectionTask {
     }
 
     /// The detector.
-    pub fn into_detector(self) -> Detector<Cpu<f32>> {
+    pub fn into_detector(self) -> Detector<B> {
         self.detector
     }
 }
 
-impl Task for DetectionTask {
-    type Model = Detector<Cpu<f32>>;
+/// How a detector is trained unless told otherwise.
+pub fn recipe() -> Recipe {
+    Recipe { epochs: 60, lr: 2e-3, average: 0.998, ..Recipe::default() }
+}
+
+impl<B: Kernels<Scalar = f32>> Task for DetectionTask<B> {
+    type Backend = B;
+    type Model = Detector<B>;
     type Config = DetectorConfig;
     type Score = DetectionScore;
+
+    fn backend(&self) -> &B {
+        self.detector.backend()
+    }
 
     fn model(&self) -> &Self::Model {
         &self.detector
@@ -94,7 +100,7 @@ impl Task for DetectionTask {
         (self.train.len() / self.settings.batch).max(1)
     }
 
-    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
+    fn loss(&self, tape: &Tape<B>, epoch: usize, step: usize) -> Loss<B> {
         let seed = self.settings.seed;
         let batches = self.shuffler.batches(epoch as u64, self.settings.batch);
         let view = |&i: &usize| {
@@ -108,7 +114,7 @@ impl Task for DetectionTask {
         let config = self.detector.config();
         let normalisation = Normalisation { mean: config.mean, std: config.std };
         let batch = PictureBatch::new(&views, &normalisation);
-        let images = tape.constant(Array::from_ndarray(&Cpu::new(), batch.images));
+        let images = tape.constant(Array::from_ndarray(self.detector.backend(), batch.images));
         let rng = &mut stream(Use::Sampling, seed, epoch, step);
         let losses = self.detector.losses(&images, &batch.sizes, &targets, &self.settings.targets, rng);
 

@@ -1,9 +1,12 @@
 use termwise_autograd::{Module, Parameters, Var};
-use termwise_ops::attention::{AttentionCode, AttentionModule, TransformerSettings};
+use termwise_ops::attention::{AttentionCode, AttentionMaps, AttentionModule, Range, TransformerSettings};
 use termwise_ops::tensor::add;
 use termwise_ops::{Kernels, relu};
 
-use super::{BatchNorm2d, Conv2d, DeformConv2d, DynamicAttention2d, Mode, TransformerAttention2d};
+use super::{
+    BatchNorm2d, Conv2d, DeformConv2d, DynamicAttention2d, Extent, Mode, TransformerAttention2d,
+    attention_flops,
+};
 use crate::Init;
 
 /// The spatial convolution of a residual block: regular or deformable.
@@ -40,19 +43,50 @@ pub enum AttentionLayer<B: Kernels> {
     Transformer(TransformerAttention2d<B>),
     /// Dynamic convolution.
     Dynamic(DynamicAttention2d<B>),
+    /// Dynamic convolution, and Transformer attention behind it.
+    DynamicTransformer(DynamicAttention2d<B>, TransformerAttention2d<B>),
+}
+
+/// The attention of a network of images: which, in how many heads, how far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionSpec {
+    /// The mechanism.
+    pub code: AttentionCode,
+    /// Heads of Transformer attention, kernel groups of dynamic convolution.
+    pub num_heads: usize,
+    /// Whether Transformer attention sees no further than dynamic convolution would.
+    pub limit_range: bool,
+}
+
+/// Taps of dynamic convolution on images, in each direction.
+const DYNAMIC_KERNEL: usize = 3;
+
+impl AttentionSpec {
+    /// See [`attention_flops`], on a map of H x W with `channels`.
+    pub fn flops(&self, (height, width): (usize, usize), channels: usize) -> f64 {
+        let sizes = [channels, self.num_heads, DYNAMIC_KERNEL];
+        attention_flops(self.code, Extent::Image(height, width), sizes, self.limit_range)
+    }
 }
 
 impl<B: Kernels> AttentionLayer<B> {
-    /// The module that `module` names, for `channels` in `num_heads` heads (or kernel groups).
-    pub fn new(module: AttentionModule, channels: usize, num_heads: usize, init: &mut Init<B>) -> Self {
-        match module {
+    /// The module that `spec` names, for `channels`; a deformable convolution is not part of it.
+    pub fn new(spec: AttentionSpec, channels: usize, init: &mut Init<B>) -> Self {
+        let AttentionSpec { code, num_heads, limit_range } = spec;
+        let transformer = |terms, init: &mut _| {
+            let settings = TransformerSettings {
+                range: limit_range.then_some(Range::Symmetric(DYNAMIC_KERNEL / 2)),
+                ..TransformerSettings::mmcv(terms, num_heads, channels.next_multiple_of(4))
+            };
+            TransformerAttention2d::new(channels, settings, init)
+        };
+        let dynamic = |init: &mut _| DynamicAttention2d::new(channels, num_heads, DYNAMIC_KERNEL, init);
+        match code.module {
             AttentionModule::None => AttentionLayer::None,
-            AttentionModule::Transformer(terms) => {
-                let settings = TransformerSettings::mmcv(terms, num_heads, channels.next_multiple_of(4));
-                AttentionLayer::Transformer(TransformerAttention2d::new(channels, settings, init))
-            }
-            AttentionModule::Dynamic => {
-                AttentionLayer::Dynamic(DynamicAttention2d::new(channels, num_heads, 3, init))
+            AttentionModule::Transformer(terms) => AttentionLayer::Transformer(transformer(terms, init)),
+            AttentionModule::Dynamic => AttentionLayer::Dynamic(dynamic(init)),
+            AttentionModule::DynamicTransformer(terms) => {
+                AttentionLayer::DynamicTransformer(dynamic(init), transformer(terms, init))
             }
         }
     }
@@ -64,7 +98,21 @@ impl<B: Kernels> AttentionLayer<B> {
             AttentionLayer::None => x.clone(),
             AttentionLayer::Transformer(module) => module.forward(x),
             AttentionLayer::Dynamic(module) => module.forward(x),
+            AttentionLayer::DynamicTransformer(dynamic, module) => module.forward(&dynamic.forward(x)),
         }
+    }
+
+    /// As [`forward`](Self::forward), with what its Transformer attention did, where it has one.
+    #[track_caller]
+    pub fn forward_with_maps(&self, x: &Var<B>) -> (Var<B>, Option<AttentionMaps<B>>) {
+        let (y, maps) = match self {
+            AttentionLayer::Transformer(module) => module.forward_with_maps(x),
+            AttentionLayer::DynamicTransformer(dynamic, module) => {
+                module.forward_with_maps(&dynamic.forward(x))
+            }
+            AttentionLayer::None | AttentionLayer::Dynamic(_) => return (self.forward(x), None),
+        };
+        (y, Some(maps))
     }
 }
 
@@ -74,6 +122,10 @@ impl<B: Kernels> Module<B> for AttentionLayer<B> {
             AttentionLayer::None => {}
             AttentionLayer::Transformer(module) => module.visit(parameters),
             AttentionLayer::Dynamic(module) => module.visit(parameters),
+            AttentionLayer::DynamicTransformer(dynamic, module) => {
+                parameters.module("dynamic", dynamic);
+                parameters.module("transformer", module);
+            }
         }
     }
 }
@@ -89,10 +141,8 @@ pub struct BottleneckConfig {
     pub output: usize,
     /// Stride of the 3x3 convolution.
     pub stride: usize,
-    /// The mechanism, or `None` for a plain block.
-    pub attention: Option<AttentionCode>,
-    /// Heads of the attention.
-    pub num_heads: usize,
+    /// Its attention, or `None` for a plain block.
+    pub attention: Option<AttentionSpec>,
 }
 
 /// The attended residual block of the paper's Fig. 2: a ResNet bottleneck with the attention module
@@ -114,9 +164,8 @@ pub struct Bottleneck<B: Kernels> {
 impl<B: Kernels> Bottleneck<B> {
     /// A block with fresh parameters.
     pub fn new(config: BottleneckConfig, init: &mut Init<B>) -> Self {
-        let BottleneckConfig { input, inner, output, stride, attention, num_heads } = config;
-        let deformable = attention.is_some_and(|code| code.deformable);
-        let module = attention.map_or(AttentionModule::None, |code| code.module);
+        let BottleneckConfig { input, inner, output, stride, attention } = config;
+        let deformable = attention.is_some_and(|spec| spec.code.deformable);
         let spatial = if deformable {
             SpatialConv::Deformable(DeformConv2d::new([inner, inner], 3, stride, init))
         } else {
@@ -126,7 +175,7 @@ impl<B: Kernels> Bottleneck<B> {
         Bottleneck {
             reduce: (Conv2d::new([input, inner], 1, 1, init), BatchNorm2d::new(inner, init)),
             spatial: (spatial, BatchNorm2d::new(inner, init)),
-            attention: AttentionLayer::new(module, inner, num_heads, init),
+            attention: attention.map_or(AttentionLayer::None, |spec| AttentionLayer::new(spec, inner, init)),
             expand: (Conv2d::new([inner, output], 1, 1, init), BatchNorm2d::new(output, init).zeroed(init)),
             shortcut: reshaped
                 .then(|| (Conv2d::new([input, output], 1, stride, init), BatchNorm2d::new(output, init))),

@@ -1,8 +1,7 @@
 use termwise_autograd::{Module, Parameters, Var};
-use termwise_ops::attention::AttentionCode;
 use termwise_ops::{Kernels, relu};
 
-use super::{BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode};
+use super::{AttentionSpec, BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode};
 use crate::Init;
 
 /// Blocks of a stage.
@@ -48,8 +47,8 @@ pub struct Backbone<B: Kernels> {
 }
 
 impl<B: Kernels> Backbone<B> {
-    /// Fresh parameters; the stem has `width` channels, and `attention` works in `num_heads` heads.
-    pub fn new(width: usize, attention: AttentionCode, num_heads: usize, init: &mut Init<B>) -> Self {
+    /// Fresh parameters; the stem has `width` channels.
+    pub fn new(width: usize, attention: AttentionSpec, init: &mut Init<B>) -> Self {
         let widths = Self::widths(width);
         let mut stages = Vec::new();
         for stage in 1..widths.len() {
@@ -60,7 +59,7 @@ impl<B: Kernels> Backbone<B> {
                 let stride = if block == 0 { 2 } else { 1 };
                 let inner = widths[stage] / 2;
                 let output = widths[stage];
-                Bottleneck::new(BottleneckConfig { input, inner, output, stride, attention, num_heads }, init)
+                Bottleneck::new(BottleneckConfig { input, inner, output, stride, attention }, init)
             });
             stages.push(blocks.collect());
         }
@@ -70,6 +69,15 @@ impl<B: Kernels> Backbone<B> {
     /// Channels of the stem and of the three stages.
     pub fn widths(width: usize) -> [usize; 4] {
         [width, 2 * width, 4 * width, 6 * width]
+    }
+
+    /// What `attention` adds to the multiply-adds of one image of H x W, forward; see [`attention_flops`].
+    ///
+    /// [`attention_flops`]: super::attention_flops
+    pub fn attention_flops(width: usize, attention: AttentionSpec, size: (usize, usize)) -> f64 {
+        let halved = |stage: usize| (size.0.div_ceil(2 << stage), size.1.div_ceil(2 << stage));
+        let stage = |s: usize| BLOCKS as f64 * attention.flops(halved(s), Self::widths(width)[s] / 2);
+        (2..4).map(stage).sum()
     }
 
     /// The stem.

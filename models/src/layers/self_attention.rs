@@ -48,8 +48,8 @@ impl<B: Kernels> SelfAttentionState<B> {
 pub struct SelfAttentionBlock<B: Kernels> {
     /// The deformable unit before it.
     pub deformable: Option<(LayerNorm<B>, DeformConv1d<B>)>,
-    /// The attention.
-    pub attention: Option<(LayerNorm<B>, SelfAttention<B>)>,
+    /// The attention, one after the other where there are two.
+    pub attention: Vec<(LayerNorm<B>, SelfAttention<B>)>,
 }
 
 impl<B: Kernels> SelfAttentionBlock<B> {
@@ -88,13 +88,13 @@ impl<B: Kernels> SelfAttentionBlock<B> {
         &self,
         x: &Var<B>,
         deform: impl FnOnce(&DeformConv1d<B>, &Var<B>) -> Var<B>,
-        attend: impl FnOnce(&SelfAttention<B>, &Var<B>) -> Var<B>,
+        mut attend: impl FnMut(&SelfAttention<B>, &Var<B>) -> Var<B>,
     ) -> Var<B> {
         let mut x = x.clone();
         if let Some((norm, unit)) = &self.deformable {
             x = termwise_ops::add(&x, &deform(unit, &norm.forward(&x)));
         }
-        if let Some((norm, attention)) = &self.attention {
+        for (norm, attention) in &self.attention {
             x = termwise_ops::add(&x, &attend(attention, &norm.forward(&x)));
         }
         x
@@ -107,11 +107,16 @@ impl<B: Kernels> Module<B> for SelfAttentionBlock<B> {
             parameters.module("deformable_norm", norm);
             parameters.module("deformable", unit);
         }
-        if let Some((norm, attention)) = &self.attention {
-            parameters.module("attention_norm", norm);
+        let single = self.attention.len() == 1;
+        for (norm, attention) in &self.attention {
+            let name = match attention {
+                SelfAttention::Dynamic(_) if !single => "dynamic",
+                _ => "attention",
+            };
+            parameters.module(&format!("{name}_norm"), norm);
             match attention {
-                SelfAttention::Transformer(attention) => parameters.module("attention", attention),
-                SelfAttention::Dynamic(dynamic) => parameters.module("attention", dynamic),
+                SelfAttention::Transformer(attention) => parameters.module(name, attention),
+                SelfAttention::Dynamic(dynamic) => parameters.module(name, dynamic),
             }
         }
     }

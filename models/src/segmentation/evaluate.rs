@@ -1,9 +1,10 @@
 //! Predictions of a segmenter, their score, and what its attention looks at.
 
 use ndarray::{Array2, Array3, Axis, s};
-use termwise_autograd::{Array, Cpu, Tape};
+use termwise_autograd::{Array, Tape};
 use termwise_datasets::Sample;
 use termwise_datasets::batch::{Batch, Normalisation};
+use termwise_ops::Kernels;
 use termwise_ops::metrics::{ConfusionMatrix, SegmentationMetrics};
 
 use super::{ModuleMaps, Segmenter};
@@ -21,7 +22,11 @@ pub struct Evaluation {
 ///
 /// # Panics
 /// If samples within a batch differ in size.
-pub fn evaluate(segmenter: &Segmenter<Cpu<f32>>, samples: &[Sample], batch: usize) -> Evaluation {
+pub fn evaluate<B: Kernels<Scalar = f32>>(
+    segmenter: &Segmenter<B>,
+    samples: &[Sample],
+    batch: usize,
+) -> Evaluation {
     let config = segmenter.config();
     let mut confusion = ConfusionMatrix::new(config.classes.len(), Some(i64::from(config.ignore)));
     let mut predictions = Vec::with_capacity(samples.len());
@@ -35,11 +40,11 @@ pub fn evaluate(segmenter: &Segmenter<Cpu<f32>>, samples: &[Sample], batch: usiz
 }
 
 /// The class with the largest score at each pixel. (H, W) for each sample
-pub fn predict(segmenter: &Segmenter<Cpu<f32>>, samples: &[Sample]) -> Vec<Array2<u8>> {
-    let tape = Tape::inference(Cpu::new());
+pub fn predict<B: Kernels<Scalar = f32>>(segmenter: &Segmenter<B>, samples: &[Sample]) -> Vec<Array2<u8>> {
+    let tape = Tape::inference(segmenter.backend().clone());
     let images = tape.constant(images(segmenter, samples));
     let scores = segmenter.forward(&images, Mode::Eval);
-    let scores = scores.value().view();
+    let scores = scores.value().to_ndarray();
     scores
         .axis_iter(Axis(0))
         .map(|scores| {
@@ -60,10 +65,10 @@ pub fn predict(segmenter: &Segmenter<Cpu<f32>>, samples: &[Sample]) -> Vec<Array
 }
 
 /// Samples as one normalised array. (N, 3, H, W)
-fn images(segmenter: &Segmenter<Cpu<f32>>, samples: &[Sample]) -> Array<Cpu<f32>> {
+fn images<B: Kernels<Scalar = f32>>(segmenter: &Segmenter<B>, samples: &[Sample]) -> Array<B> {
     let config = segmenter.config();
     let normalisation = Normalisation { mean: config.mean, std: config.std };
-    Array::from_ndarray(&Cpu::new(), Batch::stack(samples, &normalisation, config.ignore).images)
+    Array::from_ndarray(segmenter.backend(), Batch::stack(samples, &normalisation, config.ignore).images)
 }
 
 /// What one attention module looks at from one query pixel, averaged over its heads.
@@ -82,15 +87,19 @@ pub struct QueryMaps {
 
 /// The maps of every Transformer attention module for the query at `point`, (y, x) as shares of the
 /// image's height and width.
-pub fn query_maps(segmenter: &Segmenter<Cpu<f32>>, sample: &Sample, point: (f64, f64)) -> Vec<QueryMaps> {
-    let tape = Tape::inference(Cpu::new());
+pub fn query_maps<B: Kernels<Scalar = f32>>(
+    segmenter: &Segmenter<B>,
+    sample: &Sample,
+    point: (f64, f64),
+) -> Vec<QueryMaps> {
+    let tape = Tape::inference(segmenter.backend().clone());
     let images = tape.constant(images(segmenter, std::slice::from_ref(sample)));
     let all = segmenter.attention_maps(&images);
     all.into_iter()
         .map(|ModuleMaps { name, size: (h, w), maps }| {
             let query = ((point.0 * h as f64) as usize, (point.1 * w as f64) as usize);
             let query = (query.0.min(h - 1), query.1.min(w - 1));
-            let map = |array: &Array<Cpu<f32>>| {
+            let map = |array: &Array<B>| {
                 let array: Array3<f64> =
                     array.to_f64().index_axis_move(Axis(0), 0).into_dimensionality().expect("(M, Q, K)");
                 // All queries share a row where the weights do not depend on the query.

@@ -8,7 +8,7 @@ use termwise_ops::spatial::{Interpolation, Resize, interpolate};
 use termwise_ops::{Kernels, add};
 
 use crate::Init;
-use crate::layers::{AttentionLayer, Backbone, Conv2d, ConvNormRelu, Mode};
+use crate::layers::{AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode};
 
 /// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ use crate::layers::{AttentionLayer, Backbone, Conv2d, ConvNormRelu, Mode};
 pub struct SegmenterConfig {
     /// Always `"segmentation"`; tells the checkpoints of different tasks apart.
     pub task: SegmentationTask,
-    /// The mechanism in the last two stages.
+    /// The mechanism in the last two stages and after the backbone.
     pub attention: AttentionCode,
     /// Names of the classes, in the order of their ids.
     pub classes: Vec<String>,
@@ -32,6 +32,9 @@ pub struct SegmenterConfig {
     pub width: usize,
     /// Heads of the attention modules.
     pub num_heads: usize,
+    /// Whether Transformer attention sees no further than dynamic convolution would.
+    #[serde(default)]
+    pub limit_range: bool,
 }
 
 /// The only value of [`SegmenterConfig::task`].
@@ -45,12 +48,17 @@ pub enum SegmentationTask {
 /// Images to class scores for each pixel.
 ///
 /// ```text
-/// image -> stem (1/2) -> stage 1 (1/4) -> stage 2 (1/8, attended) -> stage 3 (1/16, attended)
-/// scores <- x2 <- 3x3 <- (+) <--- 1x1 <-----(+)<--- 1x1 <---------------(+)<--- 1x1
+/// image -> stem (1/2) -> stage 1 (1/4) -> stage 2 (1/8, attended) -> stage 3 (1/16, attended) -> attention
+/// scores <- x2 <- 3x3 <- (+) <--- 1x1 <-----(+)<--- 1x1 <---------------(+)<--- 1x1 <---------------'
 /// ```
+///
+/// The attention after the backbone is one more module of the same kind, as in the paper's Fig. 2; a code without a
+/// module has none there either.
 pub struct Segmenter<B: Kernels> {
     config: SegmenterConfig,
+    backend: B,
     backbone: Backbone<B>,
+    attention: AttentionLayer<B>,
     laterals: Vec<Conv2d<B>>,
     smooth: ConvNormRelu<B>,
     classify: Conv2d<B>,
@@ -60,18 +68,24 @@ impl<B: Kernels> Segmenter<B> {
     /// A segmenter with fresh parameters.
     pub fn new(config: SegmenterConfig, init: &mut Init<B>) -> Self {
         let width = config.width;
-        let backbone = Backbone::new(width, config.attention, config.num_heads, init);
-        let decoder = 2 * width;
+        let SegmenterConfig { attention: code, num_heads, limit_range, .. } = config;
+        let attention = AttentionSpec { code, num_heads, limit_range };
+        let backbone = Backbone::new(width, attention, init);
+        let (widths, decoder) = (Backbone::<B>::widths(width), 2 * width);
         Segmenter {
+            backend: init.backend().clone(),
             backbone,
-            laterals: Backbone::<B>::widths(width)
-                .iter()
-                .map(|&w| Conv2d::new([w, decoder], 1, 1, init))
-                .collect(),
+            attention: AttentionLayer::new(attention, widths[3], init),
+            laterals: widths.iter().map(|&w| Conv2d::new([w, decoder], 1, 1, init)).collect(),
             smooth: ConvNormRelu::new([decoder, decoder], 3, 1, init),
             classify: Conv2d::new([decoder, config.classes.len()], 1, 1, init).with_bias(init),
             config,
         }
+    }
+
+    /// Where it is computed.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// How it was built.
@@ -79,10 +93,23 @@ impl<B: Kernels> Segmenter<B> {
         &self.config
     }
 
+    /// Multiply-adds of all attention for one image of the configured size, forward; see
+    /// [`attention_flops`](crate::layers::attention_flops).
+    pub fn attention_flops(&self) -> f64 {
+        let SegmenterConfig { width, attention: code, num_heads, limit_range, size, .. } = self.config;
+        let spec = AttentionSpec { code, num_heads, limit_range };
+        let last = AttentionSpec { code: AttentionCode { deformable: false, ..code }, ..spec };
+        let coarsest = (size.0.div_ceil(16), size.1.div_ceil(16));
+        Backbone::<B>::attention_flops(width, spec, size)
+            + last.flops(coarsest, Backbone::<B>::widths(width)[3])
+    }
+
     /// Normalised images (N, 3, H, W) to scores (N, classes, H, W).
     #[track_caller]
     pub fn forward(&self, images: &Var<B>, mode: Mode) -> Var<B> {
-        let features = self.backbone.forward(images, mode);
+        let mut features = self.backbone.forward(images, mode);
+        let coarsest = features.last_mut().expect("four levels");
+        *coarsest = self.attention.forward(coarsest);
         let mut laterals = features.iter().zip(&self.laterals).rev().map(|(x, lateral)| lateral.forward(x));
         let coarsest = laterals.next().expect("four levels");
         let merged = laterals.fold(coarsest, |coarse, fine| add(&resize(&coarse, &fine), &fine));
@@ -98,31 +125,33 @@ impl<B: Kernels> Segmenter<B> {
         for (s, stage) in self.backbone.stages().iter().enumerate() {
             for (b, block) in stage.iter().enumerate() {
                 let o = block.before_attention(&x, Mode::Eval);
-                let attended = match block.attention() {
-                    AttentionLayer::Transformer(module) => {
-                        let (attended, maps) = module.forward_with_maps(&o);
-                        let (name, size) =
-                            (format!("stage {} block {}", s + 1, b + 1), (o.shape()[2], o.shape()[3]));
-                        all.push(ModuleMaps { name, size, maps });
-                        attended
-                    }
-                    module => module.forward(&o),
-                };
+                let (attended, maps) = block.attention().forward_with_maps(&o);
+                let name = || format!("stage {} block {}", s + 1, b + 1);
+                all.extend(maps.map(|maps| ModuleMaps::of(name(), &o, maps)));
                 x = block.after_attention(&x, &attended, Mode::Eval);
             }
         }
+        let maps = self.attention.forward_with_maps(&x).1;
+        all.extend(maps.map(|maps| ModuleMaps::of("after the backbone".into(), &x, maps)));
         all
     }
 }
 
 /// What one attention module did on the way of some images.
 pub struct ModuleMaps<B: Kernels> {
-    /// Stage and block.
+    /// Where it is: stage and block, or after the backbone.
     pub name: String,
     /// Height and width of the module's map, which queries and keys fill row by row.
     pub size: (usize, usize),
     /// Energies, weights and output per head.
     pub maps: AttentionMaps<B>,
+}
+
+impl<B: Kernels> ModuleMaps<B> {
+    /// Those of a module that was given `x` (N, C, H, W).
+    fn of(name: String, x: &Var<B>, maps: AttentionMaps<B>) -> Self {
+        ModuleMaps { name, size: (x.shape()[2], x.shape()[3]), maps }
+    }
 }
 
 /// Bilinear resizing of `x` to the height and width of `like`.
@@ -137,6 +166,7 @@ fn resize<B: Kernels>(x: &Var<B>, like: &Var<B>) -> Var<B> {
 impl<B: Kernels> Module<B> for Segmenter<B> {
     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>) {
         self.backbone.visit(parameters);
+        parameters.module("attention", &self.attention);
         for (i, lateral) in self.laterals.iter().enumerate() {
             parameters.module(&format!("lateral{i}"), lateral);
         }

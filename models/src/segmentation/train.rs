@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Array, Cpu, Tape};
+use termwise_autograd::{Array, Tape};
 use termwise_datasets::augment::{AugmentOptions, Padding};
 use termwise_datasets::batch::{Batch, EpochShuffler, Normalisation, class_pixels};
 use termwise_datasets::{ClassList, Sample};
+use termwise_ops::Kernels;
 use termwise_ops::attention::AttentionCode;
 use termwise_ops::losses::{CrossEntropy, cross_entropy};
 
@@ -18,7 +19,7 @@ use crate::training::{Loss, Recipe, Task};
 /// How a segmenter is built and trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
-    /// The mechanism in the last two stages.
+    /// The mechanism in the last two stages and after the backbone.
     pub attention: AttentionCode,
     /// Samples per step.
     pub batch: usize,
@@ -31,6 +32,8 @@ pub struct TrainConfig {
     pub width: usize,
     /// Heads of the attention modules.
     pub num_heads: usize,
+    /// Whether Transformer attention sees no further than dynamic convolution would.
+    pub limit_range: bool,
     /// Seed of initial values, order and augmentation.
     pub seed: u64,
     /// Optimiser, schedule and length.
@@ -48,6 +51,7 @@ impl TrainConfig {
             augment: true,
             width: 32,
             num_heads: 4,
+            limit_range: false,
             seed: 0,
             recipe: Recipe::default(),
         }
@@ -77,24 +81,25 @@ impl From<&Evaluation> for SegmentationScore {
 }
 
 /// A segmenter on its way: what [`Trainer`](crate::training::Trainer) trains.
-pub struct SegmentationTraining<'a> {
+pub struct SegmentationTraining<'a, B: Kernels> {
     config: TrainConfig,
-    segmenter: Segmenter<Cpu<f32>>,
+    segmenter: Segmenter<B>,
     train: &'a [Sample],
     validation: &'a [Sample],
     normalisation: Normalisation,
     shuffler: EpochShuffler,
     augment: AugmentOptions,
-    class_weight: Array<Cpu<f32>>,
+    class_weight: Array<B>,
 }
 
-impl<'a> SegmentationTraining<'a> {
+impl<'a, B: Kernels<Scalar = f32>> SegmentationTraining<'a, B> {
     /// A fresh segmenter, to be trained on `train` and measured on `validation`, samples of one size.
     ///
     /// # Panics
     /// If `train` is empty.
     #[track_caller]
     pub fn new(
+        backend: B,
         config: TrainConfig,
         classes: &ClassList,
         train: &'a [Sample],
@@ -102,7 +107,6 @@ impl<'a> SegmentationTraining<'a> {
     ) -> Self {
         let size = train.first().expect("train: no training samples").size();
         let normalisation = Normalisation::measure(train);
-        let backend = Cpu::<f32>::new();
         let architecture = SegmenterConfig {
             task: SegmentationTask::Segmentation,
             attention: config.attention,
@@ -113,10 +117,11 @@ impl<'a> SegmentationTraining<'a> {
             std: normalisation.std,
             width: config.width,
             num_heads: config.num_heads,
+            limit_range: config.limit_range,
         };
         let weights = class_weights(&config, classes, train);
         SegmentationTraining {
-            segmenter: Segmenter::new(architecture, &mut Init::new(backend, config.seed)),
+            segmenter: Segmenter::new(architecture, &mut Init::new(backend.clone(), config.seed)),
             shuffler: EpochShuffler::new(train.len(), config.seed),
             augment: AugmentOptions::new(Padding::grey(classes)),
             class_weight: Array::from_vec(&backend, &[classes.num_classes()], weights),
@@ -128,15 +133,20 @@ impl<'a> SegmentationTraining<'a> {
     }
 
     /// The segmenter.
-    pub fn into_segmenter(self) -> Segmenter<Cpu<f32>> {
+    pub fn into_segmenter(self) -> Segmenter<B> {
         self.segmenter
     }
 }
 
-impl<'a> Task for SegmentationTraining<'a> {
-    type Model = Segmenter<Cpu<f32>>;
+impl<'a, B: Kernels<Scalar = f32>> Task for SegmentationTraining<'a, B> {
+    type Backend = B;
+    type Model = Segmenter<B>;
     type Config = SegmenterConfig;
     type Score = SegmentationScore;
+
+    fn backend(&self) -> &B {
+        self.segmenter.backend()
+    }
 
     fn model(&self) -> &Self::Model {
         &self.segmenter
@@ -150,7 +160,7 @@ impl<'a> Task for SegmentationTraining<'a> {
         self.train.len().div_ceil(self.config.batch)
     }
 
-    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
+    fn loss(&self, tape: &Tape<B>, epoch: usize, step: usize) -> Loss<B> {
         let architecture = self.segmenter.config();
         let order = self.shuffler.order(epoch as u64);
         let indices = order.chunks(self.config.batch).nth(step).expect("a step of the epoch");

@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::Cpu;
-use termwise_ops::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
+use termwise_ops::optim::{Adam, AdamConfig, Optimizer, OptimizerKernel, Sgd, SgdConfig};
 use termwise_ops::schedule::Schedule;
 
 /// Which optimiser trains.
@@ -123,7 +122,7 @@ impl Recipe {
     }
 
     /// The optimiser, before its first step.
-    pub(super) fn optimizer(&self) -> Box<dyn Optimizer<Cpu<f32>>> {
+    pub(super) fn optimizer<B: OptimizerKernel>(&self) -> Box<dyn Optimizer<B>> {
         let (weight_decay, beta2) = (self.weight_decay, self.beta2);
         match self.optimizer {
             OptimizerKind::Adam => {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use termwise_autograd::{Cpu, Module, Tape};
+use termwise_autograd::{Module, Tape};
 use termwise_ops::optim::{Optimizer, clip_grad_norm};
 
 use super::average::Average;
@@ -120,8 +120,8 @@ struct Saved<S> {
 pub struct Trainer<T: Task> {
     task: T,
     recipe: Recipe,
-    optimizer: Box<dyn Optimizer<Cpu<f32>>>,
-    average: Option<Average>,
+    optimizer: Box<dyn Optimizer<T::Backend>>,
+    average: Option<Average<T::Backend>>,
     position: Position,
     epochs: Vec<EpochRecord<T::Score>>,
 }
@@ -206,7 +206,7 @@ impl<T: Task> Trainer<T> {
 
     /// One step; its loss and what that is the sum of.
     fn step(&mut self, epoch: usize, step: usize, lr: f64) -> Result<(f64, Parts), Outcome> {
-        let tape = Tape::new(Cpu::new());
+        let tape = Tape::new(self.task.backend().clone());
         let Loss { total, parts } = self.task.loss(&tape, epoch, step);
         let loss = f64::from(total.value().item());
         if !loss.is_finite() {
@@ -228,7 +228,7 @@ impl<T: Task> Trainer<T> {
 
     /// Computes the step again and looks for where its first NaN or infinity came from.
     fn not_finite(&self, loss: f64, epoch: usize, step: usize) -> Outcome {
-        let tape = Tape::new(Cpu::new()).watched();
+        let tape = Tape::new(self.task.backend().clone()).watched();
         let total = self.task.loss(&tape, epoch, step).total;
         tape.backward(&total);
         let cause =
@@ -281,7 +281,7 @@ impl<T: Task> Trainer<T> {
         let mut trainer = Trainer::new(task, recipe);
         let parameters = trainer.task.model().parameters();
         saved.load(trainer.task.model())?;
-        let state = saved.extra(OPTIMIZER)?;
+        let state = saved.extra(trainer.task.backend(), OPTIMIZER)?;
         trainer
             .optimizer
             .load_state(&parameters, state)
@@ -291,7 +291,7 @@ impl<T: Task> Trainer<T> {
         {
             average.steps = position.averaged;
             average.values = parameters.iter().map(|(_, param)| param.value()).collect();
-            let mut present = saved.extra(PRESENT)?;
+            let mut present = saved.extra(trainer.task.backend(), PRESENT)?;
             for (name, param) in &parameters {
                 let at =
                     present.iter().position(|(own, value)| own == name && value.shape() == param.shape());

@@ -23,8 +23,8 @@ pub struct Decoding<'m, B: Kernels> {
 }
 
 impl<'m, B: Kernels> Decoding<'m, B> {
-    pub(super) fn new(model: &'m Translator<B>, backend: B, source: &Padded) -> Self {
-        let tape = Tape::inference(backend);
+    pub(super) fn new(model: &'m Translator<B>, source: &Padded) -> Self {
+        let tape = Tape::inference(model.backend().clone());
         let memory = model.encode(&tape, source, &Dropout::off());
         let padding = padding(source);
         let state = |layer: &super::layer::Layer<B>| {

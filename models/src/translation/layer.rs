@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 use termwise_autograd::{Module, Parameters, Var};
-use termwise_ops::attention::{AttentionModule, Range, TransformerSettings};
+use termwise_ops::attention::{Range, TransformerSettings};
 use termwise_ops::{Kernels, add, relu};
 
 use super::TranslatorConfig;
@@ -59,20 +59,18 @@ impl<B: Kernels> Layer<B> {
         let (channels, heads) = (config.channels, config.num_heads);
         let kernel = config.kernel_size(index);
         let reach = if decoder { kernel - 1 } else { kernel / 2 };
-        let attention = match config.attention.module {
-            AttentionModule::None => None,
-            AttentionModule::Transformer(terms) => {
-                let settings = TransformerSettings {
-                    causal: decoder,
-                    range: config.limit_range.then_some(Range::Symmetric(reach)),
-                    ..TransformerSettings::transformer_xl(terms, heads, channels)
-                };
-                Some(SelfAttention::Transformer(TransformerAttention::new(channels, settings, false, init)))
-            }
-            AttentionModule::Dynamic => {
-                Some(SelfAttention::Dynamic(DynamicAttention1d::new(channels, heads, kernel, decoder, init)))
-            }
-        };
+        let dynamic =
+            config.attention.module.is_dynamic().then(|| {
+                SelfAttention::Dynamic(DynamicAttention1d::new(channels, heads, kernel, decoder, init))
+            });
+        let transformer = config.attention.module.terms().map(|terms| {
+            let settings = TransformerSettings {
+                causal: decoder,
+                range: config.limit_range.then_some(Range::Symmetric(reach)),
+                ..TransformerSettings::transformer_xl(terms, heads, channels)
+            };
+            SelfAttention::Transformer(TransformerAttention::new(channels, settings, false, init))
+        });
         let deformable = config.attention.deformable.then(|| DeformConv1d::new(channels, decoder, init));
         let cross = decoder.then(|| {
             let terms = config.cross.terms();
@@ -91,7 +89,7 @@ impl<B: Kernels> Layer<B> {
         Layer {
             own: SelfAttentionBlock {
                 deformable: deformable.map(|unit| (norm(), unit)),
-                attention: attention.map(|attention| (norm(), attention)),
+                attention: [dynamic, transformer].into_iter().flatten().map(|part| (norm(), part)).collect(),
             },
             cross,
             feed_forward: (norm(), feed_forward),

@@ -20,5 +20,5 @@ pub use config::{ConfigError, CrossTerms, Translation, TranslationConfig, Transl
 pub use decoding::Decoding;
 pub use model::Translator;
 pub use search::{Hypothesis, NextToken, SearchOptions, Vocabulary, beam_search, greedy_search};
-pub use task::{TranslationOptions, TranslationScore, TranslationTask, evaluate_text};
+pub use task::{TranslationOptions, TranslationScore, TranslationTask, evaluate_text, recipe};
 pub use translate::{translate_text, translate_tokens};

@@ -10,12 +10,13 @@ use termwise_ops::{
 use super::layer::Layer;
 use super::{Decoding, TranslatorConfig};
 use crate::Init;
-use crate::layers::{Dropout, LayerNorm};
+use crate::layers::{Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops};
 
 /// Sentences to sentences: a Transformer encoder-decoder, its three tables of tokens (source, target and output) one
 /// and the same.
 pub struct Translator<B: Kernels> {
     config: TranslatorConfig,
+    backend: B,
     embedding: Param<B>, // (V, C)
     encoder: Vec<Layer<B>>,
     encoder_norm: LayerNorm<B>,
@@ -35,6 +36,7 @@ impl<B: Kernels> Translator<B> {
         }
         let channels = config.channels;
         Translator {
+            backend: init.backend().clone(),
             // Scaled up by sqrt(C) on the way in, which makes vectors of unit variance, and not on the way out.
             embedding: init.normal(&[config.vocabulary, channels], 1.0 / (channels as f64).sqrt()),
             encoder: (0..config.encoder_layers).map(|i| Layer::new(&config, false, i, init)).collect(),
@@ -45,9 +47,28 @@ impl<B: Kernels> Translator<B> {
         }
     }
 
+    /// Where it is computed.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
     /// Its architecture.
     pub fn config(&self) -> &TranslatorConfig {
         &self.config
+    }
+
+    /// Multiply-adds of all attention for one sentence of `source` tokens and its translation of `target` ones, forward;
+    /// see [`attention_flops`].
+    pub fn attention_flops(&self, source: usize, target: usize) -> f64 {
+        let TranslatorConfig { channels, num_heads, attention, cross, limit_range, .. } = self.config;
+        let own = |layer: usize, length: usize| {
+            let sizes = [channels, num_heads, self.config.kernel_size(layer)];
+            attention_flops(attention, Extent::Sequence(length), sizes, limit_range)
+        };
+        let encoder: f64 = (0..self.encoder.len()).map(|layer| own(layer, source)).sum();
+        let decoder: f64 = (0..self.decoder.len()).map(|layer| own(layer, target)).sum();
+        let across = cross_attention_flops(cross.terms(), [target, source], channels);
+        encoder + decoder + self.decoder.len() as f64 * across
     }
 
     /// The vectors of tokens of any shape (..) to (.., C).
@@ -120,8 +141,8 @@ impl<B: Kernels> Translator<B> {
     }
 
     /// Begins to translate: the source is read once, then come the target's tokens one by one.
-    pub fn decoding(&self, backend: B, source: &Padded) -> Decoding<'_, B> {
-        Decoding::new(self, backend, source)
+    pub fn decoding(&self, source: &Padded) -> Decoding<'_, B> {
+        Decoding::new(self, source)
     }
 }
 

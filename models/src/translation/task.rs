@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use termwise_autograd::{Cpu, Tape};
+use termwise_autograd::Tape;
 use termwise_datasets::bpe::Bpe;
 use termwise_datasets::translation::{ParallelText, TokenBatches, TokenPair, TranslationBatch};
+use termwise_ops::Kernels;
 use termwise_ops::attention::AttentionCode;
 use termwise_ops::metrics::{BleuOptions, corpus_bleu};
 
@@ -99,8 +100,8 @@ pub struct TranslationScore {
 }
 
 /// A translator being trained on parallel text.
-pub struct TranslationTask {
-    model: Translator<Cpu<f32>>,
+pub struct TranslationTask<B: Kernels> {
+    model: Translator<B>,
     config: TranslationConfig,
     options: TranslationOptions,
     pairs: Vec<TokenPair>,
@@ -114,12 +115,13 @@ pub struct TranslationTask {
 /// The pairs of each batch of an epoch.
 type Batches = Rc<Vec<Vec<usize>>>;
 
-impl TranslationTask {
+impl<B: Kernels<Scalar = f32>> TranslationTask<B> {
     /// Learns a vocabulary on the training text and makes a translator with fresh parameters.
     ///
     /// # Errors
     /// If a field of the options is refused, or every pair is longer than `max_tokens`.
     pub fn new(
+        backend: B,
         train: &ParallelText,
         validation: &ParallelText,
         options: TranslationOptions,
@@ -142,7 +144,7 @@ impl TranslationTask {
             model: TranslatorConfig { vocabulary: bpe.vocabulary_size(), ..options.model.clone() },
             bpe,
         };
-        Self::with_config(config, train, validation, options)
+        Self::with_config(backend, config, train, validation, options)
     }
 
     /// With a vocabulary that is there already: for going on with a training.
@@ -150,6 +152,7 @@ impl TranslationTask {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_config(
+        backend: B,
         config: TranslationConfig,
         train: &ParallelText,
         validation: &ParallelText,
@@ -163,7 +166,7 @@ impl TranslationTask {
             let expected = format!("a pair of at most {} tokens a side", options.max_tokens);
             return Err(ConfigError::new("max_tokens", expected, format!("{all} longer ones")));
         }
-        let model = Translator::new(config.model.clone(), &mut Init::new(Cpu::new(), options.seed));
+        let model = Translator::new(config.model.clone(), &mut Init::new(backend, options.seed));
         Ok(TranslationTask {
             model,
             batches: TokenBatches::new(&pairs, options.batch_tokens, options.seed),
@@ -206,25 +209,25 @@ impl TranslationTask {
     ) -> (TranslationScore, Vec<String>) {
         evaluate_text(&self.model, &self.config, text, search)
     }
+}
 
-    /// How a translator is trained unless told otherwise.
-    pub fn recipe() -> Recipe {
-        Recipe {
-            epochs: 30,
-            lr: 4e-3,
-            warmup: 0.08,
-            beta2: 0.98,
-            weight_decay: 1e-4,
-            clip_norm: 1.0,
-            average: 0.998,
-            ..Recipe::default()
-        }
+/// How a translator is trained unless told otherwise.
+pub fn recipe() -> Recipe {
+    Recipe {
+        epochs: 30,
+        lr: 4e-3,
+        warmup: 0.08,
+        beta2: 0.98,
+        weight_decay: 1e-4,
+        clip_norm: 1.0,
+        average: 0.998,
+        ..Recipe::default()
     }
 }
 
 /// The score of a translator on a text, and its translations.
-pub fn evaluate_text(
-    model: &Translator<Cpu<f32>>,
+pub fn evaluate_text<B: Kernels<Scalar = f32>>(
+    model: &Translator<B>,
     config: &TranslationConfig,
     text: &ParallelText,
     search: &SearchOptions,
@@ -233,10 +236,15 @@ pub fn evaluate_text(
     score(model, config, text, nll, search)
 }
 
-impl Task for TranslationTask {
-    type Model = Translator<Cpu<f32>>;
+impl<B: Kernels<Scalar = f32>> Task for TranslationTask<B> {
+    type Backend = B;
+    type Model = Translator<B>;
     type Config = TranslationConfig;
     type Score = TranslationScore;
+
+    fn backend(&self) -> &B {
+        self.model.backend()
+    }
 
     fn model(&self) -> &Self::Model {
         &self.model
@@ -251,7 +259,7 @@ impl Task for TranslationTask {
     }
 
     /// Its part `nll` is the mean negative log-probability of the right token.
-    fn loss(&self, tape: &Tape<Cpu<f32>>, epoch: usize, step: usize) -> Loss {
+    fn loss(&self, tape: &Tape<B>, epoch: usize, step: usize) -> Loss<B> {
         let indices = &self.batches(epoch)[step];
         let batch = TranslationBatch::stack(indices.iter().map(|&index| &self.pairs[index]));
         let seed = [epoch, step].iter().fold(self.options.seed, |seed, &count| {
@@ -269,8 +277,8 @@ impl Task for TranslationTask {
     }
 }
 
-fn score(
-    model: &Translator<Cpu<f32>>,
+fn score<B: Kernels<Scalar = f32>>(
+    model: &Translator<B>,
     config: &TranslationConfig,
     text: &ParallelText,
     nll: f64,
@@ -287,12 +295,12 @@ fn score(
 /// Tokens of a batch of an evaluation.
 const BATCH_TOKENS: usize = 4096;
 
-fn mean_nll(model: &Translator<Cpu<f32>>, pairs: &[TokenPair]) -> f64 {
+fn mean_nll<B: Kernels<Scalar = f32>>(model: &Translator<B>, pairs: &[TokenPair]) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for indices in TokenBatches::new(pairs, BATCH_TOKENS, 0).sorted() {
         let batch = TranslationBatch::stack(indices.iter().map(|&index| &pairs[index]));
         let tokens: usize = batch.decoder_output.lengths.iter().sum();
-        let tape = Tape::inference(Cpu::new());
+        let tape = Tape::inference(model.backend().clone());
         let (_, nll) = model.loss(&tape, &batch, 0.0, &Dropout::off());
         sum += f64::from(nll.item()) * tokens as f64;
         count += tokens;

@@ -1,8 +1,8 @@
 //! Translating many sentences: in batches of like length, the results in the given order.
 
-use termwise_autograd::Cpu;
 use termwise_datasets::bpe::Bpe;
 use termwise_datasets::translation::Padded;
+use termwise_ops::Kernels;
 
 use super::{SearchOptions, TranslationConfig, Translator, Vocabulary, beam_search, greedy_search};
 
@@ -10,8 +10,8 @@ use super::{SearchOptions, TranslationConfig, Translator, Vocabulary, beam_searc
 const BATCH_TOKENS: usize = 4096;
 
 /// Translates sentences of tokens (without beginning and end). An empty sentence stays empty.
-pub fn translate_tokens(
-    model: &Translator<Cpu<f32>>,
+pub fn translate_tokens<B: Kernels<Scalar = f32>>(
+    model: &Translator<B>,
     sources: &[Vec<u32>],
     options: &SearchOptions,
 ) -> Vec<Vec<u32>> {
@@ -29,7 +29,7 @@ pub fn translate_tokens(
             batch.iter().map(|&i| [&sources[i], &[Bpe::EOS][..]].concat()).collect();
         let source = Padded::stack(with_end.iter().map(Vec::as_slice));
         let bounds: Vec<usize> = batch.iter().map(|&i| options.bound(sources[i].len())).collect();
-        let mut decoding = model.decoding(Cpu::new(), &source);
+        let mut decoding = model.decoding(&source);
         let vocabulary = Vocabulary::default();
         let hypotheses: Vec<Vec<u32>> = if options.beam == 1 {
             let found = greedy_search(&mut decoding, &bounds, vocabulary, options);
@@ -45,8 +45,8 @@ pub fn translate_tokens(
 }
 
 /// Translates lines of text. An empty line stays empty.
-pub fn translate_text(
-    model: &Translator<Cpu<f32>>,
+pub fn translate_text<B: Kernels<Scalar = f32>>(
+    model: &Translator<B>,
     config: &TranslationConfig,
     lines: &[impl AsRef<str>],
     options: &SearchOptions,

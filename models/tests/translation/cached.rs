@@ -1,5 +1,4 @@
 use ndarray::Array2;
-use termwise_autograd::Cpu;
 use termwise_datasets::bpe::Bpe;
 use termwise_models::translation::{CrossTerms, NextToken, TranslatorConfig};
 
@@ -12,7 +11,7 @@ fn check(config: TranslatorConfig) {
     let model = translator(config);
     let source = sources(&[4, 1, 7]);
     let (steps, each) = (40, 2);
-    let mut decoding = model.decoding(Cpu::new(), &source);
+    let mut decoding = model.decoding(&source);
     let compare = |found: &Array2<f32>, prefixes: &[Vec<u32>], sentences: &[usize]| {
         for (row, prefix) in prefixes.iter().enumerate() {
             let sentence = sentences[row];

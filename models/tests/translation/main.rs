@@ -21,7 +21,7 @@ use termwise_ops::log_softmax;
 fn codes() -> Vec<String> {
     let mut codes: Vec<String> = Terms::all().map(|terms| terms.to_string()).collect();
     codes.extend(codes.clone().iter().map(|code| format!("{code}+deformable")));
-    codes.extend(["w/o", "deformable", "dynamic", "dynamic+deformable"].map(str::to_owned));
+    codes.extend(["w/o", "deformable", "dynamic", "dynamic+deformable", "0110+dynamic"].map(str::to_owned));
     codes
 }
 

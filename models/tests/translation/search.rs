@@ -1,6 +1,5 @@
 use ndarray::Array2;
 use proptest::prelude::*;
-use termwise_autograd::Cpu;
 use termwise_models::translation::{
     Hypothesis, NextToken, SearchOptions, Vocabulary, beam_search, greedy_search,
 };
@@ -165,7 +164,7 @@ fn a_beam_of_one_is_greedy_search_in_the_translator() {
     for code in ["1111", "0110", "dynamic", "0010+deformable"] {
         let model = translator(tiny(code));
         let source = sources(&[5, 0, 9]);
-        let decoding = || model.decoding(Cpu::new(), &source);
+        let decoding = || model.decoding(&source);
         let (bounds, vocabulary) = ([12, 3, 20], Vocabulary::default());
         let greedy = greedy_search(&mut decoding(), &bounds, vocabulary, &options(1, 1.0));
         let beam = beam_search(&mut decoding(), &bounds, vocabulary, &options(1, 1.0));

@@ -37,7 +37,9 @@ fn options(code: &str) -> TranslationOptions {
 
 /// Losses of the first steps and the bits of all parameters after them.
 fn train(code: &str, seed: u64) -> (Vec<f64>, Vec<u32>) {
-    let task = TranslationTask::new(&text(), &text(), TranslationOptions { seed, ..options(code) }).unwrap();
+    let task =
+        TranslationTask::new(Cpu::new(), &text(), &text(), TranslationOptions { seed, ..options(code) })
+            .unwrap();
     let mut adam = Adam::new(AdamConfig::adam());
     let mut losses = Vec::new();
     for step in 0..6 {
@@ -69,7 +71,7 @@ fn the_same_bits_for_any_number_of_threads_and_other_bits_for_another_seed() {
 
 #[test]
 fn a_loss_is_a_function_of_epoch_and_step() {
-    let task = TranslationTask::new(&text(), &text(), options("0110")).unwrap();
+    let task = TranslationTask::new(Cpu::new(), &text(), &text(), options("0110")).unwrap();
     let loss = |epoch, step| task.loss(&Tape::new(Cpu::new()), epoch, step).total.value().item();
     let first = loss(0, 1);
     assert!(loss(2, 0) != first && loss(0, 0) != first);
@@ -80,15 +82,24 @@ fn a_loss_is_a_function_of_epoch_and_step() {
 #[test]
 fn pairs_that_are_too_long_are_left_out_and_counted() {
     let limited = |max_tokens| {
-        TranslationTask::new(&text(), &text(), TranslationOptions { max_tokens, ..options("0110") })
+        TranslationTask::new(
+            Cpu::new(),
+            &text(),
+            &text(),
+            TranslationOptions { max_tokens, ..options("0110") },
+        )
     };
     assert_eq!(limited(100).unwrap().skipped(), 0);
     let some = limited(5).unwrap().skipped();
     assert!((1..text().len()).contains(&some), "{some}");
     let no_empty =
         ParallelText::new(("en".into(), "de".into()), vec!["a b c d".into()], vec!["e f g h".into()]);
-    let refused =
-        TranslationTask::new(&no_empty, &text(), TranslationOptions { max_tokens: 1, ..options("w/o") });
+    let refused = TranslationTask::new(
+        Cpu::new(),
+        &no_empty,
+        &text(),
+        TranslationOptions { max_tokens: 1, ..options("w/o") },
+    );
     let message = refused.err().unwrap().to_string();
     assert!(message.contains("max_tokens"), "{message}");
 }
@@ -120,7 +131,7 @@ fn sentences_of_any_length_are_translated_within_the_bounds() {
 
 #[test]
 fn a_configuration_reads_back_and_builds_the_same_translator() {
-    let task = TranslationTask::new(&text(), &text(), options("0010+deformable")).unwrap();
+    let task = TranslationTask::new(Cpu::new(), &text(), &text(), options("0010+deformable")).unwrap();
     let json = serde_json::to_string(task.config()).unwrap();
     let config: termwise_models::translation::TranslationConfig = serde_json::from_str(&json).unwrap();
     assert_eq!(&config, task.config());
@@ -143,7 +154,7 @@ fn a_field_out_of_range_is_named() {
     let refused = |change: &dyn Fn(&mut TranslationOptions)| {
         let mut options = options("1111");
         change(&mut options);
-        TranslationTask::new(&text(), &text(), options).err().expect("refused").to_string()
+        TranslationTask::new(Cpu::new(), &text(), &text(), options).err().expect("refused").to_string()
     };
     assert!(refused(&|o| o.model.channels = 10).contains("channels"));
     assert!(refused(&|o| o.model.kernel_sizes = vec![4]).contains("kernel_sizes"));

@@ -104,9 +104,26 @@ pub enum AttentionModule {
     Transformer(Terms),
     /// Dynamic convolution.
     Dynamic,
+    /// Dynamic convolution, and Transformer attention with the given terms behind it.
+    DynamicTransformer(Terms),
 }
 
-/// A mechanism, or a combination of an attention module with deformable convolution.
+impl AttentionModule {
+    /// The terms of its Transformer attention, where it has any.
+    pub fn terms(self) -> Option<Terms> {
+        match self {
+            AttentionModule::Transformer(terms) | AttentionModule::DynamicTransformer(terms) => Some(terms),
+            AttentionModule::None | AttentionModule::Dynamic => None,
+        }
+    }
+
+    /// Whether dynamic convolution is part of it.
+    pub fn is_dynamic(self) -> bool {
+        matches!(self, AttentionModule::Dynamic | AttentionModule::DynamicTransformer(_))
+    }
+}
+
+/// A mechanism, or a combination of several.
 ///
 /// Written as one string, the same everywhere:
 ///
@@ -116,7 +133,8 @@ pub enum AttentionModule {
 /// | `0000` .. `1111` | Transformer attention | regular |
 /// | `dynamic` | dynamic convolution | regular |
 /// | `deformable` | none | deformable |
-/// | `0010+deformable`, `dynamic+deformable` | as named | deformable |
+/// | `0010+dynamic` | dynamic convolution, then Transformer attention | regular |
+/// | `0010+deformable`, `dynamic+deformable`, `0010+dynamic+deformable` | as named | deformable |
 ///
 /// ```
 /// use termwise_ops::attention::AttentionCode;
@@ -138,16 +156,18 @@ impl FromStr for AttentionCode {
 
     fn from_str(text: &str) -> Result<Self, UnknownCode> {
         let unknown = || UnknownCode(text.to_owned());
-        let (base, deformable) = match text.split_once('+') {
-            Some((base, "deformable")) if base != "deformable" => (base, true),
-            Some(_) => return Err(unknown()),
+        let (base, deformable) = match text.strip_suffix("+deformable") {
+            Some("deformable") => return Err(unknown()),
+            Some(base) => (base, true),
             None if text == "deformable" => ("w/o", true),
             None => (text, false),
         };
-        let module = match base {
-            "w/o" | "regular" => AttentionModule::None,
-            "dynamic" => AttentionModule::Dynamic,
-            switches => AttentionModule::Transformer(switches.parse().map_err(|_| unknown())?),
+        let terms = |switches: &str| switches.parse::<Terms>().map_err(|_| unknown());
+        let module = match (base, base.strip_suffix("+dynamic")) {
+            ("w/o" | "regular", _) => AttentionModule::None,
+            ("dynamic", _) => AttentionModule::Dynamic,
+            (_, Some(switches)) => AttentionModule::DynamicTransformer(terms(switches)?),
+            (switches, None) => AttentionModule::Transformer(terms(switches)?),
         };
         Ok(AttentionCode { module, deformable })
     }
@@ -160,6 +180,7 @@ impl fmt::Display for AttentionCode {
             AttentionModule::None => "w/o".to_owned(),
             AttentionModule::Transformer(terms) => terms.to_string(),
             AttentionModule::Dynamic => "dynamic".to_owned(),
+            AttentionModule::DynamicTransformer(terms) => format!("{terms}+dynamic"),
         };
         f.pad(&if self.deformable { format!("{base}+deformable") } else { base })
     }
@@ -188,9 +209,10 @@ mod tests {
         codes.push("dynamic+deformable".to_owned());
         for terms in Terms::all() {
             codes.push(terms.to_string());
-            codes.push(format!("{terms}+deformable"));
+            let more = ["deformable", "dynamic", "dynamic+deformable"];
+            codes.extend(more.map(|more| format!("{terms}+{more}")));
         }
-        assert_eq!(codes.len(), 36);
+        assert_eq!(codes.len(), 68);
         for text in codes {
             assert_eq!(text.parse::<AttentionCode>().unwrap().to_string(), text);
         }
@@ -208,7 +230,9 @@ mod tests {
             "0010+",
             "deformable+deformable",
             "Dynamic",
-            "0010+dynamic",
+            "0010+deformable+dynamic",
+            "dynamic+dynamic",
+            "w/o+dynamic",
         ] {
             let message = text.parse::<AttentionCode>().unwrap_err().to_string();
             assert!(message.contains(&format!("'{text}'")), "{message}");

@@ -172,8 +172,34 @@ where
     statistics.score(options.smoothing, options.effective_order)
 }
 
+/// The sums of each sentence apart, one reference each: what a score of any choice of the sentences is made of, by
+/// [`BleuStatistics::merge`].
+///
+/// # Panics
+/// If there are not as many references as hypotheses.
+#[track_caller]
+pub fn sentence_statistics<H: AsRef<str>, R: AsRef<str>>(
+    hypotheses: &[H],
+    references: &[R],
+    options: &BleuOptions,
+) -> Vec<BleuStatistics> {
+    assert!(
+        hypotheses.len() == references.len(),
+        "sentence_statistics: {} hypotheses and {} references",
+        hypotheses.len(),
+        references.len()
+    );
+    let tokens = |line: &str| words(&options.tokenize(line)).map(str::to_owned).collect::<Vec<_>>();
+    let one = |(hypothesis, reference): (&H, &R)| {
+        let mut statistics = BleuStatistics::new(options.max_order);
+        statistics.add_segment(&tokens(hypothesis.as_ref()), &[tokens(reference.as_ref())]);
+        statistics
+    };
+    hypotheses.iter().zip(references).map(one).collect()
+}
+
 /// The sums that BLEU is made of: they stream, and those of two halves of a corpus merge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BleuStatistics {
     matches: Vec<u64>,
     totals: Vec<u64>,

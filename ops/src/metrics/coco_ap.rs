@@ -20,12 +20,14 @@ use serde::{Deserialize, Serialize};
 
 mod curve;
 mod format;
+mod judged;
 mod matching;
 #[cfg(test)]
 mod tests;
 
 use curve::Curve;
 pub use format::{CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage};
+pub use judged::{JudgedDetections, judge_bbox};
 use matching::{ImageClass, match_detections};
 
 /// IoU thresholds.
@@ -187,7 +189,7 @@ pub fn evaluate_bbox(
 ) -> Result<CocoEvaluation, CocoError> {
     check(ground_truth, detections)?;
     let classes = group_by_class(ground_truth, detections);
-    let curves: Vec<ClassCurves> = classes.values().map(|images| ClassCurves::new(images)).collect();
+    let curves: Vec<ClassCurves> = classes.values().map(ClassCurves::new).collect();
 
     let mean_ap = |select: fn(&ClassCurves) -> &Option<Curve>, thresholds: std::ops::Range<usize>| {
         mean(curves.iter().filter_map(|c| select(c).as_ref()).flat_map(|c| &c.ap[thresholds.clone()]))
@@ -222,10 +224,10 @@ struct ClassCurves {
 }
 
 impl ClassCurves {
-    fn new(images: &[ImageClass]) -> Self {
+    fn new(images: &BTreeMap<i64, ImageClass>) -> Self {
         let thresholds = iou_thresholds();
         let matched = AREA_RANGES.map(|area| {
-            images.iter().map(|image| match_detections(image, area, &thresholds)).collect::<Vec<_>>()
+            images.values().map(|image| match_detections(image, area, &thresholds)).collect::<Vec<_>>()
         });
         Self {
             with_1: Curve::new(&matched[0], 1),
@@ -274,11 +276,11 @@ struct Group<'a> {
     detections: Vec<&'a CocoDetection>,
 }
 
-/// For each class listed, by ascending id: the pictures that have something of it, by ascending id.
+/// For each class listed, the pictures that have something of it, both by id.
 fn group_by_class(
     ground_truth: &CocoGroundTruth,
     detections: &[CocoDetection],
-) -> BTreeMap<i64, Vec<ImageClass>> {
+) -> BTreeMap<i64, BTreeMap<i64, ImageClass>> {
     let image_ids: BTreeSet<i64> = ground_truth.images.iter().map(|image| image.id).collect();
     let mut classes: BTreeMap<i64, BTreeMap<i64, Group>> =
         ground_truth.categories.iter().map(|category| (category.id, BTreeMap::new())).collect();
@@ -295,7 +297,8 @@ fn group_by_class(
         }
     }
     let prepare = |images: BTreeMap<i64, Group>| {
-        images.values().map(|group| ImageClass::new(&group.objects, &group.detections)).collect()
+        let prepare = |(id, group): (i64, Group)| (id, ImageClass::new(&group.objects, &group.detections));
+        images.into_iter().map(prepare).collect()
     };
     classes.into_iter().map(|(id, images)| (id, prepare(images))).collect()
 }

@@ -10,11 +10,13 @@ pub mod coco_ap;
 pub mod mean_iou;
 pub mod tokenize_13a;
 
-pub use bleu::{BleuOptions, BleuScore, BleuStatistics, Smoothing, Tokenizer, corpus_bleu};
+pub use bleu::{
+    BleuOptions, BleuScore, BleuStatistics, Smoothing, Tokenizer, corpus_bleu, sentence_statistics,
+};
 pub use boxes::{batched_nms, box_iou, generalized_box_iou, nms};
 pub use coco_ap::{
     CocoAnnotation, CocoCategory, CocoClassResult, CocoDetection, CocoError, CocoEvaluation, CocoGroundTruth,
-    CocoImage, CocoStats, evaluate_bbox,
+    CocoImage, CocoStats, JudgedDetections, evaluate_bbox, judge_bbox,
 };
 pub use mean_iou::{ConfusionMatrix, SegmentationMetrics};
 pub use tokenize_13a::tokenize_13a;

@@ -71,6 +71,9 @@ pub trait OptimizerKernel: Backend {
 
     /// `factor * array` for a 0-d `factor`.
     fn scale(array: Array<Self>, factor: &Array<Self>) -> Array<Self>;
+
+    /// `average + share * (present - average)`: a step of a running average.
+    fn average_step(average: Array<Self>, present: &Array<Self>, share: f64) -> Array<Self>;
 }
 
 /// Elements that one task handles, and over which one partial sum runs.
@@ -154,6 +157,15 @@ impl<T: Scalar> OptimizerKernel for Cpu<T> {
             simd::run(Scale(factor, array))
         });
         array
+    }
+
+    fn average_step(mut average: Array<Self>, present: &Array<Self>, share: f64) -> Array<Self> {
+        let (share, present) = (T::of(share), present.as_slice());
+        par::for_each_chunk(average.as_mut_slice(), CHUNK, 2 * CHUNK, |i, average| {
+            let present = &present[i * CHUNK..][..average.len()];
+            average.iter_mut().zip(present).for_each(|(a, &p)| *a = *a + share * (p - *a));
+        });
+        average
     }
 }
 

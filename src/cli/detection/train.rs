@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array3, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::detection::{DetectionFolder, DetectionFormat, DetectionOptions, Strictness};
 use termwise_datasets::scenes::{SceneOptions, Scenes};
 use termwise_models::detection::{
-    Detection, DetectionScore, DetectionSettings, DetectionTask, Picture, detect, draw_boxes,
+    Detection, DetectionScore, DetectionSettings, DetectionTask, Picture, detect, draw_boxes, recipe,
 };
 use termwise_models::training::{Recipe, Task};
 use termwise_ops::attention::AttentionCode;
@@ -18,7 +19,7 @@ use crate::cli::curves::curves;
 use crate::cli::fault::Fault;
 use crate::cli::output::{columns, say};
 use crate::cli::segmentation::png;
-use crate::cli::settings::{check_recipe, insert, positive, settings};
+use crate::cli::settings::{Origin, check_recipe, insert, positive, settings, settings_from};
 use crate::cli::training::{Begin, Course, Finished, Keep};
 
 /// Arguments of `termwise train detection`.
@@ -66,22 +67,21 @@ pub struct TrainArgs {
 
 /// All settings of a training: what `config.json` says, and which fields a TOML file may set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Settings {
-    data: Option<PathBuf>,
+pub struct Settings {
+    /// Absent for built-in scenes.
+    pub data: Option<PathBuf>,
     format: Option<String>,
     strict: bool,
     scenes: u64,
+    /// Optimiser, schedule and length.
     #[serde(flatten)]
-    recipe: Recipe,
-    detection: DetectionSettings,
+    pub recipe: Recipe,
+    /// The detector.
+    pub detection: DetectionSettings,
 }
 
 impl Settings {
     fn of(args: &TrainArgs) -> Result<Self, Fault> {
-        let attention = "w/o".parse().expect("a code");
-        let detection = DetectionSettings::new(attention);
-        let recipe = DetectionTask::recipe();
-        let defaults = Settings { data: None, format: None, strict: false, scenes: 512, recipe, detection };
         let (mut flags, mut detection) = (Map::new(), Map::new());
         insert(&mut flags, "data", args.data.as_ref());
         insert(&mut flags, "format", args.format.map(DetectionFormat::name));
@@ -96,7 +96,22 @@ impl Settings {
         insert(&mut detection, "seed", args.seed);
         flags.insert("detection".into(), Value::Object(detection));
         let file = args.config.as_deref();
-        let settings = settings(&defaults, file, &json!(flags))?.settings;
+        Self::checked(settings(&Self::standard(), file, &json!(flags))?.settings, file)
+    }
+
+    fn standard() -> Self {
+        let detection = DetectionSettings::new("w/o".parse().expect("a code"));
+        let recipe = recipe();
+        Settings { data: None, format: None, strict: false, scenes: 512, recipe, detection }
+    }
+
+    /// Those of a table, with `own` over them.
+    pub fn of_table(origin: Origin, table: Map<String, Value>, own: &Value) -> Result<Self, Fault> {
+        let given = settings_from(&Self::standard(), Some((origin, table)), own)?;
+        Self::checked(given.settings, Some(origin.file))
+    }
+
+    fn checked(settings: Self, file: Option<&Path>) -> Result<Self, Fault> {
         check_recipe(file, &settings.recipe)?;
         settings.detection.check().map_err(|error| match file {
             Some(path) => Fault::Input(format!("{}: field detection.{error}", path.display())),
@@ -106,7 +121,7 @@ impl Settings {
     }
 
     /// Classes, and pictures to train and to measure on.
-    fn data(&self) -> Result<(Vec<String>, [Vec<Picture>; 2]), Fault> {
+    pub fn data(&self) -> Result<(Vec<String>, [Vec<Picture>; 2]), Fault> {
         let side = self.detection.side;
         let Some(folder) = &self.data else {
             let (scenes, count) = (scenes(self.detection.seed), self.scenes);
@@ -214,7 +229,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     let (classes, [train, validation]) = begin.settings.data()?;
     begin.note()?;
     let Begin { settings, folder, checkpoint } = &begin;
-    let task = DetectionTask::new(settings.detection.clone(), classes, train, validation);
+    let task = DetectionTask::new(Cpu::new(), settings.detection.clone(), classes, train, validation);
     let name = settings.detection.attention.to_string();
     let course = Course { name, folder: folder.as_ref(), save_every: args.keep.save_every, describe };
     let trainer = Course::trainer(task, &settings.recipe, checkpoint.as_ref())?;

@@ -6,6 +6,7 @@ mod figures;
 mod page;
 mod predict;
 mod run;
+pub mod study;
 mod train;
 
 pub use data::Data;

@@ -33,7 +33,13 @@ impl Run {
         from: Option<&Checkpoint>,
         save_every: f64,
     ) -> Result<Self, Fault> {
-        let task = SegmentationTraining::new(config.clone(), &data.classes, &data.train, &data.validation);
+        let task = SegmentationTraining::new(
+            Cpu::new(),
+            config.clone(),
+            &data.classes,
+            &data.train,
+            &data.validation,
+        );
         let trainer = Course::trainer(task, &config.recipe, from)?;
         let describe = |score: &SegmentationScore| {
             format!("mean IoU {:.4}, pixel accuracy {:.4}", score.miou, score.pixel_accuracy)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use termwise_models::segmentation::TrainConfig;
 use termwise_models::training::{OptimizerKind, ScheduleKind};
 use termwise_ops::attention::AttentionCode;
@@ -12,7 +13,7 @@ use super::figures::{curves, png, predictions, spread};
 use super::{Run, describe, table};
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, columns, say};
-use crate::cli::settings::{Given, check, check_recipe, positive, settings};
+use crate::cli::settings::{Given, Origin, check, check_recipe, positive, settings, settings_from};
 use crate::cli::training::{Begin, Keep};
 use crate::report::{Page, Svg};
 
@@ -91,12 +92,14 @@ struct Flags {
 
 /// All settings of a training: what `config.json` says, and which fields a TOML file may set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Settings {
-    data: Option<PathBuf>,
+pub struct Settings {
+    /// Absent for built-in scenes.
+    pub data: Option<PathBuf>,
     scenes: u64,
     size: Option<(usize, usize)>,
+    /// How the segmenter is built and trained.
     #[serde(flatten)]
-    config: TrainConfig,
+    pub config: TrainConfig,
 }
 
 impl Settings {
@@ -108,12 +111,25 @@ impl Settings {
     fn of(args: &TrainArgs) -> Result<Self, Fault> {
         let file = args.config.as_deref();
         let defaults = Settings::new("w/o".parse().expect("a code"));
-        let Given { mut settings, fields } = settings(&defaults, file, &args.flags)?;
-        check(file, "attention", "a mechanism such as 0110", "none", fields.contains("attention"))?;
+        let given = settings(&defaults, file, &args.flags)?;
+        check(file, "attention", "a mechanism such as 0110", "none", given.fields.contains("attention"))?;
+        let mut settings = Self::checked(given, file)?;
+        settings.config.augment &= !args.no_augment;
+        Ok(settings)
+    }
+
+    /// Those of a table, with `own` over them.
+    pub fn of_table(origin: Origin, table: Map<String, Value>, own: &Value) -> Result<Self, Fault> {
+        let defaults = Settings::new("w/o".parse().expect("a code"));
+        let given = settings_from(&defaults, Some((origin, table)), own)?;
+        Self::checked(given, Some(origin.file))
+    }
+
+    fn checked(given: Given<Self>, file: Option<&Path>) -> Result<Self, Fault> {
+        let Given { mut settings, fields } = given;
         if settings.config.recipe.optimizer == OptimizerKind::Sgd && !fields.contains("lr") {
             settings.config.recipe.lr = 0.1;
         }
-        settings.config.augment &= !args.no_augment;
         settings.check(file)?;
         Ok(settings)
     }
@@ -132,7 +148,8 @@ impl Settings {
         check(file, "size", "[height, width], each side from 32 to 2048", size, self.size.is_none_or(fits))
     }
 
-    fn data(&self) -> Result<Data, Fault> {
+    /// Pictures to train and to measure on.
+    pub fn data(&self) -> Result<Data, Fault> {
         match &self.data {
             Some(folder) => Data::of_folder(folder, self.size),
             None => Ok(Data::of_scenes(self.size, self.config.seed, [self.scenes, self.scenes.div_ceil(4)])),

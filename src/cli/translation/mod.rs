@@ -1,6 +1,7 @@
 //! `termwise train translation`, `termwise eval translation` and `termwise predict translation`.
 
 mod apply;
+pub mod study;
 mod train;
 
 pub use apply::{EvalArgs, PredictArgs, eval, predict};

@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::grammar::Grammar;
 use termwise_datasets::translation::{ParallelText, TranslationOptions as TextOptions};
 use termwise_models::training::Recipe;
 use termwise_models::translation::{
-    CrossTerms, TranslationConfig, TranslationOptions, TranslationScore, TranslationTask,
+    CrossTerms, TranslationConfig, TranslationOptions, TranslationScore, TranslationTask, recipe,
 };
 use termwise_ops::attention::AttentionCode;
 
 use crate::cli::curves::curves;
 use crate::cli::fault::Fault;
 use crate::cli::output::say;
-use crate::cli::settings::{check_recipe, insert, positive, settings};
+use crate::cli::settings::{Origin, check_recipe, insert, positive, settings, settings_from};
 use crate::cli::training::{Begin, Course, Finished, Keep};
 
 /// Arguments of `termwise train translation`.
@@ -62,25 +63,20 @@ pub struct TrainArgs {
 
 /// All settings of a training: what `config.json` says, and which fields a TOML file may set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Settings {
-    data: Option<PathBuf>,
+pub struct Settings {
+    /// Absent for built-in sentences.
+    pub data: Option<PathBuf>,
     languages: Option<(String, String)>,
     sentences: usize,
+    /// Optimiser, schedule and length.
     #[serde(flatten)]
-    recipe: Recipe,
-    translation: TranslationOptions,
+    pub recipe: Recipe,
+    /// The translator.
+    pub translation: TranslationOptions,
 }
 
 impl Settings {
     fn of(args: &TrainArgs) -> Result<Self, Fault> {
-        let attention = "1111".parse().expect("a code");
-        let defaults = Settings {
-            data: None,
-            languages: None,
-            sentences: 20_000,
-            recipe: TranslationTask::recipe(),
-            translation: TranslationOptions::new(attention),
-        };
         let mut flags = Map::new();
         insert(&mut flags, "data", args.data.as_ref());
         insert(&mut flags, "languages", args.languages.as_ref());
@@ -96,7 +92,26 @@ impl Settings {
         translation.insert("model".into(), Value::Object(model));
         flags.insert("translation".into(), Value::Object(translation));
         let file = args.config.as_deref();
-        let settings = settings(&defaults, file, &json!(flags))?.settings;
+        Self::checked(settings(&Self::standard(), file, &json!(flags))?.settings, file)
+    }
+
+    fn standard() -> Self {
+        Settings {
+            data: None,
+            languages: None,
+            sentences: 20_000,
+            recipe: recipe(),
+            translation: TranslationOptions::new("1111".parse().expect("a code")),
+        }
+    }
+
+    /// Those of a table, with `own` over them.
+    pub fn of_table(origin: Origin, table: Map<String, Value>, own: &Value) -> Result<Self, Fault> {
+        let given = settings_from(&Self::standard(), Some((origin, table)), own)?;
+        Self::checked(given.settings, Some(origin.file))
+    }
+
+    fn checked(settings: Self, file: Option<&Path>) -> Result<Self, Fault> {
         check_recipe(file, &settings.recipe)?;
         settings.translation.check().map_err(|error| match file {
             Some(path) => {
@@ -105,6 +120,11 @@ impl Settings {
             None => Fault::Input(error.to_string()),
         })?;
         Ok(settings)
+    }
+
+    /// Sentences to train and to measure on.
+    pub fn texts(&self) -> Result<(ParallelText, ParallelText), Fault> {
+        Ok((self.text("train", Split::Train, self.sentences)?, self.text("val", Split::Val, 500)?))
     }
 
     fn text(&self, name: &str, split: Split, count: usize) -> Result<ParallelText, Fault> {
@@ -158,15 +178,14 @@ fn describe(score: &TranslationScore) -> String {
 pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     let begin = args.keep.begin(|| Settings::of(args))?;
     let options = &begin.settings.translation;
-    let train = begin.settings.text("train", Split::Train, begin.settings.sentences)?;
-    let validation = begin.settings.text("val", Split::Val, 500)?;
+    let (train, validation) = begin.settings.texts()?;
     begin.note()?;
     let task = match &begin.checkpoint {
         Some(checkpoint) => {
             let config = checkpoint.architecture::<TranslationConfig>()?;
-            TranslationTask::with_config(config, &train, &validation, options.clone())
+            TranslationTask::with_config(Cpu::new(), config, &train, &validation, options.clone())
         }
-        None => TranslationTask::new(&train, &validation, options.clone()),
+        None => TranslationTask::new(Cpu::new(), &train, &validation, options.clone()),
     };
     let task = task.map_err(|error| Fault::Input(error.to_string()))?;
     if task.skipped() > 0 {

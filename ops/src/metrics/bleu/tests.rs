@@ -157,6 +157,15 @@ proptest! {
         prop_assert_eq!(&merged, &count(&pairs));
     }
 
+    #[test]
+    fn the_sums_of_sentences_make_those_of_the_corpus(lines in prop::collection::vec("[ab .,]{0,12}", 1..6)) {
+        let others: Vec<String> = lines.iter().rev().cloned().collect();
+        let options = BleuOptions::default();
+        let mut sum = BleuStatistics::new(options.max_order);
+        sentence_statistics(&lines, &others, &options).iter().for_each(|one| sum.merge(one));
+        prop_assert_eq!(sum.score(options.smoothing, options.effective_order), corpus_bleu(&lines, &[&others], &options));
+    }
+
     /// A further reference can only add matches, and the order of references is no matter.
     #[test]
     fn more_references_match_more(lines in sentences()) {

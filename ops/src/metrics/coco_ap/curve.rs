@@ -31,21 +31,24 @@ impl Curve {
 
         let mut curve = Self { ap: [UNDEFINED; NUM_THRESHOLDS], recall: [UNDEFINED; NUM_THRESHOLDS] };
         for t in 0..NUM_THRESHOLDS {
-            let outcomes = order.iter().map(|&(i, d)| images[i].outcomes[t][d]);
+            let outcomes = order.iter().map(|&(i, d)| (images[i].outcomes[t][d], 1));
             (curve.ap[t], curve.recall[t]) = precision_and_recall(outcomes, num_objects);
         }
         Some(curve)
     }
 }
 
-/// Mean precision over the recall points, and the highest recall.
-fn precision_and_recall(outcomes: impl Iterator<Item = Outcome>, num_objects: usize) -> (f64, f64) {
+/// Mean precision over the recall points, and the highest recall, where each outcome counts so many times.
+pub(super) fn precision_and_recall(
+    outcomes: impl Iterator<Item = (Outcome, u32)>,
+    num_objects: usize,
+) -> (f64, f64) {
     let (mut recalls, mut precisions) = (Vec::new(), Vec::new());
     let (mut hits, mut misses) = (0.0, 0.0);
-    for outcome in outcomes {
+    for (outcome, weight) in outcomes.filter(|&(_, weight)| weight > 0) {
         match outcome {
-            Outcome::Hit => hits += 1.0,
-            Outcome::Miss => misses += 1.0,
+            Outcome::Hit => hits += f64::from(weight),
+            Outcome::Miss => misses += f64::from(weight),
             Outcome::Ignored => {}
         }
         recalls.push(hits / num_objects as f64);

@@ -292,6 +292,29 @@ proptest! {
         prop_assert_eq!(before, evaluate(objects, &detections));
     }
 
+    /// A picture that counts k times is as good as k pictures, and one that counts no times as none.
+    #[test]
+    fn weights_stand_for_copies_of_pictures((objects, detections) in scenes(), weights in [0u32..4, 0u32..4, 0u32..4]) {
+        let copies = |image: i64| (0..i64::from(weights[image as usize - 1])).map(move |copy| 10 * image + copy);
+        let mut copied = CocoGroundTruth {
+            images: (1..=3).flat_map(copies).map(|id| CocoImage { id, ..CocoImage::default() }).collect(),
+            ..ground_truth(Vec::new())
+        };
+        for object in &objects {
+            let copy = |image_id| CocoAnnotation { image_id, ..object.clone() };
+            copied.annotations.extend(copies(object.image_id).map(copy));
+        }
+        let copy = |d: &CocoDetection| {
+            let d = d.clone();
+            copies(d.image_id).map(move |image_id| CocoDetection { image_id, ..d.clone() })
+        };
+        let many: Vec<_> = detections.iter().flat_map(copy).collect();
+        let expected = evaluate_bbox(&copied, &many).unwrap().stats;
+        let judged = judge_bbox(&ground_truth(objects), &detections).unwrap();
+        prop_assert!((judged.ap(&weights) - expected.ap).abs() < 1e-12, "{judged:?} {expected:?}");
+        prop_assert!((judged.ap50(&weights) - expected.ap50).abs() < 1e-12);
+    }
+
     #[test]
     fn recall_grows_with_the_detections_looked_at((objects, detections) in scenes()) {
         let found = evaluate(objects, &detections);

@@ -17,7 +17,7 @@ use super::settings::positive;
 use super::{probe, probe_report};
 use crate::report::Page;
 
-/// Arguments of `termwise study`.
+/// Arguments of `termwise tour`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder for the report
