@@ -53,5 +53,5 @@ macro_rules! families {
 }
 
 families! {
-    activations tensor
+    activations attention conv tensor
 }
