@@ -278,3 +278,112 @@ fn best(devices: &[DeviceInfo], kind: impl Fn(DeviceKind) -> bool) -> Option<usi
         .max_by_key(|device| (!device.unified, device.memory, std::cmp::Reverse(device.number)))
         .map(|device| device.number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(number: usize, kind: DeviceKind, memory: u64) -> DeviceInfo {
+        let name = format!("device {number}");
+        DeviceInfo {
+            number,
+            name,
+            vendor: String::new(),
+            platform: "platform".into(),
+            driver: String::new(),
+            version: "OpenCL 1.2".into(),
+            kind,
+            memory,
+            max_buffer: memory,
+            local_memory: LOCAL_MEMORY,
+            unified: false,
+            compute_units: 1,
+            clock_mhz: 1,
+            max_work_group: 64,
+            double: false,
+            unusable: None,
+            id: raw::Device::none(),
+        }
+    }
+
+    fn mixed() -> Vec<DeviceInfo> {
+        let mut devices = vec![
+            device(0, DeviceKind::Cpu, 64),
+            device(1, DeviceKind::Gpu, 8),
+            device(2, DeviceKind::Gpu, 80),
+            device(3, DeviceKind::Gpu, 99),
+            device(4, DeviceKind::Accelerator, 99),
+        ];
+        devices[3].unusable = Some("its driver has no compiler".into());
+        devices
+    }
+
+    #[test]
+    fn spellings_are_read_back() {
+        for text in ["auto", "cpu", "opencl", "opencl:12"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for text in ["", "gpu", "opencl:", "opencl:-1", "opencl:x", "OpenCL"] {
+            let error = text.parse::<DeviceChoice>().unwrap_err().to_string();
+            assert_eq!(error, format!("device {text:?} is not one of auto, cpu, opencl, opencl:N"));
+        }
+    }
+
+    #[test]
+    fn auto_takes_the_largest_gpu_and_says_why_not_the_others() {
+        let listing = choose(DeviceChoice::Auto, mixed()).unwrap();
+        assert_eq!(listing.taken, Some(2));
+        let reasons: Vec<_> =
+            listing.devices.iter().map(|(_, reason)| reason.as_deref().unwrap_or("")).collect();
+        let expected = [
+            "a CPU driver, slower than the host's own kernels; opencl:0 takes it",
+            "opencl:2 comes first; opencl:1 takes it",
+            "",
+            "cannot be used: its driver has no compiler",
+            "not a GPU; opencl:4 takes it",
+        ];
+        assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn auto_never_takes_a_cpu_driver_but_opencl_does() {
+        let only = || vec![device(0, DeviceKind::Cpu, 64)];
+        assert_eq!(choose(DeviceChoice::Auto, only()).unwrap().taken, None);
+        assert_eq!(choose(DeviceChoice::OpenCl(None), only()).unwrap().taken, Some(0));
+        assert_eq!(choose(DeviceChoice::Cpu, mixed()).unwrap().taken, None);
+    }
+
+    #[test]
+    fn a_number_is_taken_or_refused() {
+        assert_eq!(choose(DeviceChoice::OpenCl(Some(1)), mixed()).unwrap().taken, Some(1));
+        let unknown = choose(DeviceChoice::OpenCl(Some(7)), mixed()).unwrap_err().to_string();
+        assert!(
+            unknown.starts_with("OpenCL: there is no device 7; the devices are opencl:0 device 0, "),
+            "{unknown}"
+        );
+        let unusable = choose(DeviceChoice::OpenCl(Some(3)), mixed()).unwrap_err().to_string();
+        assert_eq!(unusable, "OpenCL: device 3 cannot be used: its driver has no compiler");
+        let mut broken = vec![device(0, DeviceKind::Gpu, 8)];
+        broken[0].unusable = Some("no compiler".into());
+        let none = choose(DeviceChoice::OpenCl(None), broken).unwrap_err().to_string();
+        assert!(none.starts_with("OpenCL: no device that can be used"), "{none}");
+    }
+
+    #[test]
+    fn what_a_device_lacks_is_told() {
+        let lacks = |change: fn(&mut DeviceInfo)| {
+            let mut device = device(0, DeviceKind::Gpu, 8);
+            change(&mut device);
+            device.lacks(true, true)
+        };
+        assert_eq!(lacks(|_| ()), None);
+        let memory = "8.0 KiB of local memory, 16 KiB are needed";
+        assert_eq!(lacks(|device| device.local_memory = 8 << 10).as_deref(), Some(memory));
+        let old = "it offers OpenCL 1.1 Mesa, at least 1.2 is needed";
+        assert_eq!(lacks(|device| device.version = "OpenCL 1.1 Mesa".into()).as_deref(), Some(old));
+        assert_eq!(
+            lacks(|device| device.max_work_group = 32).as_deref(),
+            Some("work-groups of 32, 64 are needed")
+        );
+    }
+}

@@ -23,5 +23,6 @@ pub use backend::{Device, OpenCl};
 pub use buffer::{Buffer, Element, Real};
 pub use device::{DeviceChoice, DeviceInfo, DeviceKind, Listing, choose, devices};
 pub use error::{CallError, OpenClError};
+pub use ops::spatial::max_pool2d::MaxIndices;
 pub use runtime::{MemoryUse, Transfers};
 pub use termwise_opencl_loader::{OVERRIDE as LIBRARY_OVERRIDE, library_name};

@@ -98,3 +98,55 @@ impl Compiled {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+    use crate::{DeviceChoice, OpenCl};
+
+    /// A backend, or nothing and a line that says why.
+    fn backend() -> Option<OpenCl<f32>> {
+        match OpenCl::open(DeviceChoice::OpenCl(None)) {
+            Ok(backend) => backend,
+            Err(error) => {
+                assert!(
+                    std::env::var("REQUIRE_OPENCL").as_deref() != Ok("1"),
+                    "REQUIRE_OPENCL=1, but {error}"
+                );
+                println!("skipped: {error}");
+                None
+            }
+        }
+    }
+
+    fn message(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        *std::panic::catch_unwind(run).expect_err("it fails").downcast::<String>().expect("a message")
+    }
+
+    const BROKEN: Source = Source {
+        file: "broken.cl",
+        text: "KERNEL void broken(int x)\n{\n    nonsense;\n}\n",
+        template: ("", ""),
+    };
+    const TAKES_INT: Source =
+        Source { file: "takes_int.cl", text: "KERNEL void takes_int(int x) {}\n", template: ("", "") };
+
+    #[test]
+    fn a_kernel_that_does_not_build_is_named_with_its_log() {
+        let Some(backend) = backend() else { return };
+        let told = message(|| backend.launch(BROKEN, "broken").int(1).items(1));
+        let begin = format!("OpenCL: broken.cl does not build on {}:\n", backend.device().info().name);
+        assert!(told.starts_with(&begin) && told.contains("nonsense"), "{told}");
+        assert!(told.contains("broken.cl:3") || told.contains(":3:"), "the line is not named: {told}");
+    }
+
+    #[test]
+    fn arguments_of_another_type_are_refused() {
+        let Some(backend) = backend() else { return };
+        backend.launch(TAKES_INT, "takes_int").int(1).items(1);
+        let told = message(|| backend.launch(TAKES_INT, "takes_int").real(1.0).items(1));
+        let expected = r#"takes_int.cl: takes_int takes ["int"], it was given ["float"]"#;
+        assert_eq!(told, expected);
+        message(|| backend.launch(TAKES_INT, "takes_int").int(1).int(2).items(1));
+    }
+}

@@ -128,6 +128,12 @@ impl Platform {
 }
 
 impl Device {
+    /// An id of no device, which no call takes.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Device(null_mut())
+    }
+
     fn bytes(self, what: Uint) -> Result<Vec<u8>> {
         // SAFETY: a device id from the library; the value has the room that is named.
         bytes("clGetDeviceInfo", |size, value, ret| unsafe {

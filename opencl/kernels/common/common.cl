@@ -146,3 +146,15 @@ inline REAL group_max(REAL value, __local REAL *scratch)
     barrier(CLK_LOCAL_MEM_FENCE);
     return scratch[0];
 }
+
+// The sign of x, 0 at 0, NaN at NaN.
+inline REAL sign_of(REAL x)
+{
+    return isnan(x) ? x : (x == 0 ? 0 : copysign((REAL)1, x));
+}
+
+// log(1 + exp(x)), finite for any finite x.
+inline REAL softplus_of(REAL x)
+{
+    return log1p(exp(-fabs(x))) + (x < 0 ? 0 : x);
+}

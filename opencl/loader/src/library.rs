@@ -1,6 +1,6 @@
 //! Finding the library, and the address of each function in it.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::sync::OnceLock;
 
 use libloading::Library;
@@ -25,6 +25,7 @@ const DRIVERS: &[&str] = &[];
 const DRIVERS: &[&str] = &["libnvidia-opencl.so.1", "libamdocl64.so", "libigdrcl.so"];
 
 type Address = *const c_void;
+type GetExtensionFunctionAddress = unsafe extern "system" fn(*const c_char) -> Address;
 type GetPlatformIds = unsafe extern "system" fn(Uint, *mut PlatformId, *mut Uint) -> Int;
 
 /// The library that calls go to.
@@ -75,7 +76,7 @@ impl Found {
         if address(&library, "clGetPlatformIDs").is_some() && address(&library, "clCreateBuffer").is_some() {
             return Some(Found { name: name.into(), library, driver: None });
         }
-        let entry = address(&library, "clIcdGetPlatformIDsKHR")?;
+        let entry = extension(&library, c"clIcdGetPlatformIDsKHR")?;
         // SAFETY: the extension cl_khr_icd defines the function of this name with this signature.
         let driver = unsafe { std::mem::transmute::<Address, GetPlatformIds>(entry) };
         Some(Found { name: name.into(), library, driver: Some(driver) })
@@ -121,6 +122,16 @@ impl Found {
         let address = unsafe { *(*object.cast::<*const Address>()).add(index) };
         (!address.is_null()).then_some(address)
     }
+}
+
+/// The address of a function of an extension: what the library says, since drivers need not export it.
+fn extension(library: &Library, name: &CStr) -> Option<Address> {
+    let get = address(library, "clGetExtensionFunctionAddress")?;
+    // SAFETY: OpenCL defines the function of this name with this signature.
+    let get = unsafe { std::mem::transmute::<Address, GetExtensionFunctionAddress>(get) };
+    // SAFETY: a name that ends in 0.
+    let address = unsafe { get(name.as_ptr()) };
+    (!address.is_null()).then_some(address)
 }
 
 fn address(library: &Library, name: &str) -> Option<Address> {

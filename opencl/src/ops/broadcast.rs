@@ -45,6 +45,28 @@ fn kernels(name: &str) -> (Source, &'static str, [&'static str; 2]) {
     table!("add" "sub" "mul" "div" "maximum" "minimum")
 }
 
+fn forward<T: Real>(
+    name: &str,
+    a: &Array<OpenCl<T>>,
+    b: &Array<OpenCl<T>>,
+    shape: &[usize],
+) -> Array<OpenCl<T>> {
+    let ((source, forward, _), y) = (kernels(name), a.backend().arbitrary(shape));
+    let strides = Strides::broadcast(shape, [a.shape(), b.shape()]);
+    let launch = a.backend().launch(source, forward).array(a).array(b).array(&y);
+    launch.strides(&strides).int(y.len()).items(y.len());
+    y
+}
+
+/// `a b`, both broadcast to `shape`.
+pub(crate) fn times<T: Real>(
+    a: &Array<OpenCl<T>>,
+    b: &Array<OpenCl<T>>,
+    shape: &[usize],
+) -> Array<OpenCl<T>> {
+    forward("mul", a, b, shape)
+}
+
 fn backward<T: Real>(
     name: &str,
     operand: usize,
@@ -62,11 +84,7 @@ fn backward<T: Real>(
 
 impl<T: Real> BinaryKernel for OpenCl<T> {
     fn binary_forward<F: Binary>(_: &F, a: &Array<Self>, b: &Array<Self>, shape: &[usize]) -> Array<Self> {
-        let ((source, forward, _), y) = (kernels(F::NAME), a.backend().arbitrary(shape));
-        let strides = Strides::broadcast(shape, [a.shape(), b.shape()]);
-        let launch = a.backend().launch(source, forward).array(a).array(b).array(&y);
-        launch.strides(&strides).int(y.len()).items(y.len());
-        y
+        forward(F::NAME, a, b, shape)
     }
 
     fn binary_backward_a<F: Binary>(

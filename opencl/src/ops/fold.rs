@@ -61,9 +61,7 @@ pub(crate) fn fold<T: Real>(
         return out;
     }
     let by_items = (neighbours && results >= 8) || count < 8;
-    let (part, enough) = if by_items { (PART[0], ENOUGH_ITEMS) } else { (PART[1], ENOUGH_GROUPS) };
-    let parts = count.div_ceil(part).min(enough.div_ceil(results)).max(1);
-    let length = count.div_ceil(parts);
+    let (parts, length) = if by_items { item_parts(results, count) } else { group_parts(results, count) };
     let [items, groups, join] = kernels(source);
     let first = if parts == 1 { out.clone() } else { backend.arbitrary(&[parts, results]) };
     let launch = backend.launch(source, if by_items { items } else { groups });
@@ -82,9 +80,37 @@ pub(crate) fn fold<T: Real>(
     out
 }
 
-/// Adds `parts` arrays of the size of `out` that lie one after another in `partial`, in order.
-pub(crate) fn sum_parts<T: Real>(partial: &Array<OpenCl<T>>, out: &Array<OpenCl<T>>, parts: usize) {
-    let launch =
-        out.backend().launch(source!("tensor/sum", "fold"), "sum_fold_parts").array(partial).array(out);
-    launch.int(out.len()).int(parts).real(1.0).items(out.len());
+/// The number of parts that sums of `count` terms are taken in, and the terms of each, where a work-item computes one
+/// part of one of `results`.
+pub(crate) fn item_parts(results: usize, count: usize) -> (usize, usize) {
+    parts(results, count, PART[0], ENOUGH_ITEMS)
+}
+
+/// The same where a work-group does.
+pub(crate) fn group_parts(results: usize, count: usize) -> (usize, usize) {
+    parts(results, count, PART[1], ENOUGH_GROUPS)
+}
+
+fn parts(results: usize, count: usize, part: usize, enough: usize) -> (usize, usize) {
+    let parts = count.div_ceil(part).min(enough.div_ceil(results.max(1))).max(1);
+    (parts, count.div_ceil(parts))
+}
+
+/// The sum, in order, of the `parts` arrays of a shape that lie one after another in `partial`.
+pub(crate) fn sum_parts<T: Real>(
+    partial: Array<OpenCl<T>>,
+    shape: &[usize],
+    parts: usize,
+) -> Array<OpenCl<T>> {
+    if parts == 1 {
+        return partial.reshape(shape);
+    }
+    let backend = partial.backend();
+    if parts == 0 {
+        return Array::zeros(backend, shape);
+    }
+    let sum = backend.arbitrary(shape);
+    let launch = backend.launch(source!("tensor/sum", "fold"), "sum_fold_parts").array(&partial).array(&sum);
+    launch.int(sum.len()).int(parts).real(1.0).items(sum.len());
+    sum
 }

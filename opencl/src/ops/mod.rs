@@ -7,4 +7,8 @@ mod conv;
 mod elementwise;
 mod fold;
 mod groups;
+mod losses;
+mod norms;
+mod optim;
+pub(crate) mod spatial;
 mod tensor;

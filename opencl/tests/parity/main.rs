@@ -1,6 +1,8 @@
 //! Every test case of every operation, on the device and, in `f64`, on the host: values and gradients.
 
 mod compare;
+mod large;
+mod optim;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -53,5 +55,5 @@ macro_rules! families {
 }
 
 families! {
-    activations attention conv tensor
+    activations attention conv losses norms spatial tensor
 }

@@ -9,5 +9,5 @@ inline REAL abs_value(REAL x, REAL p, REAL q)
 // dy/dx = the sign of x, 0 at 0, NaN at NaN
 inline REAL abs_derivative(REAL x, REAL y, REAL p, REAL q)
 {
-    return isnan(x) ? x : (x == 0 ? 0 : copysign((REAL)1, x));
+    return sign_of(x);
 }

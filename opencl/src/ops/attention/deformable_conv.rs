@@ -32,20 +32,18 @@ fn sampled<'a, T: Real>(
     launch.int(geometry.axes).int(geometry.offset_groups).int(geometry.conv.in_channels)
 }
 
-/// Runs a product in tiles, in parts where that many tiles keep no device busy.
+/// A product in tiles, taken in parts where that many tiles keep no device busy: an array of a shape. `run` writes the parts,
+/// given the links of a part's chain and the number of work-groups.
 fn in_parts<T: Real>(
-    to: &Array<OpenCl<T>>,
-    tiles: usize,
-    links: usize,
-    whole: bool,
+    backend: &OpenCl<T>,
+    shape: &[usize],
+    (tiles, links, whole): (usize, usize, bool),
     run: impl FnOnce(&Array<OpenCl<T>>, usize, usize),
-) {
+) -> Array<OpenCl<T>> {
     let parts = if whole { 1 } else { parts(tiles, links * depth::<T>()) };
-    let partial = if parts == 1 { to.clone() } else { to.backend().arbitrary(&[parts, to.len()]) };
+    let partial = backend.arbitrary(&[&[parts], shape].concat());
     run(&partial, links.div_ceil(parts), tiles * parts);
-    if parts > 1 {
-        sum_parts(&partial, to, parts);
-    }
+    sum_parts(partial, shape, parts)
 }
 
 impl<T: Real> DeformConvKernel for OpenCl<T> {
@@ -57,17 +55,16 @@ impl<T: Real> DeformConvKernel for OpenCl<T> {
     ) -> Array<Self> {
         let conv = &geometry.conv;
         let (rows, inner) = (conv.group_outputs(), conv.group_inputs());
-        let (backend, y) = (weight.backend(), weight.backend().arbitrary(&conv.output_shape()));
+        let (backend, shape) = (weight.backend(), conv.output_shape());
         let columns = conv.batch * conv.window.positions();
         let tiles = columns.div_ceil(TILE) * rows.div_ceil(TILE) * conv.groups;
         let links = conv.window.taps() * inner.div_ceil(depth::<T>());
-        in_parts(&y, tiles, links, bias.is_some(), |to, length, groups| {
+        in_parts(backend, &shape, (tiles, links, bias.is_some()), |to, length, groups| {
             let launch = backend.launch(DEFORMABLE_CONV, "deform_conv_forward").array(weight);
             let launch = sampled(launch.array(operands.x).optional(bias).array(to), geometry, operands);
             let launch = launch.int(conv.batch).int(conv.groups).int(rows).int(inner);
             launch.int(length).groups(groups);
-        });
-        y
+        })
     }
 
     fn deform_conv_backward(
@@ -215,14 +212,12 @@ fn weight_gradient<T: Real>(
 ) -> Array<OpenCl<T>> {
     let (conv, backend) = (&geometry.conv, weight.backend());
     let (rows, inner) = (conv.group_outputs(), conv.group_inputs());
-    let grad = backend.arbitrary(weight.shape());
     let tiles = inner.div_ceil(TILE) * conv.window.taps() * rows.div_ceil(TILE) * conv.groups;
     let links = (conv.batch * conv.window.positions()).div_ceil(depth::<T>());
-    in_parts(&grad, tiles, links, false, |to, length, groups| {
+    in_parts(backend, weight.shape(), (tiles, links, false), |to, length, groups| {
         let launch = backend.launch(DEFORMABLE_CONV, "deform_conv_backward_weight").array(grad_output);
         let launch = sampled(launch.array(operands.x).array(to), geometry, operands);
         let launch = launch.int(conv.batch).int(conv.groups).int(rows).int(inner);
         launch.int(length).groups(groups);
-    });
-    grad
+    })
 }

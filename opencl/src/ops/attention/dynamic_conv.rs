@@ -43,23 +43,20 @@ impl<T: Real> PerStepConvKernel for OpenCl<T> {
             grad
         });
         let grad_weights = need_weights.then(|| {
-            let grad = backend.arbitrary(weights.shape());
             if !geometry.shared {
+                let grad = backend.arbitrary(weights.shape());
                 let launch = backend.launch(DYNAMIC_CONV, "per_step_conv_backward_weights").array(x);
                 let launch = sizes(launch.array(grad_output).array(&grad).int(inputs), geometry);
                 launch.int(grad.len()).items(grad.len());
                 return grad;
             }
             let terms = steps * geometry.batch * geometry.head_channels();
-            let parts = parts(grad.len(), terms);
-            let to = if parts == 1 { grad.clone() } else { backend.arbitrary(&[parts, grad.len()]) };
+            let parts = parts(weights.len(), terms);
+            let grad = backend.arbitrary(&[&[parts], weights.shape()].concat());
             let launch = backend.launch(DYNAMIC_CONV, "per_step_conv_backward_shared").array(x);
-            let launch = sizes(launch.array(grad_output).array(&to).int(inputs).int(steps), geometry);
-            launch.int(terms.div_ceil(parts)).groups(grad.len() * parts);
-            if parts > 1 {
-                sum_parts(&to, &grad, parts);
-            }
-            grad
+            let launch = sizes(launch.array(grad_output).array(&grad).int(inputs).int(steps), geometry);
+            launch.int(terms.div_ceil(parts)).groups(grad.len());
+            sum_parts(grad, weights.shape(), parts)
         });
         [grad_x, grad_weights]
     }

@@ -56,14 +56,11 @@ fn gathered<T: Real>(
     let tiles = (batch * shape[2] * shape[3]).div_ceil(TILE) * rows.div_ceil(TILE) * groups;
     let parts = if bias.is_some() { 1 } else { parts(tiles, inner * taps) };
     let length = (inner * taps).div_ceil(depth::<T>()).div_ceil(parts);
-    let to = if parts == 1 { y.clone() } else { backend.arbitrary(&[parts, y.len()]) };
-    let launch = backend.launch(CONV2D, "conv2d_tiles").array(weight).array(x).optional(bias).array(&to);
+    let y = backend.arbitrary(&[&[parts], &shape[..]].concat());
+    let launch = backend.launch(CONV2D, "conv2d_tiles").array(weight).array(x).optional(bias).array(&y);
     let launch = launch.window(&window).flag(adjoint).int(batch).int(groups).int(rows).int(inner);
     launch.int(row_step).int(inner_step).int(length).groups(tiles * parts);
-    if parts > 1 {
-        sum_parts(&to, &y, parts);
-    }
-    y
+    sum_parts(y, &shape, parts)
 }
 
 impl<T: Real> Conv2dKernel for OpenCl<T> {
@@ -92,23 +89,24 @@ impl<T: Real> Conv2dKernel for OpenCl<T> {
         let &ConvGeometry { batch, groups, window, .. } = geometry;
         let (rows, inner) = (geometry.group_outputs(), geometry.group_inputs());
         let (columns, terms) = (inner * window.taps(), batch * window.positions());
-        let (backend, grad) = (x.backend(), x.backend().arbitrary(&geometry.weight_shape()));
+        let (backend, shape) = (x.backend(), geometry.weight_shape());
         let in_tiles = rows >= ENOUGH_ROWS && columns >= ENOUGH_ROWS;
-        let whole = if in_tiles { rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups } else { grad.len() };
+        let whole = if in_tiles {
+            rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups
+        } else {
+            shape.iter().product()
+        };
         let parts = parts(whole, terms);
-        let to = if parts == 1 { grad.clone() } else { backend.arbitrary(&[parts, grad.len()]) };
+        let grad = backend.arbitrary(&[&[parts], &shape[..]].concat());
         let kernel = if in_tiles { "conv2d_weight_tiles" } else { "conv2d_weight_each" };
-        let launch = backend.launch(CONV2D, kernel).array(grad_output).array(x).array(&to).window(&window);
+        let launch = backend.launch(CONV2D, kernel).array(grad_output).array(x).array(&grad).window(&window);
         let launch = launch.int(batch).int(groups).int(rows).int(inner);
         if in_tiles {
             launch.int(terms.div_ceil(depth::<T>()).div_ceil(parts)).groups(whole * parts);
         } else {
             launch.int(whole).int(terms.div_ceil(parts)).groups(whole * parts);
         }
-        if parts > 1 {
-            sum_parts(&to, &grad, parts);
-        }
-        grad
+        sum_parts(grad, &shape, parts)
     }
 
     fn conv2d_backward_bias(grad_output: &Array<Self>) -> Array<Self> {

@@ -72,26 +72,22 @@ pub(crate) fn product<T: Real>(
 ) -> Array<OpenCl<T>> {
     let (backend, &Extents { m, k, n, .. }) = (a.array.backend(), extents);
     let (batches, terms) = (extents.batches.len(), extents.summed.len());
-    let out = backend.arbitrary(shape);
     let depth = if size_of::<T>() == 8 { 8 } else { 16 };
     let (tiles, links) = (m.div_ceil(TILE) * n.div_ceil(TILE) * batches, terms * k.div_ceil(depth));
     if tiles == 0 {
-        return out;
+        return backend.arbitrary(shape);
     }
     // Few tiles and a long sum: it is taken in parts, which are added in order.
     let parts =
         if bias.is_some() { 1 } else { ENOUGH_GROUPS.div_ceil(tiles).min(links * depth / PART).max(1) };
     let length = links.div_ceil(parts);
-    let to = if parts == 1 { out.clone() } else { backend.arbitrary(&[parts, out.len()]) };
+    let out = backend.arbitrary(&[&[parts], shape].concat());
     let launch = backend.launch(source!("tensor/matmul"), "matmul").array(a.array).array(b.array);
-    let launch = launch.optional(bias).array(&to).int(m).int(n).int(k);
+    let launch = launch.optional(bias).array(&out).int(m).int(n).int(k);
     let launch = launch.int(a.row).int(a.column).int(b.row).int(b.column);
     let launch = launch.strides(&extents.batches).int(batches).strides(&extents.summed).int(terms);
     launch.int(length).groups(tiles * parts);
-    if parts > 1 {
-        sum_parts(&to, &out, parts);
-    }
-    out
+    sum_parts(out, shape, parts)
 }
 
 /// The batches of a product, seen from one operand whose gradient is wanted: those that are its own, and those that
