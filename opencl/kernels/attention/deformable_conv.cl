@@ -40,11 +40,11 @@ inline Corners deform_corners(
     __global const REAL *offset, __global const REAL *mask, const Window w, int axes, int offset_groups, int n, int g,
     int tap, int q)
 {
-    const int positions = w.output[0] * w.output[1], taps = w.kernel[0] * w.kernel[1];
+    const int positions = w.output[0] * w.output[1], taps = w.taps[0] * w.taps[1];
     const int slot = (n * offset_groups + g) * taps + tap;
     __global const REAL *moved = offset + slot * axes * positions + q;
-    const int y = q / w.output[1] * w.stride[0] - w.padding[0] + tap / w.kernel[1] * w.dilation[0];
-    const int x = q % w.output[1] * w.stride[1] - w.padding[1] + tap % w.kernel[1] * w.dilation[1];
+    const int y = q / w.output[1] * w.stride[0] - w.padding[0] + tap / w.taps[1] * w.dilation[0];
+    const int x = q % w.output[1] * w.stride[1] - w.padding[1] + tap % w.taps[1] * w.dilation[1];
     Corners corners;
     const int top = deform_along(y + (axes == 2 ? moved[0] : 0), w.image[0], corners.along_y, corners.slope_y);
     const int left = deform_along(x + moved[(axes - 1) * positions], w.image[1], corners.along_x, corners.slope_x);
@@ -80,7 +80,7 @@ KERNEL void deform_conv_forward(
     __local REAL left[DEPTH * PITCH], right[DEPTH * PITCH];
     const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], columns = batch * positions, blocks = (inner + DEPTH - 1) / DEPTH;
+    const int taps = w.taps[0] * w.taps[1], columns = batch * positions, blocks = (inner + DEPTH - 1) / DEPTH;
     const int tiles_n = (columns + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
     int id = get_group_id(0);
     const int column = id % tiles_n * TILE;
@@ -145,7 +145,7 @@ KERNEL void deform_conv_backward_weight(
     __local REAL left[DEPTH * PITCH], right[DEPTH * PITCH];
     const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], depth = batch * positions;
+    const int taps = w.taps[0] * w.taps[1], depth = batch * positions;
     const int tiles_n = (inner + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
     int id = get_group_id(0);
     const int column = id % tiles_n * TILE;
@@ -210,7 +210,7 @@ KERNEL void deform_conv_backward_offset(
 {
     __local REAL scratch[GROUP];
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], id = get_group_id(0), q = id % positions;
+    const int taps = w.taps[0] * w.taps[1], id = get_group_id(0), q = id % positions;
     const int tap = id / positions % taps, g = id / positions / taps % offset_groups;
     const int n = id / positions / taps / offset_groups, own = channels / offset_groups;
     const Corners corners = deform_corners(SAMPLED_GIVEN, sample + n, g, tap, q);
@@ -257,7 +257,7 @@ KERNEL void deform_conv_corners(
     const int id = get_global_id(0);
     if (id >= total) return;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], line = id / positions / taps; // n, g
+    const int taps = w.taps[0] * w.taps[1], line = id / positions / taps; // n, g
     const Corners corners = deform_corners(
         SAMPLED_GIVEN, sample + line / offset_groups, line % offset_groups, id / positions % taps, id % positions);
 #pragma unroll
@@ -328,7 +328,7 @@ KERNEL void deform_conv_backward_x(
     const int id = get_global_id(0);
     if (id >= total) return;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], c = id % channels, p = id / channels % pixels;
+    const int taps = w.taps[0] * w.taps[1], c = id % channels, p = id / channels % pixels;
     const int n = id / channels / pixels, line = n * offset_groups + c / (channels / offset_groups);
     REAL sum = 0;
     for (int e = starts[line * pixels + p]; e < ends[line * pixels + p]; e++) {

@@ -10,18 +10,18 @@ KERNEL void per_position_conv_forward(
     const int id = get_global_id(0);
     if (id >= count) return;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], q = id % positions, plane = id / positions;
+    const int taps = w.taps[0] * w.taps[1], q = id % positions, plane = id / positions;
     const int c = plane % channels, n = plane / channels, g = c / (channels / groups);
     __global const REAL *weight = weights + (n * groups + g) * taps * positions + q;
     REAL sum = 0;
-    for (int i = 0; i < w.kernel[0]; i++) {
+    for (int i = 0; i < w.taps[0]; i++) {
         const int from_y = window_input(w, 0, i, q / w.output[1]);
         if (from_y < 0) continue;
-        for (int j = 0; j < w.kernel[1]; j++) {
+        for (int j = 0; j < w.taps[1]; j++) {
             const int from_x = window_input(w, 1, j, q % w.output[1]);
             if (from_x < 0) continue;
             const REAL value = x[plane * pixels + from_y * w.image[1] + from_x];
-            sum = fma(weight[(i * w.kernel[1] + j) * positions], value, sum);
+            sum = fma(weight[(i * w.taps[1] + j) * positions], value, sum);
         }
     }
     y[id] = sum;
@@ -36,18 +36,18 @@ KERNEL void per_position_conv_backward_x(
     const int id = get_global_id(0);
     if (id >= count) return;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], at = id % pixels, plane = id / pixels;
+    const int taps = w.taps[0] * w.taps[1], at = id % pixels, plane = id / pixels;
     const int c = plane % channels, n = plane / channels, g = c / (channels / groups);
     __global const REAL *weight = weights + (n * groups + g) * taps * positions;
     REAL sum = 0;
-    for (int i = 0; i < w.kernel[0]; i++) {
+    for (int i = 0; i < w.taps[0]; i++) {
         const int y = window_output(w, 0, i, at / w.image[1]);
         if (y < 0) continue;
-        for (int j = 0; j < w.kernel[1]; j++) {
+        for (int j = 0; j < w.taps[1]; j++) {
             const int x = window_output(w, 1, j, at % w.image[1]);
             if (x < 0) continue;
             const int q = y * w.output[1] + x;
-            sum = fma(weight[(i * w.kernel[1] + j) * positions + q], grad_output[plane * positions + q], sum);
+            sum = fma(weight[(i * w.taps[1] + j) * positions + q], grad_output[plane * positions + q], sum);
         }
     }
     grad_x[id] = sum;
@@ -61,10 +61,10 @@ KERNEL void per_position_conv_backward_weights(
     const int id = get_global_id(0);
     if (id >= count) return;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], q = id % positions, tap = id / positions % taps;
+    const int taps = w.taps[0] * w.taps[1], q = id % positions, tap = id / positions % taps;
     const int own = channels / groups, first = id / positions / taps * own; // of all channels of all images
-    const int from_y = window_input(w, 0, tap / w.kernel[1], q / w.output[1]);
-    const int from_x = window_input(w, 1, tap % w.kernel[1], q % w.output[1]);
+    const int from_y = window_input(w, 0, tap / w.taps[1], q / w.output[1]);
+    const int from_x = window_input(w, 1, tap % w.taps[1], q % w.output[1]);
     REAL sum = 0;
     if (from_y >= 0 && from_x >= 0) {
         const int from = from_y * w.image[1] + from_x;

@@ -84,7 +84,7 @@ inline void tile_multiply(REAL sums[EACH][EACH], __local const REAL *left_tile, 
 // q * stride + i * dilation - padding. Window of termwise_ops::conv.
 typedef struct {
     int image[2];
-    int kernel[2];
+    int taps[2];
     int stride[2];
     int padding[2];
     int dilation[2];

@@ -26,7 +26,7 @@ KERNEL void conv2d_tiles(
     const int width = adjoint ? w.image[1] : w.output[1], plane = width * (adjoint ? w.image[0] : w.output[0]);
     const int from_width = adjoint ? w.output[1] : w.image[1];
     const int from_plane = from_width * (adjoint ? w.output[0] : w.image[0]);
-    const int columns = batch * plane, taps = w.kernel[0] * w.kernel[1], depth = inner * taps;
+    const int columns = batch * plane, taps = w.taps[0] * w.taps[1], depth = inner * taps;
     const int tiles_n = (columns + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
     int id = get_group_id(0);
     const int column = id % tiles_n * TILE;
@@ -41,7 +41,7 @@ KERNEL void conv2d_tiles(
     __global const REAL *from = x + (own < columns ? (own / plane * groups + group) * inner * from_plane : 0);
     __global const REAL *filters = weight + group * rows * depth;
     // The tap that is loaded next, the same for the whole group.
-    int c = first * DEPTH / taps, i = first * DEPTH % taps / w.kernel[1], j = first * DEPTH % w.kernel[1];
+    int c = first * DEPTH / taps, i = first * DEPTH % taps / w.taps[1], j = first * DEPTH % w.taps[1];
     REAL sums[EACH][EACH];
     tile_clear(sums);
     for (int link = first; link < last; link++) {
@@ -58,9 +58,9 @@ KERNEL void conv2d_tiles(
                 if (from_y >= 0 && from_x >= 0) value = from[c * from_plane + from_y * from_width + from_x];
             }
             right[l * PITCH + item] = value;
-            if (++j == w.kernel[1]) {
+            if (++j == w.taps[1]) {
                 j = 0;
-                if (++i == w.kernel[0]) {
+                if (++i == w.taps[0]) {
                     i = 0;
                     c++;
                 }
@@ -96,17 +96,17 @@ KERNEL void conv2d_each(
     const int from_width = adjoint ? w.output[1] : w.image[1];
     const int from_plane = from_width * (adjoint ? w.output[0] : w.image[0]);
     const int at = id % plane, channel = id / plane % (groups * rows), n = id / plane / (groups * rows);
-    const int group = channel / rows, taps = w.kernel[0] * w.kernel[1];
+    const int group = channel / rows, taps = w.taps[0] * w.taps[1];
     __global const REAL *filter = weight + group * rows * inner * taps + channel % rows * row_step;
     __global const REAL *from = x + (n * groups + group) * inner * from_plane;
     REAL sum = bias ? bias[channel] : 0;
-    for (int i = 0; i < w.kernel[0]; i++) {
+    for (int i = 0; i < w.taps[0]; i++) {
         const int from_y = conv2d_source(w, 0, adjoint, i, at / width);
         if (from_y < 0) continue;
-        for (int j = 0; j < w.kernel[1]; j++) {
+        for (int j = 0; j < w.taps[1]; j++) {
             const int from_x = conv2d_source(w, 1, adjoint, j, at % width);
             if (from_x < 0) continue;
-            const int tap = i * w.kernel[1] + j, place = from_y * from_width + from_x;
+            const int tap = i * w.taps[1] + j, place = from_y * from_width + from_x;
             for (int c = 0; c < inner; c++) {
                 sum = fma(filter[c * inner_step + tap], from[c * from_plane + place], sum);
             }
@@ -126,7 +126,7 @@ KERNEL void conv2d_weight_tiles(
     __local int channel_of[TILE], y_of[TILE], x_of[TILE];
     const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], columns = inner * taps, depth = batch * positions;
+    const int taps = w.taps[0] * w.taps[1], columns = inner * taps, depth = batch * positions;
     const int tiles_n = (columns + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
     int id = get_group_id(0);
     const int column = id % tiles_n * TILE;
@@ -137,8 +137,8 @@ KERNEL void conv2d_weight_tiles(
     const int first = part * length, last = min(first + length, (depth + DEPTH - 1) / DEPTH);
     const int tap = (column + item) % taps;
     channel_of[item] = column + item < columns ? (column + item) / taps * pixels : -1;
-    y_of[item] = tap / w.kernel[1] * w.dilation[0] - w.padding[0];
-    x_of[item] = tap % w.kernel[1] * w.dilation[1] - w.padding[1];
+    y_of[item] = tap / w.taps[1] * w.dilation[0] - w.padding[0];
+    x_of[item] = tap % w.taps[1] * w.dilation[1] - w.padding[1];
     barrier(CLK_LOCAL_MEM_FENCE);
 
     const int own_l = item % DEPTH;
@@ -179,14 +179,14 @@ KERNEL void conv2d_weight_each(
 {
     __local REAL scratch[GROUP];
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
-    const int taps = w.kernel[0] * w.kernel[1], part = get_group_id(0) / weights, id = get_group_id(0) % weights;
+    const int taps = w.taps[0] * w.taps[1], part = get_group_id(0) / weights, id = get_group_id(0) % weights;
     const int tap = id % taps, output = id / taps / inner, input = output / rows * inner + id / taps % inner;
     const int first = part * length, last = min(first + length, batch * positions);
     REAL sum = 0;
     for (int k = first + (int)get_local_id(0); k < last; k += GROUP) {
         const int n = k / positions, q = k % positions;
-        const int from_y = window_input(w, 0, tap / w.kernel[1], q / w.output[1]);
-        const int from_x = window_input(w, 1, tap % w.kernel[1], q % w.output[1]);
+        const int from_y = window_input(w, 0, tap / w.taps[1], q / w.output[1]);
+        const int from_x = window_input(w, 1, tap % w.taps[1], q % w.output[1]);
         if (from_y >= 0 && from_x >= 0) {
             const REAL value = x[(n * groups * inner + input) * pixels + from_y * w.image[1] + from_x];
             sum = fma(grad_output[(n * groups * rows + output) * positions + q], value, sum);
