@@ -1,6 +1,7 @@
 //! Running a kernel: arguments in the order in which the kernel names them, then over what it runs.
 
 use termwise_autograd::{Array, Scalar};
+use termwise_ops::conv::Window;
 
 use crate::backend::OpenCl;
 use crate::buffer::{Buffer, Element, Real};
@@ -43,8 +44,13 @@ impl<'a, T: Real> Launch<'a, T> {
     }
 
     /// A buffer: `__global` pointer to its elements. Where it has none the pointer is null.
-    pub fn buffer<E: Element>(mut self, buffer: &'a Buffer<E>) -> Self {
-        self.arguments.push((Value::Mem(buffer.mem()), E::POINTER));
+    pub fn buffer<E: Element>(self, buffer: &'a Buffer<E>) -> Self {
+        self.optional_buffer(Some(buffer))
+    }
+
+    /// A buffer or a null pointer.
+    pub fn optional_buffer<E: Element>(mut self, buffer: Option<&'a Buffer<E>>) -> Self {
+        self.arguments.push((Value::Mem(buffer.and_then(Buffer::mem)), E::POINTER));
         self
     }
 
@@ -65,6 +71,16 @@ impl<'a, T: Real> Launch<'a, T> {
         self.number(value)
     }
 
+    /// A place that may lie before the first: `int`.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    pub fn signed(self, value: isize) -> Self {
+        let kernel = self.kernel;
+        let value = i32::try_from(value).unwrap_or_else(|_| panic!("OpenCL: {kernel}: {value} is no int"));
+        self.number(value)
+    }
+
     /// A number of 64 bits: `ulong`.
     pub fn ulong(self, value: u64) -> Self {
         self.number(value)
@@ -78,6 +94,21 @@ impl<'a, T: Real> Launch<'a, T> {
     /// How operands lie under a shape: `Strides`.
     pub fn strides(mut self, strides: &Strides) -> Self {
         self.arguments.push((Value::Bytes(strides.to_bytes()), "Strides"));
+        self
+    }
+
+    /// How taps fall on an image: `Window`.
+    ///
+    /// # Panics
+    /// If a number of it does not fit an `int`.
+    pub fn window(mut self, window: &Window) -> Self {
+        let Window { image, kernel, stride, padding, dilation, output } = window;
+        let numbers = [image, kernel, stride, padding, dilation, output].into_iter().flatten();
+        let bytes = numbers.flat_map(|&number| {
+            let number = i32::try_from(number).unwrap_or_else(|_| panic!("OpenCL: {window:?} is too large"));
+            number.to_ne_bytes()
+        });
+        self.arguments.push((Value::Bytes(bytes.collect()), "Window"));
         self
     }
 

@@ -39,6 +39,73 @@ inline int3 strides_offsets(const Strides s, int position)
     return offsets + position * (int3)(s.steps[0][0], s.steps[1][0], s.steps[2][0]);
 }
 
+// The tile of TILE x TILE results that a work-group of a product computes: a work-item a grid of EACH x EACH of them, SIDE
+// apart, from DEPTH columns of both operands at a time.
+#define TILE 64
+#define SIDE 8
+#define EACH 8
+#ifdef DOUBLE
+#define DEPTH 8
+#else
+#define DEPTH 16
+#endif
+// One more, so that a column does not lie in one bank.
+#define PITCH (TILE + 1)
+
+inline void tile_clear(REAL sums[EACH][EACH])
+{
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+#pragma unroll
+        for (int j = 0; j < EACH; j++) sums[i][j] = 0;
+    }
+}
+
+// Adds the product of DEPTH columns of both operands; column l of one begins at l * PITCH. Sum (i, j) of a work-item is
+// that of row item / SIDE + SIDE i and column item % SIDE + SIDE j.
+inline void tile_multiply(REAL sums[EACH][EACH], __local const REAL *left_tile, __local const REAL *right_tile)
+{
+    const int tx = get_local_id(0) % SIDE, ty = get_local_id(0) / SIDE;
+    for (int l = 0; l < DEPTH; l++) {
+        REAL left[EACH], right[EACH];
+#pragma unroll
+        for (int i = 0; i < EACH; i++) left[i] = left_tile[l * PITCH + ty + SIDE * i];
+#pragma unroll
+        for (int j = 0; j < EACH; j++) right[j] = right_tile[l * PITCH + tx + SIDE * j];
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+#pragma unroll
+            for (int j = 0; j < EACH; j++) sums[i][j] = fma(left[i], right[j], sums[i][j]);
+        }
+    }
+}
+
+// How the taps of a kernel fall on an image, (y, x) each: tap i of output q reads input
+// q * stride + i * dilation - padding. Window of termwise_ops::conv.
+typedef struct {
+    int image[2];
+    int taps[2];
+    int stride[2];
+    int padding[2];
+    int dilation[2];
+    int output[2];
+} Window;
+
+// The input that a tap of output q reads along an axis, or -1 in the padding.
+inline int window_input(const Window w, int axis, int tap, int q)
+{
+    const int at = q * w.stride[axis] + tap * w.dilation[axis] - w.padding[axis];
+    return at >= 0 && at < w.image[axis] ? at : -1;
+}
+
+// The output whose tap reads input `at` along an axis, or -1 where there is none.
+inline int window_output(const Window w, int axis, int tap, int at)
+{
+    const int from = at + w.padding[axis] - tap * w.dilation[axis];
+    const int q = from / w.stride[axis];
+    return from >= 0 && q * w.stride[axis] == from && q < w.output[axis] ? q : -1;
+}
+
 inline REAL sigmoid_of(REAL x)
 {
     // No overflow on either side.

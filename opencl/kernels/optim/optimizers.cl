@@ -93,3 +93,11 @@ KERNEL void scale_by(__global const REAL *x, __global const REAL *factor, __glob
     const int i = get_global_id(0);
     if (i < count) y[i] = factor[0] * x[i];
 }
+
+// average + share (present - average); it may replace the average. A work-item computes one element.
+KERNEL void average_step(
+    __global const REAL *average, __global const REAL *present, __global REAL *y, REAL share, int count)
+{
+    const int i = get_global_id(0);
+    if (i < count) y[i] = average[i] + share * (present[i] - average[i]);
+}

@@ -9,17 +9,6 @@
 // Tiles of both operands of DEPTH columns pass through local memory. The terms times the depth tiles of k form one
 // chain; part p takes `length` links of it from p * length on.
 
-#define TILE 64
-#define SIDE 8
-#define EACH 8
-#ifdef DOUBLE
-#define DEPTH 8
-#else
-#define DEPTH 16
-#endif
-// One more, so that a column does not lie in one bank.
-#define PITCH (TILE + 1)
-
 // One operand's tile: `rows` rows from `row` and columns from `column` on, of `columns` in all; 0 beyond. Neighbouring
 // work-items read neighbouring numbers along whichever step is 1.
 inline void load_tile(
@@ -60,11 +49,7 @@ KERNEL void matmul(
     const int first = part * length, last = min(first + length, terms * depths);
 
     REAL sums[EACH][EACH];
-#pragma unroll
-    for (int i = 0; i < EACH; i++) {
-#pragma unroll
-        for (int j = 0; j < EACH; j++) sums[i][j] = 0;
-    }
+    tile_clear(sums);
     for (int link = first; link < last; link++) {
         const int3 at = begin + strides_offsets(summed, link / depths);
         const int depth = link % depths * DEPTH;
@@ -72,18 +57,7 @@ KERNEL void matmul(
         // The right operand's tile is loaded transposed: its rows are what is summed over.
         load_tile(b_tile, b + at.y, column, n, b_column, depth, k, b_row);
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int l = 0; l < DEPTH; l++) {
-            REAL left[EACH], right[EACH];
-#pragma unroll
-            for (int i = 0; i < EACH; i++) left[i] = a_tile[l * PITCH + ty + SIDE * i];
-#pragma unroll
-            for (int j = 0; j < EACH; j++) right[j] = b_tile[l * PITCH + tx + SIDE * j];
-#pragma unroll
-            for (int i = 0; i < EACH; i++) {
-#pragma unroll
-                for (int j = 0; j < EACH; j++) sums[i][j] = fma(left[i], right[j], sums[i][j]);
-            }
-        }
+        tile_multiply(sums, a_tile, b_tile);
         barrier(CLK_LOCAL_MEM_FENCE);
     }
     __global REAL *out = c + (size_t)(part * batch_count + batch) * m * n;

@@ -87,4 +87,12 @@ impl<T: Real> OptimizerKernel for OpenCl<T> {
         launch.int(len).items(len);
         scaled
     }
+
+    fn average_step(average: Array<Self>, present: &Array<Self>, share: f64) -> Array<Self> {
+        let (backend, len) = (present.backend(), present.len());
+        let (average, next) = backend.reuse(average);
+        let launch = backend.launch(OPTIMIZERS, "average_step").array(&average).array(present).array(&next);
+        launch.real(share).int(len).items(len);
+        next
+    }
 }

@@ -55,5 +55,5 @@ macro_rules! families {
 }
 
 families! {
-    activations losses norms spatial tensor
+    activations attention conv losses norms spatial tensor
 }

@@ -1,0 +1,3 @@
+//! Operations of `termwise_ops::conv`.
+
+pub(crate) mod conv2d;
