@@ -138,6 +138,11 @@ impl<B: Backend> Array<B> {
         &mut self.buffer
     }
 
+    /// The device storage, to change in place, where no clone shares it, else `None`.
+    pub fn buffer_mut(&mut self) -> Option<&mut B::Buffer> {
+        Arc::get_mut(&mut self.buffer)
+    }
+
     /// Takes the storage out, without a copy where no clone shares it, else `None`.
     pub fn into_buffer(self) -> Option<B::Buffer> {
         Arc::into_inner(self.buffer)

@@ -15,6 +15,12 @@ pub trait Elementwise: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;
 
+    /// The numbers that set this function apart from others of its name, in the order in which kernels on other
+    /// backends take them: the bounds of a clamp, say. Those that are missing are 0.
+    fn parameters(&self) -> [f64; 2] {
+        [0.0; 2]
+    }
+
     /// `y = f(x)` in each lane.
     fn value<V: Vector>(&self, x: V) -> V;
 

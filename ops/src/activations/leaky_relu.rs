@@ -45,6 +45,10 @@ impl Elementwise for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
     const SAVES: Saves = Saves::Input;
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.negative_slope, 0.0]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V) -> V {
         V::select(V::zero().lt(x), x, V::of(self.negative_slope) * x)

@@ -60,6 +60,11 @@ impl<const K: usize> Layout<K> {
         self.outer.iter().map(|(extent, _)| extent).product::<usize>() * self.run
     }
 
+    /// Extent of each joined axis, and the step of each operand along it, outermost first, the run last.
+    pub fn axes(&self) -> impl Iterator<Item = (usize, [usize; K])> {
+        self.outer.iter().copied().chain([(self.run, self.steps)])
+    }
+
     /// Whether there are no positions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -18,6 +18,12 @@ pub trait PointwiseLoss: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;
 
+    /// The numbers that set this loss apart from others of its name, in the order in which kernels on other backends
+    /// take them. Those that are missing are 0.
+    fn parameters(&self) -> [f64; 2] {
+        [0.0; 2]
+    }
+
     /// The loss of input `x` against target `t`.
     fn value<V: Vector>(&self, x: V, t: V) -> V;
 

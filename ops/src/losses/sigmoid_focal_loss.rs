@@ -84,6 +84,10 @@ impl SigmoidFocalLoss {
 impl PointwiseLoss for SigmoidFocalLoss {
     const NAME: &'static str = "sigmoid_focal_loss";
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.alpha, self.gamma]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V, t: V) -> V {
         self.weight(t).0 * math::pow(Self::miss(x, t), self.gamma) * bce(x, t, V::of(1.0))

@@ -57,6 +57,10 @@ struct SmoothL1Loss {
 impl PointwiseLoss for SmoothL1Loss {
     const NAME: &'static str = "smooth_l1_loss";
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.beta, 0.0]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V, t: V) -> V {
         let (d, beta, half) = ((x - t).abs(), V::of(self.beta), V::of(0.5));

@@ -59,11 +59,16 @@ pub fn dropout<B: DropoutKernel>(x: &Var<B>, probability: f64, seed: u64, traini
 /// taken at step `index + 1` from the hashed seed; its upper 32 bits, as a fraction of 2^32, are compared with
 /// the probability of dropping.
 pub fn dropout_keeps(seed: u64, index: usize, probability: f64) -> bool {
-    keeps(mix(seed), index, threshold(probability))
+    keeps(dropout_start(seed), index, dropout_threshold(probability))
 }
 
-/// The probability in units of 2^-32.
-fn threshold(probability: f64) -> u64 {
+/// The hashed seed that [`dropout_keeps`] starts from, for kernels on other devices.
+pub fn dropout_start(seed: u64) -> u64 {
+    mix(seed)
+}
+
+/// The probability of dropping in units of 2^-32, for kernels on other devices.
+pub fn dropout_threshold(probability: f64) -> u64 {
     (probability * 2f64.powi(32)).round() as u64
 }
 
@@ -114,7 +119,7 @@ const CHUNK: usize = 4096;
 
 impl<T: Scalar> DropoutKernel for Cpu<T> {
     fn dropout(x: &Array<Self>, probability: f64, seed: u64) -> Array<Self> {
-        let (start, threshold) = (mix(seed), threshold(probability));
+        let (start, threshold) = (dropout_start(seed), dropout_threshold(probability));
         let factor = T::of((1.0 - probability).recip());
         let mut y = Buffer::arbitrary(x.len());
         par::for_each_chunk(&mut y, CHUNK, 32 * CHUNK, |chunk, y| {

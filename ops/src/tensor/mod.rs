@@ -40,7 +40,7 @@ pub use amax::{AmaxKernel, amax};
 pub use cat::cat;
 pub use cumsum::{CumsumKernel, cumsum};
 pub use div::div;
-pub use dropout::{DropoutKernel, dropout, dropout_keeps};
+pub use dropout::{DropoutKernel, dropout, dropout_keeps, dropout_start, dropout_threshold};
 pub use embedding::{EmbeddingKernel, embedding};
 pub use expand::expand;
 pub use gather::{GatherKernel, gather};

@@ -40,6 +40,10 @@ impl Elementwise for AddScalar {
     const NAME: &'static str = "add_scalar";
     const SAVES: Saves = Saves::Nothing;
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.constant, 0.0]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V) -> V {
         x + V::of(self.constant)

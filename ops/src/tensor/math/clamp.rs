@@ -49,6 +49,10 @@ impl Elementwise for Clamp {
     const NAME: &'static str = "clamp";
     const SAVES: Saves = Saves::Input;
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.low, self.high]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V) -> V {
         let (low, high) = (V::of(self.low), V::of(self.high));

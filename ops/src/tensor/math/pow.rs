@@ -44,6 +44,10 @@ impl Elementwise for Pow {
     const NAME: &'static str = "pow";
     const SAVES: Saves = Saves::Input;
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.exponent, 0.0]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V) -> V {
         math::pow(x, self.exponent)

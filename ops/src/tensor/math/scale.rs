@@ -40,6 +40,10 @@ impl Elementwise for Scale {
     const NAME: &'static str = "scale";
     const SAVES: Saves = Saves::Nothing;
 
+    fn parameters(&self) -> [f64; 2] {
+        [self.factor, 0.0]
+    }
+
     #[inline(always)]
     fn value<V: Vector>(&self, x: V) -> V {
         V::of(self.factor) * x

@@ -1,0 +1,99 @@
+// matmul: c = a b for each batch, optionally summed over further batches, optionally plus a bias of the columns.
+// It serves all three products: y = a b, da = dy b^T, db = a^T dy differ in the steps of their operands.
+//
+// Element (i, l) of the left operand lies at i * a_row + l * a_column from where its batch begins, likewise the right
+// one's; c is (parts, batches, m, n) row-major. `batches` gives the begin of a and b for each batch, `summed` for each
+// term of the sum over batches.
+//
+// A work-group computes a tile of TILE x TILE elements of c, a work-item a grid of EACH x EACH of them, SIDE apart.
+// Tiles of both operands of DEPTH columns pass through local memory. The terms times the depth tiles of k form one
+// chain; part p takes `length` links of it from p * length on.
+
+#define TILE 64
+#define SIDE 8
+#define EACH 8
+#ifdef DOUBLE
+#define DEPTH 8
+#else
+#define DEPTH 16
+#endif
+// One more, so that a column does not lie in one bank.
+#define PITCH (TILE + 1)
+
+// One operand's tile: `rows` rows from `row` and columns from `column` on, of `columns` in all; 0 beyond. Neighbouring
+// work-items read neighbouring numbers along whichever step is 1.
+inline void load_tile(
+    __local REAL *tile, __global const REAL *x, int row, int rows, int row_step, int column, int columns,
+    int column_step)
+{
+    const int item = get_local_id(0);
+    if (row_step == 1) {
+        for (int e = item; e < TILE * DEPTH; e += GROUP) {
+            const int i = row + e % TILE, l = column + e / TILE;
+            tile[e / TILE * PITCH + e % TILE] = i < rows && l < columns ? x[i + l * column_step] : 0;
+        }
+    } else {
+        for (int e = item; e < TILE * DEPTH; e += GROUP) {
+            const int i = row + e / DEPTH, l = column + e % DEPTH;
+            tile[e % DEPTH * PITCH + e / DEPTH] =
+                i < rows && l < columns ? x[i * row_step + l * column_step] : 0;
+        }
+    }
+}
+
+KERNEL void matmul(
+    __global const REAL *a, __global const REAL *b, __global const REAL *bias, __global REAL *c, int m, int n, int k,
+    int a_row, int a_column, int b_row, int b_column, Strides batches, int batch_count, Strides summed, int terms,
+    int length)
+{
+    __local REAL a_tile[DEPTH * PITCH], b_tile[DEPTH * PITCH];
+    const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
+    const int tiles_n = (n + TILE - 1) / TILE, tiles_m = (m + TILE - 1) / TILE;
+    int group = get_group_id(0);
+    const int column = group % tiles_n * TILE;
+    group /= tiles_n;
+    const int row = group % tiles_m * TILE;
+    group /= tiles_m;
+    const int batch = group % batch_count, part = group / batch_count;
+    const int3 begin = strides_offsets(batches, batch);
+    const int depths = (k + DEPTH - 1) / DEPTH;
+    const int first = part * length, last = min(first + length, terms * depths);
+
+    REAL sums[EACH][EACH];
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+#pragma unroll
+        for (int j = 0; j < EACH; j++) sums[i][j] = 0;
+    }
+    for (int link = first; link < last; link++) {
+        const int3 at = begin + strides_offsets(summed, link / depths);
+        const int depth = link % depths * DEPTH;
+        load_tile(a_tile, a + at.x, row, m, a_row, depth, k, a_column);
+        // The right operand's tile is loaded transposed: its rows are what is summed over.
+        load_tile(b_tile, b + at.y, column, n, b_column, depth, k, b_row);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int l = 0; l < DEPTH; l++) {
+            REAL left[EACH], right[EACH];
+#pragma unroll
+            for (int i = 0; i < EACH; i++) left[i] = a_tile[l * PITCH + ty + SIDE * i];
+#pragma unroll
+            for (int j = 0; j < EACH; j++) right[j] = b_tile[l * PITCH + tx + SIDE * j];
+#pragma unroll
+            for (int i = 0; i < EACH; i++) {
+#pragma unroll
+                for (int j = 0; j < EACH; j++) sums[i][j] = fma(left[i], right[j], sums[i][j]);
+            }
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    __global REAL *out = c + (size_t)(part * batch_count + batch) * m * n;
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        const int y = row + ty + SIDE * i;
+#pragma unroll
+        for (int j = 0; j < EACH; j++) {
+            const int x = column + tx + SIDE * j;
+            if (y < m && x < n) out[y * n + x] = sums[i][j] + (bias ? bias[x] : 0);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The kernel traits of `termwise-ops`, implemented for [`OpenCl`](crate::OpenCl): the folders are those of that crate.
+
+mod activations;
+mod broadcast;
+mod elementwise;
+mod fold;
+mod groups;
+mod losses;
+mod norms;
+mod optim;
+pub(crate) mod spatial;
+mod tensor;
