@@ -1,6 +1,7 @@
 //! Layers, models, training and checkpoints.
 
 pub mod checkpoint;
+mod copy;
 pub mod detection;
 mod init;
 pub mod layers;
@@ -9,4 +10,5 @@ pub mod segmentation;
 pub mod training;
 pub mod translation;
 
+pub use copy::copy_parameters;
 pub use init::Init;

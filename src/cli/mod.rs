@@ -15,6 +15,7 @@
 mod bench;
 mod curves;
 mod detection;
+mod device;
 mod fault;
 mod gradcheck;
 mod output;
@@ -34,6 +35,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use fault::Fault;
+use termwise_opencl::DeviceChoice;
 
 /// Every spatial attention mechanism of Zhu et al. (ICCV 2019), differentiated, checked and compared.
 #[derive(Parser)]
@@ -44,6 +46,9 @@ struct Cli {
     /// Threads to compute on; the results have the same bits for any number [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Where to compute: auto (a GPU where there is one), cpu, opencl, or opencl:N of `termwise devices`
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
 }
 
 #[derive(Subcommand)]
@@ -61,6 +66,8 @@ enum Command {
     Probe(probe::Args),
     /// Time workloads, beside other programs that run the same ones
     Bench(bench::Args),
+    /// List the devices that OpenCL finds, and which one would be taken
+    Devices,
     /// Train a model
     #[command(subcommand)]
     Train(Train),
@@ -104,6 +111,7 @@ enum Predict {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    device::report_failures();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -136,22 +144,28 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(command) => command,
         None => Cli::parse_from(["termwise", "tour"]).command.expect("a command was named"),
     };
+    let device = cli.device;
     match command {
-        Command::Tour(args) => tour::run(&args, threads),
-        Command::Study(args) => study::run(&args, threads),
-        Command::StudyRun(args) => study::run_one(&args),
-        Command::Gradcheck(args) => gradcheck::run(&args, threads),
-        Command::Probe(args) => probe::run(&args, threads),
-        Command::Bench(args) => bench::run(&args, threads),
-        Command::Train(Train::Segmentation(args)) => segmentation::train(&args),
-        Command::Train(Train::Detection(args)) => detection::train(&args),
-        Command::Train(Train::Translation(args)) => translation::train(&args),
-        Command::Eval(Eval::Segmentation(args)) => segmentation::eval(&args),
-        Command::Eval(Eval::Detection(args)) => detection::eval(&args),
-        Command::Eval(Eval::Translation(args)) => translation::eval(&args),
-        Command::Predict(Predict::Segmentation(args)) => segmentation::predict(&args),
-        Command::Predict(Predict::Detection(args)) => detection::predict(&args),
-        Command::Predict(Predict::Translation(args)) => translation::predict(&args),
+        Command::Devices => device::list(device),
+        Command::Tour(args) => device::host_only("the tour", device).and_then(|()| tour::run(&args, threads)),
+        Command::Study(args) => study::run(&args, threads, device),
+        Command::StudyRun(args) => study::run_one(&args, device),
+        Command::Gradcheck(args) => {
+            device::host_only("gradcheck", device).and_then(|()| gradcheck::run(&args, threads))
+        }
+        Command::Probe(args) => {
+            device::host_only("the probe", device).and_then(|()| probe::run(&args, threads))
+        }
+        Command::Bench(args) => device::host_only("bench", device).and_then(|()| bench::run(&args, threads)),
+        Command::Train(Train::Segmentation(args)) => segmentation::train(&args, device),
+        Command::Train(Train::Detection(args)) => detection::train(&args, device),
+        Command::Train(Train::Translation(args)) => translation::train(&args, device),
+        Command::Eval(Eval::Segmentation(args)) => segmentation::eval(&args, device),
+        Command::Eval(Eval::Detection(args)) => detection::eval(&args, device),
+        Command::Eval(Eval::Translation(args)) => translation::eval(&args, device),
+        Command::Predict(Predict::Segmentation(args)) => segmentation::predict(&args, device),
+        Command::Predict(Predict::Detection(args)) => detection::predict(&args, device),
+        Command::Predict(Predict::Translation(args)) => translation::predict(&args, device),
     }
 }
 

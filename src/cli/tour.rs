@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use termwise_autograd::Cpu;
 use termwise_datasets::probe::ProbeTask;
 use termwise_datasets::scenes::{SceneOptions, Scenes, Shape};
 use termwise_models::probe::ProbeMechanism;
@@ -73,7 +74,7 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
             seed: args.seed,
             ..TrainConfig::new(attention)
         };
-        runs.push(Run::train(config, &data, None, None, f64::INFINITY)?);
+        runs.push(Run::train(Cpu::new(), config, &data, None, None, f64::INFINITY)?);
     }
     let table = segmentation::table(&runs);
     let head: Vec<&str> = table.head.iter().map(String::as_str).collect();

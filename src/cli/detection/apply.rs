@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::detection::{DetectionFormat, DetectionSample};
 use termwise_models::Init;
@@ -11,8 +10,11 @@ use termwise_models::checkpoint::Checkpoint;
 use termwise_models::detection::{
     DetectionScore, Detector, DetectorConfig, Picture, detect, draw_boxes, score,
 };
+use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 
 use super::train::{describe, format, scaled, scenes, sheet, split, table};
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, say};
 use crate::cli::segmentation::png;
@@ -82,18 +84,22 @@ struct Found<'a> {
     bounds: [f64; 4],
 }
 
-fn load(path: &Path) -> Result<Detector<Cpu<f32>>, Fault> {
+fn load<B: Kernels<Scalar = f32>>(backend: B, path: &Path) -> Result<Detector<B>, Fault> {
     let checkpoint = Checkpoint::read(path)?;
     let config: DetectorConfig = checkpoint.architecture()?;
     config.check().map_err(|error| Fault::Input(format!("{}: architecture.{error}", path.display())))?;
-    let detector = Detector::new(config, &mut Init::new(Cpu::new(), 0));
+    let detector = Detector::new(config, &mut Init::new(backend, 0));
     checkpoint.load(&detector)?;
     Ok(detector)
 }
 
 /// Runs `termwise eval detection`.
-pub fn eval(args: &EvalArgs) -> Result<(), Fault> {
-    let detector = load(&args.checkpoint)?;
+pub fn eval(args: &EvalArgs, device: DeviceChoice) -> Result<(), Fault> {
+    on_backend!(device, backend => eval_on(backend, args))
+}
+
+fn eval_on<B: Kernels<Scalar = f32>>(backend: B, args: &EvalArgs) -> Result<(), Fault> {
+    let detector = load(backend, &args.checkpoint)?;
     let config = detector.config();
     let pictures = match &args.data {
         Some(folder) => {
@@ -135,8 +141,12 @@ pub fn eval(args: &EvalArgs) -> Result<(), Fault> {
 }
 
 /// Runs `termwise predict detection`: a line of JSON for each box, a picture with boxes for each picture.
-pub fn predict(args: &PredictArgs) -> Result<(), Fault> {
-    let detector = load(&args.checkpoint)?;
+pub fn predict(args: &PredictArgs, device: DeviceChoice) -> Result<(), Fault> {
+    on_backend!(device, backend => predict_on(backend, args))
+}
+
+fn predict_on<B: Kernels<Scalar = f32>>(backend: B, args: &PredictArgs) -> Result<(), Fault> {
+    let detector = load(backend, &args.checkpoint)?;
     let config = detector.config();
     let samples: Vec<DetectionSample> =
         args.pictures.iter().map(|path| DetectionSample::of_file(path)).collect::<Result<_, _>>()?;

@@ -1,9 +1,9 @@
 //! Detection as a part of a study.
 
 use serde_json::{Map, Value, json};
-use termwise_autograd::Cpu;
 use termwise_models::detection::{DetectionTask, detect, judge};
 use termwise_models::training::Task;
+use termwise_ops::Kernels;
 
 use super::train::Settings;
 use crate::cli::fault::Fault;
@@ -36,11 +36,16 @@ pub fn check_data(plan: &TaskPlan, id: &RunId, origin: Origin) -> Result<Map<Str
 }
 
 /// One run.
-pub fn run(plan: &TaskPlan, worker: &Worker, origin: Origin) -> Result<Run, Fault> {
+pub fn run<B: Kernels<Scalar = f32>>(
+    backend: B,
+    plan: &TaskPlan,
+    worker: &Worker,
+    origin: Origin,
+) -> Result<Run, Fault> {
     let settings = settings(plan, &worker.id, origin)?;
     let (classes, [train, validation]) = settings.data()?;
     let size = validation[0].size();
-    let task = DetectionTask::new(Cpu::new(), settings.detection, classes, train, validation);
+    let task = DetectionTask::new(backend, settings.detection, classes, train, validation);
     let flops = task.model().attention_flops(size);
     worker.train(
         task,

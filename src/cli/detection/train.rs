@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array3, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::detection::{DetectionFolder, DetectionFormat, DetectionOptions, Strictness};
 use termwise_datasets::scenes::{SceneOptions, Scenes};
+use termwise_models::checkpoint::Checkpoint;
 use termwise_models::detection::{
     Detection, DetectionScore, DetectionSettings, DetectionTask, Picture, detect, draw_boxes, recipe,
 };
 use termwise_models::training::{Recipe, Task};
+use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 use termwise_ops::attention::AttentionCode;
 
 use crate::cli::curves::{self, curves_file};
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
-use crate::cli::output::{columns, say};
+use crate::cli::output::{OutputFolder, columns, say};
 use crate::cli::segmentation::png;
 use crate::cli::settings::{Origin, check_recipe, insert, positive, settings, settings_from};
 use crate::cli::training::{Begin, Course, Finished, Keep};
@@ -224,16 +227,27 @@ pub fn scaled(picture: &Picture, found: &[Detection]) -> Vec<Detection> {
 }
 
 /// Runs the command.
-pub fn run(args: &TrainArgs) -> Result<(), Fault> {
+pub fn run(args: &TrainArgs, device: DeviceChoice) -> Result<(), Fault> {
     let begin = args.keep.begin(|| Settings::of(args))?;
     let (classes, [train, validation]) = begin.settings.data()?;
     begin.note()?;
     let Begin { settings, folder, checkpoint } = &begin;
-    let task = DetectionTask::new(Cpu::new(), settings.detection.clone(), classes, train, validation);
+    on_backend!(device, backend => {
+        let task = DetectionTask::new(backend, settings.detection.clone(), classes, train, validation);
+        train_on(task, settings, folder.as_ref(), checkpoint.as_ref(), args.keep.save_every)
+    })
+}
+
+fn train_on<B: Kernels<Scalar = f32>>(
+    task: DetectionTask<B>,
+    settings: &Settings,
+    folder: Option<&OutputFolder>,
+    checkpoint: Option<&Checkpoint>,
+    save_every: f64,
+) -> Result<(), Fault> {
     let name = settings.detection.attention.to_string();
-    let course =
-        Course { name: name.clone(), folder: folder.as_ref(), save_every: args.keep.save_every, describe };
-    let trainer = Course::trainer(task, &settings.recipe, checkpoint.as_ref())?;
+    let course = Course { name: name.clone(), folder, save_every, describe };
+    let trainer = Course::trainer(task, &settings.recipe, checkpoint)?;
     let Finished { trainer, steps } = course.run(trainer)?;
     let last = trainer.epochs().last().expect("at least one epoch");
     say(&table(&last.score))?;

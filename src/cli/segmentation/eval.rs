@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use termwise_autograd::Cpu;
 use termwise_datasets::{ClassList, Sample};
 use termwise_models::Init;
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::segmentation::{Segmenter, SegmenterConfig, evaluate};
+use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 
 use super::data::{parse_size, split, test_scenes};
 use super::figures::{comparisons, png};
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, columns, say};
 
@@ -55,7 +57,7 @@ struct Figures<'a> {
 }
 
 /// Runs the command.
-pub fn run(args: &EvalArgs) -> Result<(), Fault> {
+pub fn run(args: &EvalArgs, device: DeviceChoice) -> Result<(), Fault> {
     let checkpoint = Checkpoint::read(&args.checkpoint)?;
     let config: SegmenterConfig = checkpoint.architecture()?;
     check(&args.checkpoint, &config)?;
@@ -66,14 +68,16 @@ pub fn run(args: &EvalArgs) -> Result<(), Fault> {
     };
     same_classes(args, &config, &classes)?;
     let folder = args.out.as_deref().map(OutputFolder::open).transpose()?;
-    let segmenter = Segmenter::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
-    checkpoint.load(&segmenter)?;
-    report(args, &segmenter, &samples, folder)
+    on_backend!(device, backend => {
+        let segmenter = Segmenter::new(config, &mut Init::new(backend, 0));
+        checkpoint.load(&segmenter)?;
+        report(args, &segmenter, &samples, folder)
+    })
 }
 
-fn report(
+fn report<B: Kernels<Scalar = f32>>(
     args: &EvalArgs,
-    segmenter: &Segmenter<Cpu<f32>>,
+    segmenter: &Segmenter<B>,
     samples: &[Sample],
     folder: Option<OutputFolder>,
 ) -> Result<(), Fault> {

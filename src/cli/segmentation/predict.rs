@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use ndarray::Array2;
-use termwise_autograd::Cpu;
 use termwise_datasets::Sample;
 use termwise_datasets::detection::DetectionSample;
 use termwise_datasets::png_out::comparison;
@@ -11,9 +10,12 @@ use termwise_datasets::resize::resize_image;
 use termwise_models::Init;
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::segmentation::{Segmenter, SegmenterConfig, predict};
+use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 
 use super::eval::check;
 use super::figures::png;
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, say};
 
@@ -32,11 +34,15 @@ pub struct PredictArgs {
 }
 
 /// Runs the command: pictures are scaled to the size of the training.
-pub fn run(args: &PredictArgs) -> Result<(), Fault> {
+pub fn run(args: &PredictArgs, device: DeviceChoice) -> Result<(), Fault> {
+    on_backend!(device, backend => run_on(backend, args))
+}
+
+fn run_on<B: Kernels<Scalar = f32>>(backend: B, args: &PredictArgs) -> Result<(), Fault> {
     let checkpoint = Checkpoint::read(&args.checkpoint)?;
     let config: SegmenterConfig = checkpoint.architecture()?;
     check(&args.checkpoint, &config)?;
-    let segmenter = Segmenter::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
+    let segmenter = Segmenter::new(config, &mut Init::new(backend, 0));
     checkpoint.load(&segmenter)?;
     let config = segmenter.config();
     let read: Vec<DetectionSample> =

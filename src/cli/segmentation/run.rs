@@ -4,6 +4,8 @@ use termwise_autograd::{Cpu, Module};
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::segmentation::{SegmentationScore, SegmentationTraining, Segmenter, TrainConfig};
 use termwise_models::training::{EpochRecord, StepRecord};
+use termwise_models::{Init, copy_parameters};
+use termwise_ops::Kernels;
 
 use super::data::Data;
 use crate::cli::fault::Fault;
@@ -25,21 +27,17 @@ pub struct Run {
 }
 
 impl Run {
-    /// Trains; keeps checkpoint and records in a folder, where there is one, and goes on from a checkpoint.
-    pub fn train(
+    /// Trains on a backend; keeps checkpoint and records in a folder, where there is one, and goes on from a checkpoint.
+    pub fn train<B: Kernels<Scalar = f32>>(
+        backend: B,
         config: TrainConfig,
         data: &Data,
         folder: Option<&OutputFolder>,
         from: Option<&Checkpoint>,
         save_every: f64,
     ) -> Result<Self, Fault> {
-        let task = SegmentationTraining::new(
-            Cpu::new(),
-            config.clone(),
-            &data.classes,
-            &data.train,
-            &data.validation,
-        );
+        let task =
+            SegmentationTraining::new(backend, config.clone(), &data.classes, &data.train, &data.validation);
         let trainer = Course::trainer(task, &config.recipe, from)?;
         let describe = |score: &SegmentationScore| {
             format!("mean IoU {:.4}, pixel accuracy {:.4}", score.miou, score.pixel_accuracy)
@@ -47,7 +45,11 @@ impl Run {
         let course = Course { name: config.attention.to_string(), folder, save_every, describe };
         let Finished { trainer, steps } = course.run(trainer)?;
         let (epochs, seconds) = (trainer.epochs().to_vec(), trainer.seconds());
-        Ok(Run { config, segmenter: trainer.into_task().into_segmenter(), epochs, steps, seconds })
+        let trained = trainer.into_task().into_segmenter();
+        // What is drawn of it is computed on the host.
+        let segmenter = Segmenter::new(trained.config().clone(), &mut Init::new(Cpu::new(), 0));
+        copy_parameters(&trained, &segmenter);
+        Ok(Run { config, segmenter, epochs, steps, seconds })
     }
 
     /// The mechanism.

@@ -1,9 +1,9 @@
 //! Segmentation as a part of a study.
 
 use serde_json::{Map, Value, json};
-use termwise_autograd::Cpu;
 use termwise_models::segmentation::{SegmentationTraining, evaluate};
 use termwise_models::training::Task;
+use termwise_ops::Kernels;
 
 use super::train::Settings;
 use crate::cli::fault::Fault;
@@ -34,12 +34,17 @@ pub fn check_data(plan: &TaskPlan, id: &RunId, origin: Origin) -> Result<Map<Str
 }
 
 /// One run.
-pub fn run(plan: &TaskPlan, worker: &Worker, origin: Origin) -> Result<Run, Fault> {
+pub fn run<B: Kernels<Scalar = f32>>(
+    backend: B,
+    plan: &TaskPlan,
+    worker: &Worker,
+    origin: Origin,
+) -> Result<Run, Fault> {
     let settings = settings(plan, &worker.id, origin)?;
     let data = settings.data()?;
     let config = settings.config;
     let task =
-        SegmentationTraining::new(Cpu::new(), config.clone(), &data.classes, &data.train, &data.validation);
+        SegmentationTraining::new(backend, config.clone(), &data.classes, &data.train, &data.validation);
     let flops = task.model().attention_flops();
     worker.train(
         task,

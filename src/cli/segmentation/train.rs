@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use termwise_models::segmentation::TrainConfig;
 use termwise_models::training::{OptimizerKind, ScheduleKind};
+use termwise_opencl::DeviceChoice;
 use termwise_ops::attention::AttentionCode;
 
 use super::data::{Data, fits, parse_size};
 use super::figures::{curves, png, predictions, spread};
 use super::{Run, describe, table};
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, columns, say};
 use crate::cli::settings::{Given, Origin, check, check_recipe, positive, settings, settings_from};
@@ -158,12 +160,14 @@ impl Settings {
 }
 
 /// Runs the command.
-pub fn run(args: &TrainArgs) -> Result<(), Fault> {
+pub fn run(args: &TrainArgs, device: DeviceChoice) -> Result<(), Fault> {
     let begin = args.keep.begin(|| Settings::of(args))?;
     let data = begin.settings.data()?;
     begin.note()?;
     let Begin { settings, folder, checkpoint } = begin;
-    let run = Run::train(settings.config, &data, folder.as_ref(), checkpoint.as_ref(), args.keep.save_every)?;
+    let (folder_of, from, every) = (folder.as_ref(), checkpoint.as_ref(), args.keep.save_every);
+    let run =
+        on_backend!(device, backend => Run::train(backend, settings.config, &data, folder_of, from, every))?;
     say_result(&run, &data)?;
     folder.map_or(Ok(()), |folder| write_results(&folder, run, &data))
 }

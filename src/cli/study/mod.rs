@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use termwise_opencl::DeviceChoice;
 
 use self::pool::{Outcome, Pool, result};
 use self::results::report;
@@ -50,7 +51,7 @@ pub struct Args {
     /// Join the runs of these folders, which hold shards of one study, and write the report
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "resume")]
     merge: Vec<PathBuf>,
-    /// Runs at a time, which share the threads [default: as many as threads]
+    /// Runs at a time, which share the threads [default: as many as threads; 1 on a device of OpenCL]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
     /// Keep the checkpoints of finished trainings too
@@ -64,7 +65,7 @@ fn data_of_task(text: &str) -> Result<(TaskKind, PathBuf), String> {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
+pub fn run(args: &Args, threads: usize, device: DeviceChoice) -> Result<(), Fault> {
     if !args.merge.is_empty() {
         return merge(args);
     }
@@ -88,7 +89,8 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
             waiting.push(*id);
         }
     }
-    let jobs = args.jobs.map_or(threads, usize::from).min(waiting.len()).max(1);
+    let at_once = if matches!(device, DeviceChoice::OpenCl(_)) { 1 } else { threads };
+    let jobs = args.jobs.map_or(at_once, usize::from).min(waiting.len()).max(1);
     let of_each = (threads / jobs).max(1);
     say(&format!(
         "{} runs, {} of them done; {jobs} at a time, {of_each} thread{} each",
@@ -96,7 +98,13 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
         all.len() - waiting.len(),
         if of_each == 1 { "" } else { "s" }
     ))?;
-    let pool = Pool { study: folder.path(), jobs, threads: of_each, keep_checkpoints: args.keep_checkpoints };
+    let pool = Pool {
+        study: folder.path(),
+        jobs,
+        threads: of_each,
+        device,
+        keep_checkpoints: args.keep_checkpoints,
+    };
     let Outcome { mut failed, interrupted } = pool.run(waiting)?;
     failed.sort_by_key(|(id, _)| all.iter().position(|of| of == id));
     let go_on = format!("--resume {}", folder.path().display());

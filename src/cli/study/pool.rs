@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use termwise_opencl::DeviceChoice;
+
 use super::RESULT;
 use super::worker::run_folder;
 use crate::cli::fault::Fault;
@@ -25,6 +27,8 @@ pub struct Pool<'a> {
     pub jobs: usize,
     /// Threads of each.
     pub threads: usize,
+    /// Where they compute.
+    pub device: DeviceChoice,
     /// Whether checkpoints of finished trainings stay.
     pub keep_checkpoints: bool,
 }
@@ -96,7 +100,7 @@ impl Pool<'_> {
             let log = fs::File::create(folder.join(LOG))?;
             let mut command = Command::new(program);
             command.arg("study-run").arg(self.study).arg(id.folder());
-            command.args(["--threads", &self.threads.to_string()]);
+            command.args(["--threads", &self.threads.to_string(), "--device", &self.device.to_string()]);
             command.args(self.keep_checkpoints.then_some("--keep-checkpoint"));
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn()
         };

@@ -10,9 +10,11 @@ use serde::Serialize;
 use termwise_autograd::{Module, Tape};
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::training::{Loss, Recipe, Task};
+use termwise_opencl::DeviceChoice;
 
 use super::{PLAN, RESULT, plan_of};
 use crate::bench::measure::{cpu_seconds, median, reset_peak_mb, resident_mb};
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::OutputFolder;
 use crate::cli::settings::Origin;
@@ -40,7 +42,7 @@ pub struct Worker {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<(), Fault> {
+pub fn run(args: &Args, device: DeviceChoice) -> Result<(), Fault> {
     end_with_parent();
     let plan = plan_of(&args.dir)?;
     let id = plan.runs().into_iter().find(|id| id.folder() == args.run);
@@ -53,11 +55,11 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     let task = plan.task(id.task).expect("runs are those of the tasks");
     let table = format!("tasks.{}.settings.", id.task);
     let origin = Origin { file: &file, table: &table };
-    let run = match id.task {
-        TaskKind::Segmentation => segmentation::study::run(task, &worker, origin),
-        TaskKind::Detection => detection::study::run(task, &worker, origin),
-        TaskKind::Translation => translation::study::run(task, &worker, origin),
-    }?;
+    let run = on_backend!(device, backend => match id.task {
+        TaskKind::Segmentation => segmentation::study::run(backend, task, &worker, origin),
+        TaskKind::Detection => detection::study::run(backend, task, &worker, origin),
+        TaskKind::Translation => translation::study::run(backend, task, &worker, origin),
+    })?;
     worker.folder.write(RESULT, serde_json::to_string(&run).expect("plain data") + "\n")?;
     if !args.keep_checkpoint {
         // One that cannot be removed does no harm.

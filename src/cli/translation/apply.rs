@@ -4,7 +4,6 @@ use std::io::BufRead;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::grammar::Grammar;
 use termwise_models::Init;
@@ -12,8 +11,11 @@ use termwise_models::checkpoint::Checkpoint;
 use termwise_models::translation::{
     SearchOptions, TranslationConfig, TranslationScore, Translator, evaluate_text, translate_text,
 };
+use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 
 use super::train::text;
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::{OutputFolder, say};
 
@@ -83,7 +85,10 @@ pub struct PredictArgs {
     search: Search,
 }
 
-fn load(path: &std::path::Path) -> Result<(TranslationConfig, Translator<Cpu<f32>>), Fault> {
+fn load<B: Kernels<Scalar = f32>>(
+    backend: B,
+    path: &std::path::Path,
+) -> Result<(TranslationConfig, Translator<B>), Fault> {
     let checkpoint = Checkpoint::read(path)?;
     let config: TranslationConfig = checkpoint.architecture()?;
     config.model.check().map_err(|error| {
@@ -93,14 +98,18 @@ fn load(path: &std::path::Path) -> Result<(TranslationConfig, Translator<Cpu<f32
         let expected = format!("{} as there are tokens", config.bpe.vocabulary_size());
         return Err(Fault::of_file(path, "architecture.vocabulary", expected, config.model.vocabulary));
     }
-    let model = Translator::new(config.model.clone(), &mut Init::new(Cpu::new(), 0));
+    let model = Translator::new(config.model.clone(), &mut Init::new(backend, 0));
     checkpoint.load(&model)?;
     Ok((config, model))
 }
 
 /// Runs `termwise eval translation`.
-pub fn eval(args: &EvalArgs) -> Result<(), Fault> {
-    let (config, model) = load(&args.checkpoint)?;
+pub fn eval(args: &EvalArgs, device: DeviceChoice) -> Result<(), Fault> {
+    on_backend!(device, backend => eval_on(backend, args))
+}
+
+fn eval_on<B: Kernels<Scalar = f32>>(backend: B, args: &EvalArgs) -> Result<(), Fault> {
+    let (config, model) = load(backend, &args.checkpoint)?;
     let text = match &args.data {
         Some(folder) => text(folder, &args.split, Some(config.languages.clone()), config.lowercase)?,
         None => Grammar::new(args.seed).text(Split::Test, 500),
@@ -133,8 +142,12 @@ pub fn eval(args: &EvalArgs) -> Result<(), Fault> {
 const TOGETHER: usize = 256;
 
 /// Runs `termwise predict translation`: standard input to standard output, a sentence a line.
-pub fn predict(args: &PredictArgs) -> Result<(), Fault> {
-    let (config, model) = load(&args.checkpoint)?;
+pub fn predict(args: &PredictArgs, device: DeviceChoice) -> Result<(), Fault> {
+    on_backend!(device, backend => predict_on(backend, args))
+}
+
+fn predict_on<B: Kernels<Scalar = f32>>(backend: B, args: &PredictArgs) -> Result<(), Fault> {
+    let (config, model) = load(backend, &args.checkpoint)?;
     let options = args.search.options();
     let translate = |lines: &mut Vec<String>| {
         let translated = translate_text(&model, &config, lines, &options);

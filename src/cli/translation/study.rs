@@ -1,10 +1,10 @@
 //! Translation as a part of a study.
 
 use serde_json::{Map, Value, json};
-use termwise_autograd::Cpu;
 use termwise_datasets::translation::TokenPair;
 use termwise_models::training::Task;
 use termwise_models::translation::TranslationTask;
+use termwise_ops::Kernels;
 use termwise_ops::metrics::{BleuOptions, sentence_statistics};
 
 use super::train::Settings;
@@ -42,11 +42,16 @@ pub fn check_data(plan: &TaskPlan, id: &RunId, origin: Origin) -> Result<Map<Str
 }
 
 /// One run.
-pub fn run(plan: &TaskPlan, worker: &Worker, origin: Origin) -> Result<Run, Fault> {
+pub fn run<B: Kernels<Scalar = f32>>(
+    backend: B,
+    plan: &TaskPlan,
+    worker: &Worker,
+    origin: Origin,
+) -> Result<Run, Fault> {
     let settings = settings(plan, &worker.id, origin)?;
     let (train, validation) = settings.texts()?;
     let search = settings.translation.search;
-    let task = TranslationTask::new(Cpu::new(), &train, &validation, settings.translation)
+    let task = TranslationTask::new(backend, &train, &validation, settings.translation)
         .map_err(|error| Fault::Input(error.to_string()))?;
     // A sentence of mean length stands for all.
     let pairs = TokenPair::encode_all(&validation, &task.config().bpe);

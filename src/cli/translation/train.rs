@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use termwise_autograd::Cpu;
 use termwise_datasets::Split;
 use termwise_datasets::grammar::Grammar;
 use termwise_datasets::translation::{ParallelText, TranslationOptions as TextOptions};
@@ -12,9 +11,12 @@ use termwise_models::training::Recipe;
 use termwise_models::translation::{
     CrossTerms, TranslationConfig, TranslationOptions, TranslationScore, TranslationTask, recipe,
 };
+use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 use termwise_ops::attention::AttentionCode;
 
 use crate::cli::curves::{self, curves_file};
+use crate::cli::device::on_backend;
 use crate::cli::fault::Fault;
 use crate::cli::output::say;
 use crate::cli::settings::{Origin, check_recipe, insert, positive, settings, settings_from};
@@ -175,7 +177,11 @@ fn describe(score: &TranslationScore) -> String {
 }
 
 /// Runs the command.
-pub fn run(args: &TrainArgs) -> Result<(), Fault> {
+pub fn run(args: &TrainArgs, device: DeviceChoice) -> Result<(), Fault> {
+    on_backend!(device, backend => run_on(backend, args))
+}
+
+fn run_on<B: Kernels<Scalar = f32>>(backend: B, args: &TrainArgs) -> Result<(), Fault> {
     let begin = args.keep.begin(|| Settings::of(args))?;
     let options = &begin.settings.translation;
     let (train, validation) = begin.settings.texts()?;
@@ -183,9 +189,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Fault> {
     let task = match &begin.checkpoint {
         Some(checkpoint) => {
             let config = checkpoint.architecture::<TranslationConfig>()?;
-            TranslationTask::with_config(Cpu::new(), config, &train, &validation, options.clone())
+            TranslationTask::with_config(backend, config, &train, &validation, options.clone())
         }
-        None => TranslationTask::new(Cpu::new(), &train, &validation, options.clone()),
+        None => TranslationTask::new(backend, &train, &validation, options.clone()),
     };
     let task = task.map_err(|error| Fault::Input(error.to_string()))?;
     if task.skipped() > 0 {
