@@ -2,6 +2,7 @@
 
 mod compare;
 mod large;
+mod large_attention;
 mod optim;
 #[path = "../support/mod.rs"]
 mod support;

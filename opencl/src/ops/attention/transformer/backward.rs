@@ -234,6 +234,9 @@ pub(super) fn backward<T: Real>(
     let [first, second] = grad_tables;
     let position_bias = position_bias.0.map(|sum| sum.reshape(&[heads, d]));
     let grads = [grad_query, grad_key, grad_value, first, second, key_bias, position_bias];
-    let mut place = 0..;
-    grads.map(|grad| grad.filter(|_| place.next().is_some_and(|place| needs[place])))
+    let mut needs = needs.into_iter();
+    grads.map(|grad| {
+        let needed = needs.next() == Some(true);
+        grad.filter(|_| needed)
+    })
 }
