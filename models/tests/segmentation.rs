@@ -155,7 +155,8 @@ fn the_maps_of_a_query_are_distributions_over_the_keys() {
     let trained = run(&tiny("0110", 1), 4);
     let (_, samples) = scenes(1);
     let maps = query_maps(&trained.segmenter, &samples[0], (0.5, 0.99));
-    assert_eq!(maps.len(), 4, "two blocks in each of two stages");
+    assert_eq!(maps.len(), 5, "two blocks in each of two stages, and one module after the backbone");
+    assert_eq!((maps[4].module.as_str(), maps[4].size), ("after the backbone", maps[3].size));
     assert_eq!((maps[0].size, maps[0].query), ((5, 5), (2, 4)));
     for map in maps {
         assert!((map.weights.sum() - 1.0).abs() < 1e-5, "{}", map.module);

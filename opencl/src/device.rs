@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use termwise_opencl_loader::{library_name, library_names, types};
 
@@ -196,6 +197,9 @@ impl fmt::Display for DeviceInfo {
 /// [`NoDevice`](OpenClError::NoDevice) where the list would be empty. A platform or device that fails to answer is
 /// left out.
 pub fn devices() -> Result<Vec<DeviceInfo>, OpenClError> {
+    // Drivers set themselves up at the first question; PoCL, asked by two threads then, answers one of them with nothing.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _asking = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(library) = library_name() else {
         return Err(OpenClError::NoLibrary { looked_for: library_names() });
     };

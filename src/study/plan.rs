@@ -227,7 +227,7 @@ mod tests {
             assert!(["w/o", "deformable", "dynamic", "0100 limited", "1111+deformable"].into_iter().all(has));
         }
         assert_eq!(grid.tasks().count(), 3);
-        assert_eq!(plan(&grid).runs().len(), 3 * (22 + 22 + 25));
+        assert_eq!(plan(&grid).runs().len(), 3 * (23 + 23 + 26));
         assert_eq!(Grid::named("quick").unwrap().tasks().count(), 3);
         assert!(Grid::named("slow").is_none());
     }
