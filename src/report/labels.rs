@@ -164,7 +164,7 @@ mod tests {
     fn names_of_a_cluster_neither_cover_each_other_nor_a_mark() {
         let point = |i: usize| {
             let (x, y) = (300.0 + 9.0 * ((i * 7) % 16) as f64, 180.0 + 8.0 * ((i * 5) % 13) as f64);
-            named(x, y, if i % 7 == 0 { 96.0 } else { 27.0 })
+            named(x, y, if i.is_multiple_of(7) { 96.0 } else { 27.0 })
         };
         let points: Vec<Named> = (0..21).map(point).collect();
         let places = place(&points, BOUNDS);

@@ -44,7 +44,7 @@ pub enum AttentionLayer<B: Kernels> {
     /// Dynamic convolution.
     Dynamic(DynamicAttention2d<B>),
     /// Dynamic convolution, and Transformer attention behind it.
-    DynamicTransformer(DynamicAttention2d<B>, TransformerAttention2d<B>),
+    DynamicTransformer(Box<(DynamicAttention2d<B>, TransformerAttention2d<B>)>),
 }
 
 /// The attention of a network of images: which, in how many heads, how far.
@@ -86,7 +86,7 @@ impl<B: Kernels> AttentionLayer<B> {
             AttentionModule::Transformer(terms) => AttentionLayer::Transformer(transformer(terms, init)),
             AttentionModule::Dynamic => AttentionLayer::Dynamic(dynamic(init)),
             AttentionModule::DynamicTransformer(terms) => {
-                AttentionLayer::DynamicTransformer(dynamic(init), transformer(terms, init))
+                AttentionLayer::DynamicTransformer(Box::new((dynamic(init), transformer(terms, init))))
             }
         }
     }
@@ -98,7 +98,7 @@ impl<B: Kernels> AttentionLayer<B> {
             AttentionLayer::None => x.clone(),
             AttentionLayer::Transformer(module) => module.forward(x),
             AttentionLayer::Dynamic(module) => module.forward(x),
-            AttentionLayer::DynamicTransformer(dynamic, module) => module.forward(&dynamic.forward(x)),
+            AttentionLayer::DynamicTransformer(both) => both.1.forward(&both.0.forward(x)),
         }
     }
 
@@ -107,9 +107,7 @@ impl<B: Kernels> AttentionLayer<B> {
     pub fn forward_with_maps(&self, x: &Var<B>) -> (Var<B>, Option<AttentionMaps<B>>) {
         let (y, maps) = match self {
             AttentionLayer::Transformer(module) => module.forward_with_maps(x),
-            AttentionLayer::DynamicTransformer(dynamic, module) => {
-                module.forward_with_maps(&dynamic.forward(x))
-            }
+            AttentionLayer::DynamicTransformer(both) => both.1.forward_with_maps(&both.0.forward(x)),
             AttentionLayer::None | AttentionLayer::Dynamic(_) => return (self.forward(x), None),
         };
         (y, Some(maps))
@@ -122,9 +120,9 @@ impl<B: Kernels> Module<B> for AttentionLayer<B> {
             AttentionLayer::None => {}
             AttentionLayer::Transformer(module) => module.visit(parameters),
             AttentionLayer::Dynamic(module) => module.visit(parameters),
-            AttentionLayer::DynamicTransformer(dynamic, module) => {
-                parameters.module("dynamic", dynamic);
-                parameters.module("transformer", module);
+            AttentionLayer::DynamicTransformer(both) => {
+                parameters.module("dynamic", &both.0);
+                parameters.module("transformer", &both.1);
             }
         }
     }

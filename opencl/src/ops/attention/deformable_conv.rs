@@ -87,7 +87,7 @@ impl<T: Real> DeformConvKernel for OpenCl<T> {
                 let samples = first..(first + length).min(conv.batch);
                 let grad_columns = columns_gradient(conv, &filters, grad_output, &samples);
                 if need_offset || need_mask {
-                    let grads = (grad_offset.as_ref(), grad_mask.as_ref());
+                    let grads = [grad_offset.as_ref(), grad_mask.as_ref()];
                     offset_gradient(geometry, operands, &grad_columns, grads, &samples);
                 }
                 if need_x {
@@ -155,7 +155,7 @@ fn offset_gradient<T: Real>(
     geometry: &DeformGeometry,
     operands: Operands<T>,
     grad_columns: &Array<OpenCl<T>>,
-    (grad_offset, grad_mask): (Option<&Array<OpenCl<T>>>, Option<&Array<OpenCl<T>>>),
+    [grad_offset, grad_mask]: [Option<&Array<OpenCl<T>>>; 2],
     samples: &Range<usize>,
 ) {
     let (conv, backend) = (&geometry.conv, grad_columns.backend());
