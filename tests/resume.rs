@@ -1,9 +1,13 @@
 //! A training that is killed or interrupted, and resumed, ends as one that never was.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
+
+use common::command;
 
 const SETTINGS: [&str; 16] = [
     "train",
@@ -24,19 +28,13 @@ const SETTINGS: [&str; 16] = [
     "24",
 ];
 
-fn termwise(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_termwise"));
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
-}
-
 fn begin(out: &Path) -> Child {
     let out = ["--out", out.to_str().unwrap(), "--save-every", "0.01"];
-    termwise(&[&SETTINGS[..], &out].concat()).spawn().unwrap()
+    command(&[&SETTINGS[..], &out].concat()).spawn().unwrap()
 }
 
 fn go_on(out: &Path) {
-    let output = termwise(&["train", "segmentation", "--resume", out.to_str().unwrap()]).output().unwrap();
+    let output = common::termwise(&["train", "segmentation", "--resume", out.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -79,7 +77,7 @@ fn a_training_that_is_killed_again_and_again_ends_with_the_same_bits() {
         training.kill().unwrap();
         training.wait().unwrap();
         let resumed = ["train", "segmentation", "--resume", out.to_str().unwrap(), "--save-every", "0.01"];
-        training = termwise(&resumed).spawn().unwrap();
+        training = command(&resumed).spawn().unwrap();
     }
     let status: ExitStatus = training.wait().unwrap();
     assert!(status.success(), "{status}");
@@ -116,7 +114,7 @@ fn what_cannot_be_resumed_is_refused_and_nothing_is_overwritten() {
     let root = tempfile::tempdir().unwrap();
     let out = uninterrupted(root.path());
     let refused = |arguments: &[&str]| {
-        let output = termwise(arguments).output().unwrap();
+        let output = common::termwise(arguments);
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
