@@ -32,7 +32,7 @@ TOLERANCE = 2e-3
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--termwise", default="target/release/termwise bench", metavar="COMMAND",
+    parser.add_argument("--termwise", default="target/release/termwise bench --device cpu", metavar="COMMAND",
                         help="how Termwise is run [default: %(default)s]")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="a program to compare with")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=COMMAND",

@@ -16,6 +16,7 @@ mod launch;
 mod layout;
 mod ops;
 mod program;
+mod rates;
 mod raw;
 mod runtime;
 
@@ -24,5 +25,6 @@ pub use buffer::{Buffer, Element, Real};
 pub use device::{DeviceChoice, DeviceInfo, DeviceKind, Listing, choose, devices};
 pub use error::{CallError, OpenClError};
 pub use ops::spatial::max_pool2d::MaxIndices;
+pub use rates::Rates;
 pub use runtime::{MemoryUse, Transfers};
 pub use termwise_opencl_loader::{OVERRIDE as LIBRARY_OVERRIDE, library_name};

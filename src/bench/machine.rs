@@ -6,16 +6,19 @@ use std::time::Instant;
 use serde::Serialize;
 use termwise_autograd::Scalar;
 use termwise_autograd::simd::{self, Isa, Kernel, Vector, math};
+use termwise_opencl::Device;
 
 use super::cost::PhaseCost;
 
 /// Rates of all threads together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Machine {
-    /// Threads that were busy at once.
+    /// Threads that were busy at once, or compute units of a device.
     pub threads: usize,
-    /// The widest instruction set, on which the rates were measured.
+    /// The widest instruction set, on which the rates were measured, or the name of a device.
     pub simd: String,
+    /// Whether it is a device.
+    pub is_device: bool,
     /// Fused multiply-adds of single precision in registers, two operations each: 1e9 a second.
     pub fma_gflops: f64,
     /// Exponentials of numbers in the first cache: 1e9 a second.
@@ -52,9 +55,23 @@ impl Machine {
         Machine {
             threads: rayon::current_num_threads(),
             simd: isa.to_string(),
+            is_device: false,
             fma_gflops: best(0.2, &fma) / 1e9,
             gexps: best(0.2, &exp) / 1e9,
             triad: triad.to_vec(),
+        }
+    }
+
+    /// Measures a device.
+    pub fn of_device(device: &Device) -> Self {
+        let rates = device.rates();
+        Machine {
+            threads: device.info().compute_units as usize,
+            simd: device.info().name.clone(),
+            is_device: true,
+            fma_gflops: rates.fma / 1e9,
+            gexps: rates.exp / 1e9,
+            triad: vec![Triad { bytes: rates.triad_bytes, gbytes: rates.triad / 1e9 }],
         }
     }
 
@@ -175,8 +192,14 @@ mod tests {
     #[test]
     fn the_bound_is_the_longer_of_computing_and_moving() {
         let triad = [(1 << 20, 100.0), (1 << 30, 10.0)].map(|(bytes, gbytes)| Triad { bytes, gbytes });
-        let machine =
-            Machine { threads: 1, simd: "avx2".into(), fma_gflops: 100.0, gexps: 2.0, triad: triad.to_vec() };
+        let machine = Machine {
+            threads: 1,
+            simd: "avx2".into(),
+            is_device: false,
+            fma_gflops: 100.0,
+            gexps: 2.0,
+            triad: triad.to_vec(),
+        };
         let bound = |flops, exps, bytes| machine.bound_ms(&PhaseCost { flops, exps, bytes });
         assert_eq!(bound(2e8, 0.0, 0.0), 2.0);
         assert_eq!(bound(2e8, 2e6, 1e6), 3.0);

@@ -12,6 +12,7 @@
 //! | `cost` | operations, exponentials and bytes that a workload cannot do without |
 //! | `graph` | the computation of each kind of workload |
 //! | `measure` | clocks, repetitions, memory |
+//! | `place` | the host or a device, and what a device is asked besides |
 //! | `row` | one workload in one phase, run and reported |
 //! | `machine` | what this machine can do at most |
 //! | `table` | the report for a person |
@@ -22,6 +23,7 @@ mod graph;
 mod kind;
 pub mod machine;
 pub mod measure;
+pub mod place;
 pub mod row;
 pub mod table;
 pub mod workload;

@@ -8,8 +8,9 @@ use termwise_ops::optim::{Adam, AdamConfig, Optimizer};
 
 use super::cost::Cost;
 use super::fill::fill;
-use super::graph::{B, Graph};
-use super::measure::{Times, least, load, median, reset_peak_mb, resident_mb, timed};
+use super::graph::{Graph, Single};
+use super::measure::{least, load, median, reset_peak_mb, resident_mb, timed};
+use super::place::{DeviceFigures, Place};
 use super::workload::{Phase, Problem, Workload};
 
 /// The seed of the cotangent.
@@ -80,6 +81,9 @@ pub struct Figures {
     pub bytes: f64,
     /// Sums of absolute values: of the output, or of each gradient; or the first three losses.
     pub check: Vec<f64>,
+    /// What a device did for one repetition, where it was not the host that computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceFigures>,
 }
 
 impl Line {
@@ -102,11 +106,18 @@ impl Line {
 }
 
 /// Runs one workload in one phase. Whatever goes wrong is in the line.
-pub fn run(workload: &Workload, phase: Phase, budget: f64, threads: usize, simd: &str) -> Line {
+pub fn run<P: Place>(
+    place: &P,
+    workload: &Workload,
+    phase: Phase,
+    budget: f64,
+    threads: usize,
+    simd: &str,
+) -> Line {
     // On a worker of the pool, so that no thread but its `threads` ever computes or waits for another.
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut result = None;
-        rayon::scope(|_| result = Some(figures(workload, phase, budget, threads)));
+        rayon::scope(|_| result = Some(figures(place, workload, phase, budget, threads)));
         result.expect("the scope ran")
     }));
     let outcome = match result {
@@ -122,18 +133,29 @@ pub fn run(workload: &Workload, phase: Phase, budget: f64, threads: usize, simd:
     Line::new(&workload.name, Some(phase), threads, simd, outcome)
 }
 
-fn figures(workload: &Workload, phase: Phase, budget: f64, threads: usize) -> Result<Figures, Problem> {
+fn figures<P: Place>(
+    place: &P,
+    workload: &Workload,
+    phase: Phase,
+    budget: f64,
+    threads: usize,
+) -> Result<Figures, Problem> {
     let cost = Cost::of(workload)?.phase(phase);
     let before = reset_peak_mb();
-    let graph = Graph::of(workload)?;
-    let (check, times) = match phase {
-        Phase::Forward => forward(workload, &graph, budget)?,
-        Phase::ForwardBackward => forward_backward(workload, &graph, budget)?,
-        Phase::Step => steps(workload, &graph, budget)?,
-    };
+    let mut repetition = Repetition::of(place.backend(), workload, phase)?;
+    let check = repetition.check(workload)?;
+    let times = timed(budget, || {
+        repetition.run();
+        place.finish();
+    });
+    let device = place.figures(&mut || repetition.run(), &|backend| {
+        let mut repetition = Repetition::of(backend, workload, phase)?;
+        Ok(Box::new(move || repetition.run()))
+    })?;
     let peak = resident_mb("VmHWM");
     let (min_ms, cpu_min_ms) = (least(&times.wall).unwrap_or(f64::NAN), least(&times.cpu));
-    let fastest = if threads == 1 { cpu_min_ms.unwrap_or(min_ms) } else { min_ms };
+    // A device's work is no time of this processor.
+    let fastest = if threads == 1 && device.is_none() { cpu_min_ms.unwrap_or(min_ms) } else { min_ms };
     let shape: Vec<String> = workload.out.iter().map(usize::to_string).collect();
     Ok(Figures {
         shape: shape.join("x"),
@@ -150,57 +172,87 @@ fn figures(workload: &Workload, phase: Phase, budget: f64, threads: usize) -> Re
         exps: cost.exps,
         bytes: cost.bytes,
         check,
+        device,
     })
 }
 
-fn forward(workload: &Workload, graph: &Graph, budget: f64) -> Result<(Vec<f64>, Times), Problem> {
-    let run = || (graph.forward)(&Tape::inference(B::new()));
-    let output = run();
-    check_shape(workload, output.shape())?;
-    let check = vec![absolute_sum(output.value())];
-    drop(output);
-    Ok((check, timed(budget, || drop(run()))))
+/// What is repeated: a workload in one phase, with its inputs.
+enum Repetition<B: Single> {
+    Forward(Graph<B>, B),
+    ForwardBackward(Graph<B>, Array<B>),
+    Step { graph: Graph<B>, backend: B, adam: Box<Adam<B>>, lr: f64 },
 }
 
-fn forward_backward(workload: &Workload, graph: &Graph, budget: f64) -> Result<(Vec<f64>, Times), Problem> {
-    let len = workload.out.iter().product();
-    let values = fill(COTANGENT_SEED, len, 1.0, 0.0);
-    let shape = (graph.forward)(&Tape::inference(B::new())).shape().to_vec();
-    check_shape(workload, &shape)?;
-    let cotangent = Array::host(&shape, values);
-    let run = || -> Gradients<B> {
-        let tape = Tape::new(B::new());
-        let output = (graph.forward)(&tape);
-        tape.backward_with(&[(&output, cotangent.clone())])
-    };
-    let gradients = run();
-    let mut check = Vec::new();
-    for (name, param) in &graph.wanted {
-        let unused =
-            || Problem::new(format!("tensors.{name}.grad"), "false: the output does not depend on it", true);
-        check.push(absolute_sum(gradients.param(param).ok_or_else(unused)?));
+impl<B: Single> Repetition<B> {
+    fn of(backend: &B, workload: &Workload, phase: Phase) -> Result<Self, Problem> {
+        let graph = Graph::of(backend, workload)?;
+        Ok(match phase {
+            Phase::Forward => Repetition::Forward(graph, backend.clone()),
+            Phase::ForwardBackward => {
+                let shape = (graph.forward)(&Tape::inference(backend.clone())).shape().to_vec();
+                check_shape(workload, &shape)?;
+                let values = fill(COTANGENT_SEED, workload.out.iter().product(), 1.0, 0.0);
+                Repetition::ForwardBackward(graph, Array::from_vec(backend, &shape, values))
+            }
+            Phase::Step => {
+                let (adam, lr) = (Box::new(Adam::new(AdamConfig::adam())), workload.number("lr")?);
+                Repetition::Step { graph, backend: backend.clone(), adam, lr }
+            }
+        })
     }
-    drop(gradients);
-    Ok((check, timed(budget, || drop(run()))))
+
+    /// Once, for time; nothing is read back but the loss of a step.
+    fn run(&mut self) {
+        match self {
+            Repetition::Forward(graph, backend) => drop((graph.forward)(&Tape::inference(backend.clone()))),
+            Repetition::ForwardBackward(graph, cotangent) => drop(gradients(graph, cotangent)),
+            Repetition::Step { graph, backend, adam, lr } => {
+                step(graph, backend, adam, *lr);
+            }
+        }
+    }
+
+    /// Once or thrice, for what comes out.
+    fn check(&mut self, workload: &Workload) -> Result<Vec<f64>, Problem> {
+        match self {
+            Repetition::Forward(graph, backend) => {
+                let output = (graph.forward)(&Tape::inference(backend.clone()));
+                check_shape(workload, output.shape())?;
+                Ok(vec![absolute_sum(output.value())])
+            }
+            Repetition::ForwardBackward(graph, cotangent) => {
+                let gradients = gradients(graph, cotangent);
+                let of = |(name, param): &(String, Param<B>)| {
+                    let unused = || {
+                        let expected = "false: the output does not depend on it";
+                        Problem::new(format!("tensors.{name}.grad"), expected, true)
+                    };
+                    Ok(absolute_sum(gradients.param(param).ok_or_else(unused)?))
+                };
+                graph.wanted.iter().map(of).collect()
+            }
+            Repetition::Step { graph, backend, adam, lr } => {
+                Ok((0..3).map(|_| step(graph, backend, adam, *lr)).collect())
+            }
+        }
+    }
 }
 
-fn steps(workload: &Workload, graph: &Graph, budget: f64) -> Result<(Vec<f64>, Times), Problem> {
-    let lr = workload.number("lr")?;
+fn gradients<B: Single>(graph: &Graph<B>, cotangent: &Array<B>) -> Gradients<B> {
+    let tape = Tape::new(cotangent.backend().clone());
+    let output = (graph.forward)(&tape);
+    tape.backward_with(&[(&output, cotangent.clone())])
+}
+
+/// A training step; the loss before it.
+fn step<B: Single>(graph: &Graph<B>, backend: &B, adam: &mut Adam<B>, lr: f64) -> f64 {
     let params: Vec<(String, &Param<B>)> =
         graph.wanted.iter().map(|(name, param)| (name.clone(), param)).collect();
-    let mut adam = Adam::new(AdamConfig::adam());
-    let mut run = || {
-        let tape = Tape::new(B::new());
-        let loss = (graph.forward)(&tape);
-        let gradients = tape.backward(&loss);
-        adam.step(&params, &gradients, lr);
-        f64::from(loss.value().item())
-    };
-    let check = vec![run(), run(), run()];
-    let times = timed(budget, || {
-        run();
-    });
-    Ok((check, times))
+    let tape = Tape::new(backend.clone());
+    let loss = (graph.forward)(&tape);
+    let gradients = tape.backward(&loss);
+    adam.step(&params, &gradients, lr);
+    f64::from(loss.value().item())
 }
 
 /// A loss is one number, whether that is written `[]` or `[1]`.
@@ -213,6 +265,6 @@ fn check_shape(workload: &Workload, found: &[usize]) -> Result<(), Problem> {
     }
 }
 
-fn absolute_sum(array: &Array<B>) -> f64 {
-    array.as_slice().iter().fold(0.0, |sum, &value| sum + f64::from(value).abs())
+fn absolute_sum<B: Single>(array: &Array<B>) -> f64 {
+    array.to_f64().iter().fold(0.0, |sum, value| sum + value.abs())
 }

@@ -7,6 +7,22 @@ use super::machine::Machine;
 
 const HEAD: [&str; 9] =
     ["workload", "phase", "median ms", "CPU ms", "GFLOP/s", "of peak", "bound ms", "of bound", "peak MB"];
+/// The same for a device: its own clock's time, and its own memory.
+const DEVICE_HEAD: [&str; 9] = [
+    "workload",
+    "phase",
+    "median ms",
+    "kernels ms",
+    "GFLOP/s",
+    "of peak",
+    "bound ms",
+    "of bound",
+    "device MB",
+];
+
+fn head(machine: &Machine) -> [&'static str; 9] {
+    if machine.is_device { DEVICE_HEAD } else { HEAD }
+}
 
 /// What the machine can do, in one line.
 pub fn describe(machine: &Machine) -> String {
@@ -16,8 +32,9 @@ pub fn describe(machine: &Machine) -> String {
     };
     let triad: Vec<String> =
         machine.triad.iter().map(|t| format!("{:.0} GB/s on {}", t.gbytes, size(t.bytes))).collect();
+    let unit = if machine.is_device { "compute unit" } else { "thread" };
     format!(
-        "Machine, {} thread{}, {}: {:.0} GFLOP/s of multiply-adds, {:.1} G exponentials/s, triad {}",
+        "Machine, {} {unit}{}, {}: {:.0} GFLOP/s of multiply-adds, {:.1} G exponentials/s, triad {}",
         machine.threads,
         if machine.threads == 1 { "" } else { "s" },
         machine.simd,
@@ -30,11 +47,12 @@ pub fn describe(machine: &Machine) -> String {
 /// One row for each line of JSON, columns aligned.
 pub fn markdown(lines: &[Value], machine: &Machine) -> String {
     let rows: Vec<Vec<String>> = lines.iter().map(|line| cells(line, machine)).collect();
+    let head = head(machine);
     let width = |column: usize| {
         let cells = rows.iter().filter(|row| row.len() > column).map(|row| row[column].chars().count());
-        cells.chain([HEAD[column].chars().count()]).max().unwrap_or(0)
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |cells: &[String]| {
         let cells = cells.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
             0 | 1 => format!(" {cell:width$} |"),
@@ -46,7 +64,7 @@ pub fn markdown(lines: &[Value], machine: &Machine) -> String {
         0 | 1 => format!("{}|", "-".repeat(width + 2)),
         _ => format!("{}:|", "-".repeat(width + 1)),
     });
-    let head = HEAD.map(str::to_owned);
+    let head = head.map(str::to_owned);
     let mut text = vec![line(&head), std::iter::once("|".to_owned()).chain(rule).collect()];
     text.extend(rows.iter().map(|row| line(row)));
     text.join("\n")
@@ -68,15 +86,20 @@ fn cells(line: &Value, machine: &Machine) -> Vec<String> {
     };
     let bound = machine.bound_ms(&cost);
     // One thread: processor time, which other processes disturb less.
-    let fastest = if machine.threads == 1 { number("cpu_min_ms") } else { None }.or(number("min_ms"));
+    let fastest = if machine.threads == 1 && !machine.is_device { number("cpu_min_ms") } else { None }
+        .or(number("min_ms"));
+    let (busy, memory) = match machine.is_device {
+        true => (line["device"]["kernels_ms"].as_f64(), line["device"]["peak_mb"].as_f64()),
+        false => (number("cpu_ms"), number("peak_delta_mb")),
+    };
     row.extend([
         show(number("median_ms"), ""),
-        show(number("cpu_ms"), ""),
+        show(busy, ""),
         show(number("gflops"), ""),
         show(number("gflops").map(|rate| 100.0 * rate / machine.fma_gflops), " %"),
         show(Some(bound), ""),
         show(fastest.map(|fastest| 100.0 * bound / fastest), " %"),
-        show(number("peak_delta_mb"), ""),
+        show(memory, ""),
     ]);
     row
 }
@@ -104,6 +127,7 @@ mod tests {
         let machine = Machine {
             threads: 1,
             simd: "avx2".into(),
+            is_device: false,
             fma_gflops: 100.0,
             gexps: 2.0,
             triad: vec![Triad { bytes: 192 << 20, gbytes: 20.0 }],
@@ -113,12 +137,21 @@ mod tests {
             "gflops": 50.0, "peak_delta_mb": 12.345, "flops": 2e8, "exps": 0, "bytes": 1e6,
         });
         let failed = json!({ "workload": "odd", "phase": null, "error": "field heads: ..." });
+        let device = Machine { simd: "a GPU".into(), is_device: true, ..machine.clone() };
+        let mut on_device = ran.clone();
+        on_device["device"] = json!({ "kernels_ms": 3.5, "peak_mb": 7.0 });
         let expected = "\
 | workload | phase | median ms | CPU ms | GFLOP/s | of peak | bound ms | of bound | peak MB |
 |----------|-------|----------:|-------:|--------:|--------:|---------:|---------:|--------:|
 | gemm     | fwd   |      4.50 |   4.20 |    50.0 |  50.0 % |     2.00 |   50.0 % |    12.3 |
 | odd      | -     |    failed |";
         assert_eq!(markdown(&[ran, failed], &machine), expected);
+        let expected = "\
+| workload | phase | median ms | kernels ms | GFLOP/s | of peak | bound ms | of bound | device MB |
+|----------|-------|----------:|-----------:|--------:|--------:|---------:|---------:|----------:|
+| gemm     | fwd   |      4.50 |       3.50 |    50.0 |  50.0 % |     2.00 |   66.7 % |      7.00 |";
+        assert_eq!(markdown(&[on_device], &device), expected);
+        assert!(describe(&device).starts_with("Machine, 1 compute unit, a GPU: "));
         let line = "Machine, 1 thread, avx2: 100 GFLOP/s of multiply-adds, 2.0 G exponentials/s, triad 20 GB/s on 192 MiB";
         assert_eq!(describe(&machine), line);
     }

@@ -6,12 +6,16 @@ use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
 use serde_json::{Value, json};
+use termwise_autograd::Cpu;
 use termwise_autograd::simd::{self, Isa};
+use termwise_opencl::{Device, DeviceChoice, OpenCl};
 
+use super::device;
 use super::fault::Fault;
 use super::output::say;
 use super::progress::Progress;
 use crate::bench::machine::Machine;
+use crate::bench::place::{Host, OnDevice};
 use crate::bench::row::{self, Line};
 use crate::bench::table;
 use crate::bench::workload::{self, Entry, Phase, Workload};
@@ -56,14 +60,28 @@ fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "expected a number of seconds, 0 or more".into())
 }
 
+/// What every row has in common.
+struct Common {
+    budget: f64,
+    threads: usize,
+    isa: Isa,
+    device: DeviceChoice,
+}
+
 /// Runs the command.
-pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
+pub fn run(args: &Args, threads: usize, choice: DeviceChoice) -> Result<(), Fault> {
     let isa = instructions(&args.simd)?;
+    let common = |device| Common { budget: args.budget, threads, isa, device };
     if let Some(phase) = args.row {
-        return run_row(phase, args.budget, threads, isa);
+        return run_row(phase, &common(choice));
     }
+    let device = device::open(choice)?;
+    // Rows shall take the very device that was found here.
+    let number = device.as_ref().map(|device| device.info().number);
+    let common = common(number.map_or(DeviceChoice::Cpu, |number| DeviceChoice::OpenCl(Some(number))));
+    let machine = || device.as_ref().map_or_else(Machine::measure, Machine::of_device);
     if args.machine {
-        return say(&serde_json::to_string(&Machine::measure()).expect("plain data"));
+        return say(&serde_json::to_string(&machine()).expect("plain data"));
     }
     let source =
         args.workloads.as_ref().map_or("built-in workloads".into(), |path| path.display().to_string());
@@ -73,9 +91,9 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
     }
     let mut failures = Vec::new();
     let mut rows: Vec<Value> = Vec::new();
-    let report = args.markdown.then(|| (Machine::measure(), Progress::start("bench", chosen.len() as u64)));
+    let report = args.markdown.then(|| (machine(), Progress::start("bench", chosen.len() as u64)));
     for entry in &chosen {
-        for line in lines(entry, args, threads, isa)? {
+        for line in lines(entry, args, &common)? {
             let value: Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(error) = value["error"].as_str() {
                 let phase = value["phase"].as_str().map_or(String::new(), |phase| format!(" {phase}"));
@@ -156,9 +174,9 @@ fn print(chosen: &[Entry], source: &str) -> Result<(), Fault> {
 }
 
 /// The lines of one entry, one for each phase.
-fn lines(entry: &Entry, args: &Args, threads: usize, isa: Isa) -> Result<Vec<String>, Fault> {
+fn lines(entry: &Entry, args: &Args, common: &Common) -> Result<Vec<String>, Fault> {
     let failed = |phase: Option<Phase>, error: String| {
-        json_line(&Line::failed(&entry.name, phase, threads, &isa.to_string(), error))
+        json_line(&Line::failed(&entry.name, phase, common.threads, &common.isa.to_string(), error))
     };
     let workload = match &entry.workload {
         Ok(workload) => workload,
@@ -167,8 +185,7 @@ fn lines(entry: &Entry, args: &Args, threads: usize, isa: Isa) -> Result<Vec<Str
     let wanted = |phase: &&Phase| args.phases.is_empty() || args.phases.contains(phase);
     let mut lines = Vec::new();
     for &phase in workload.phases.iter().filter(wanted) {
-        let line = in_own_process(workload, phase, args.budget, threads, isa)
-            .unwrap_or_else(|error| failed(Some(phase), error));
+        let line = in_own_process(workload, phase, common).unwrap_or_else(|error| failed(Some(phase), error));
         lines.push(line);
     }
     Ok(lines)
@@ -176,19 +193,15 @@ fn lines(entry: &Entry, args: &Args, threads: usize, isa: Isa) -> Result<Vec<Str
 
 /// Runs a row in a process of its own: memory that earlier rows left behind would hide what this one needs,
 /// and one that runs out of memory ends alone. Returns the line, or why there is none.
-fn in_own_process(
-    workload: &Workload,
-    phase: Phase,
-    budget: f64,
-    threads: usize,
-    isa: Isa,
-) -> Result<String, String> {
+fn in_own_process(workload: &Workload, phase: Phase, common: &Common) -> Result<String, String> {
+    let Common { budget, threads, isa, device } = common;
     let input = workload.source().to_string();
     let program =
         std::env::current_exe().map_err(|error| format!("this program is not to be found: {error}"))?;
     let mut child = Command::new(program)
         .args(["bench", "--row", phase.name(), "--simd", &isa.to_string()])
         .args(["--budget", &budget.to_string(), "--threads", &threads.to_string()])
+        .args(["--device", &device.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -210,14 +223,23 @@ fn in_own_process(
 }
 
 /// What the process of a row does.
-fn run_row(phase: Phase, budget: f64, threads: usize, isa: Isa) -> Result<(), Fault> {
+fn run_row(phase: Phase, common: &Common) -> Result<(), Fault> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let refuse = |problem: String| Fault::Input(format!("standard input: {problem}"));
     let value: Value = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
     let workload = Workload::from_json(&value).map_err(|problem| refuse(problem.to_string()))?;
     std::panic::set_hook(Box::new(|_| ())); // what goes wrong is in the line
-    say(&json_line(&row::run(&workload, phase, budget, threads, &isa.to_string())))
+    let &Common { budget, threads, isa, device: choice } = common;
+    let refuse = |error: termwise_opencl::OpenClError| Fault::Input(format!("--device {choice}: {error}"));
+    let line = match Device::open(choice).map_err(refuse)? {
+        None => row::run(&Host(Cpu::new()), &workload, phase, budget, threads, &isa.to_string()),
+        Some(device) => {
+            let place = OnDevice { backend: OpenCl::new(&device).map_err(refuse)?, choice };
+            row::run(&place, &workload, phase, budget, threads, "opencl")
+        }
+    };
+    say(&json_line(&line))
 }
 
 fn json_line(line: &Line) -> String {

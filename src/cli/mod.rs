@@ -156,7 +156,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Command::Probe(args) => {
             device::host_only("the probe", device).and_then(|()| probe::run(&args, threads))
         }
-        Command::Bench(args) => device::host_only("bench", device).and_then(|()| bench::run(&args, threads)),
+        Command::Bench(args) => bench::run(&args, threads, device),
         Command::Train(Train::Segmentation(args)) => segmentation::train(&args, device),
         Command::Train(Train::Detection(args)) => detection::train(&args, device),
         Command::Train(Train::Translation(args)) => translation::train(&args, device),

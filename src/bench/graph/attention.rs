@@ -8,10 +8,10 @@ use termwise_ops::attention::{
 use termwise_ops::{add, mul, permute, reshape};
 
 use super::convolution::check_divides;
-use super::{B, Forward, Inputs, Problem};
+use super::{Forward, Inputs, Problem, Single};
 
 /// The numbers of a generalised attention, those that its terms need.
-struct Generalized {
+struct Generalized<B: Single> {
     query: Option<Param<B>>,
     key: Option<Param<B>>,
     positions: Vec<Param<B>>,
@@ -23,7 +23,7 @@ struct Generalized {
     gamma: Param<B>,
 }
 
-impl Generalized {
+impl<B: Single> Generalized<B> {
     fn projections(&self, tape: &Tape<B>) -> Projections<B> {
         let var = |param: &Option<Param<B>>| param.as_ref().map(|param| param.var(tape));
         Projections {
@@ -40,7 +40,7 @@ impl Generalized {
 }
 
 /// `gamma attention(x) + x` over an image: fields `type`, `heads`, `kv_stride` (1) and `pe_dim`.
-pub fn generalized(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn generalized<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let [_, channels, ..] = inputs.workload.axes("x", ["N", "C", "H", "W"])?;
     let settings = settings(inputs, "", channels)?;
     let (terms, heads) = (settings.terms, settings.num_heads);
@@ -76,7 +76,11 @@ pub fn generalized(inputs: &mut Inputs) -> Result<Forward, Problem> {
 
 /// What the fields of a workload with a generalised attention say: mmcv's form, terms as in `type` (1111),
 /// keys every `kv_stride` pixels.
-pub fn settings(inputs: &Inputs, prefix: &str, channels: usize) -> Result<TransformerSettings, Problem> {
+pub fn settings<B: Single>(
+    inputs: &Inputs<B>,
+    prefix: &str,
+    channels: usize,
+) -> Result<TransformerSettings, Problem> {
     let w = inputs.workload;
     let code = if w.says("type") { w.text("type")? } else { "1111" };
     let terms: Terms =
@@ -98,7 +102,7 @@ pub fn settings(inputs: &Inputs, prefix: &str, channels: usize) -> Result<Transf
 const SEQUENCE: [&str; 4] = ["B", "H", "L", "d"];
 
 /// Scaled dot-product attention of (B, H, L, d): field `causal` (false).
-pub fn dot_product(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn dot_product<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let w = inputs.workload;
     let [batch, heads, queries, head_dim] = w.axes("q", SEQUENCE)?;
     let ([_, _, keys, _], [.., value_dim]) = (w.axes("k", SEQUENCE)?, w.axes("v", SEQUENCE)?);
@@ -129,7 +133,7 @@ pub fn dot_product(inputs: &mut Inputs) -> Result<Forward, Problem> {
 
 /// The four terms of Transformer-XL, causal: queries, keys, values (B, H, L, d), positions `r` (H, L, d) whose
 /// row j is the distance `L - 1 - j` from the query back to the key, biases `u` and `w` (H, d).
-pub fn transformer_xl(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn transformer_xl<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let [batch, heads, length, dim] = inputs.workload.axes("q", SEQUENCE)?;
     let shape = [batch, heads, length, dim];
     let (q, k, v) =
@@ -162,7 +166,7 @@ pub fn transformer_xl(inputs: &mut Inputs) -> Result<Forward, Problem> {
 }
 
 /// (B, H, L, d) to (B, L, H d).
-fn tokens(x: &Var<B>) -> Var<B> {
+fn tokens<B: Single>(x: &Var<B>) -> Var<B> {
     let &[batch, heads, length, dim] = x.shape() else { unreachable!("checked when it was made") };
     reshape(&permute(x, &[0, 2, 1, 3]), &[batch, length, heads * dim])
 }

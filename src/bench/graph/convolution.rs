@@ -4,13 +4,13 @@ use termwise_ops::{
     Conv2dOptions, DynamicConvOptions, conv2d, deform_conv2d, dynamic_conv, dynamic_conv_2d_output,
 };
 
-use super::{Forward, Inputs, Problem};
+use super::{Forward, Inputs, Problem, Single};
 
 const IMAGE: [&str; 4] = ["N", "C", "H", "W"];
 const KERNEL: [&str; 4] = ["O", "C / groups", "kh", "kw"];
 
 /// Any 2-D convolution: fields `groups` (1), `pad` (0) and `stride` (1).
-pub fn regular(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn regular<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let w = inputs.workload;
     w.axes("x", IMAGE)?;
     let [channels, ..] = w.axes("w", KERNEL)?;
@@ -27,7 +27,7 @@ pub fn regular(inputs: &mut Inputs) -> Result<Forward, Problem> {
 }
 
 /// Deformable convolution: with a tensor `mask` version 2, else version 1; fields `pad` (1), `stride` (1).
-pub fn deformable(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn deformable<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let w = inputs.workload;
     let ([_, channels, ..], [out_channels, per_group, ..]) = (w.axes("x", IMAGE)?, w.axes("w", KERNEL)?);
     w.axes("off", ["N", "2 G kh kw", "H", "W"])?;
@@ -49,7 +49,7 @@ pub fn deformable(inputs: &mut Inputs) -> Result<Forward, Problem> {
 }
 
 /// Dynamic convolution of a sequence (T, B, C): fields `heads` and `K`, centred, the kernel softmaxed.
-pub fn dynamic_1d(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn dynamic_1d<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let w = inputs.workload;
     let ([_, _, channels], heads, taps) = (w.axes("x", ["T", "B", "C"])?, w.count("heads")?, w.count("K")?);
     check_divides("heads", heads, channels)?;
@@ -60,7 +60,7 @@ pub fn dynamic_1d(inputs: &mut Inputs) -> Result<Forward, Problem> {
 }
 
 /// Dynamic convolution of images: fields `groups` and `K`, centred, the kernel softmaxed.
-pub fn dynamic_2d(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn dynamic_2d<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let w = inputs.workload;
     let ([_, channels, ..], groups, taps) = (w.axes("x", IMAGE)?, w.count("groups")?, w.count("K")?);
     check_divides("groups", groups, channels)?;

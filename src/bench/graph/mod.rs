@@ -14,32 +14,35 @@ mod convolution;
 mod segmenter;
 mod translator;
 
-use termwise_autograd::{Array, Cpu, Module, Param, Tape, Var};
+use termwise_autograd::{Array, Module, Param, Tape, Var};
+use termwise_ops::Kernels;
 
 use super::fill::fill;
 use super::workload::{Kind, Problem, TensorSpec, Workload};
 
-/// Everything is measured in single precision on the host.
-pub type B = Cpu<f32>;
+/// Where a workload is computed: always in single precision.
+pub trait Single: Kernels<Scalar = f32> {}
+
+impl<B: Kernels<Scalar = f32>> Single for B {}
 
 /// Computes the output on a tape; the inputs are parameters that it holds.
-pub type Forward = Box<dyn Fn(&Tape<B>) -> Var<B>>;
+pub type Forward<B> = Box<dyn Fn(&Tape<B>) -> Var<B>>;
 
 /// A computation and its inputs.
-pub struct Graph {
+pub struct Graph<B: Single> {
     /// Computes the output.
-    pub forward: Forward,
+    pub forward: Forward<B>,
     /// The inputs whose gradients are wanted, in the order of the workload.
     pub wanted: Vec<(String, Param<B>)>,
 }
 
-impl Graph {
+impl<B: Single> Graph<B> {
     /// Makes the inputs of a workload, and the function of them.
     ///
     /// # Errors
     /// If a field or a tensor that the kind needs is missing or wrong.
-    pub fn of(workload: &Workload) -> Result<Graph, Problem> {
-        let mut inputs = Inputs::of(workload);
+    pub fn of(backend: &B, workload: &Workload) -> Result<Graph<B>, Problem> {
+        let mut inputs = Inputs::of(backend, workload);
         let forward = match workload.kind {
             Kind::Gemm => basic::gemm(&mut inputs)?,
             Kind::Softmax => basic::softmax_of_rows(&mut inputs)?,
@@ -61,19 +64,20 @@ impl Graph {
 }
 
 /// The inputs of a workload: parameters where a gradient is wanted, else buffers.
-struct Inputs<'a> {
+struct Inputs<'a, B: Single> {
+    backend: &'a B,
     workload: &'a Workload,
     list: Vec<(TensorSpec, Param<B>)>,
 }
 
-impl<'a> Inputs<'a> {
-    fn of(workload: &'a Workload) -> Self {
+impl<'a, B: Single> Inputs<'a, B> {
+    fn of(backend: &'a B, workload: &'a Workload) -> Self {
         let make = |(index, spec): (usize, &TensorSpec)| {
             let values = fill(index as u32 + 1, spec.len(), spec.scale, spec.offset);
-            let value = Array::host(&spec.shape, values);
+            let value = Array::from_vec(backend, &spec.shape, values);
             (spec.clone(), if spec.grad { Param::new(value) } else { Param::buffer(value) })
         };
-        Inputs { workload, list: workload.tensors.iter().enumerate().map(make).collect() }
+        Inputs { backend, workload, list: workload.tensors.iter().enumerate().map(make).collect() }
     }
 
     fn place(&self, name: &str) -> Result<usize, Problem> {

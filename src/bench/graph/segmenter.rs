@@ -8,7 +8,7 @@ use termwise_ops::spatial::{Interpolation, Resize, interpolate};
 use termwise_ops::{CrossEntropy, add, cross_entropy, relu};
 
 use super::attention::settings;
-use super::{B, Forward, Inputs, Problem};
+use super::{Forward, Inputs, Problem, Single};
 
 /// How many convolutions have stride 2; those after them are residual.
 const HALVING: usize = 2;
@@ -17,17 +17,17 @@ const BLOCKS: usize = 5;
 /// The convolution that attention follows.
 const ATTENDED: usize = 3;
 
-struct Segmenter {
+struct Segmenter<B: Single> {
     blocks: Vec<(Conv2d<B>, BatchNorm2d<B>)>,
     attention: TransformerAttention2d<B>,
     head: Conv2d<B>,
 }
 
-impl Segmenter {
+impl<B: Single> Segmenter<B> {
     /// Layers of the shapes that the workload's tensors have, filled with their numbers.
-    fn of(inputs: &mut Inputs) -> Result<Self, Problem> {
+    fn of(inputs: &mut Inputs<B>) -> Result<Self, Problem> {
         let w = inputs.workload;
-        let init = &mut Init::new(B::new(), 0); // every number is replaced
+        let init = &mut Init::new(inputs.backend.clone(), 0); // every number is replaced
         let mut input = w.axes("img", ["N", "C", "H", "W"])?[1];
         let mut blocks = Vec::new();
         for i in 0..BLOCKS {
@@ -83,7 +83,7 @@ impl Segmenter {
 }
 
 /// The mean cross-entropy of labelling every pixel of `img`; fields `heads`, `kv_stride`, `pe_dim`, `type`.
-pub fn loss(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn loss<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let [batch, _, height, width] = inputs.workload.axes("img", ["N", "C", "H", "W"])?;
     if !(height.is_multiple_of(4) && width.is_multiple_of(4)) {
         let found = format!("{height} x {width}");

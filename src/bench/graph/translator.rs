@@ -6,10 +6,10 @@ use termwise_ops::attention::{Lattice, Operands, Terms, Visibility, transformer_
 use termwise_ops::{CrossEntropy, add, cross_entropy, embedding, layer_norm, linear, narrow, relu, reshape};
 
 use super::convolution::check_divides;
-use super::{B, Forward, Inputs, Problem};
+use super::{Forward, Inputs, Problem, Single};
 
 /// Attention of several heads between two sequences, with biases on all projections.
-struct MultiHead {
+struct MultiHead<B: Single> {
     in_w: Param<B>, // (3 d, d): query, key, value
     in_b: Param<B>,
     out_w: Param<B>,
@@ -18,8 +18,8 @@ struct MultiHead {
     causal: bool,
 }
 
-impl MultiHead {
-    fn of(inputs: &Inputs, name: &str, d: usize, heads: usize, causal: bool) -> Result<Self, Problem> {
+impl<B: Single> MultiHead<B> {
+    fn of(inputs: &Inputs<B>, name: &str, d: usize, heads: usize, causal: bool) -> Result<Self, Problem> {
         let get = |part: &str, shape: &[usize]| inputs.get_shaped(&format!("{name}.{part}"), shape);
         Ok(MultiHead {
             in_w: get("in_w", &[3 * d, d])?,
@@ -59,13 +59,13 @@ impl MultiHead {
 }
 
 /// `norm(x + y)`.
-struct AddNorm {
+struct AddNorm<B: Single> {
     w: Param<B>,
     b: Param<B>,
 }
 
-impl AddNorm {
-    fn of(inputs: &Inputs, name: &str, d: usize) -> Result<Self, Problem> {
+impl<B: Single> AddNorm<B> {
+    fn of(inputs: &Inputs<B>, name: &str, d: usize) -> Result<Self, Problem> {
         let get = |part: &str| inputs.get_shaped(&format!("{name}.{part}"), &[d]);
         Ok(AddNorm { w: get("w")?, b: get("b")? })
     }
@@ -77,15 +77,15 @@ impl AddNorm {
 }
 
 /// Two linear layers with a ReLU between them.
-struct FeedForward {
+struct FeedForward<B: Single> {
     w1: Param<B>,
     b1: Param<B>,
     w2: Param<B>,
     b2: Param<B>,
 }
 
-impl FeedForward {
-    fn of(inputs: &Inputs, name: &str, d: usize, ff: usize) -> Result<Self, Problem> {
+impl<B: Single> FeedForward<B> {
+    fn of(inputs: &Inputs<B>, name: &str, d: usize, ff: usize) -> Result<Self, Problem> {
         let get = |part: &str, shape: &[usize]| inputs.get_shaped(&format!("{name}.{part}"), shape);
         Ok(FeedForward {
             w1: get("w1", &[ff, d])?,
@@ -103,13 +103,13 @@ impl FeedForward {
 }
 
 /// One layer: attention to itself, in the decoder also to the encoder's output, a feed-forward network.
-struct Layer {
-    own: (MultiHead, AddNorm),
-    cross: Option<(MultiHead, AddNorm)>,
-    feed_forward: (FeedForward, AddNorm),
+struct Layer<B: Single> {
+    own: (MultiHead<B>, AddNorm<B>),
+    cross: Option<(MultiHead<B>, AddNorm<B>)>,
+    feed_forward: (FeedForward<B>, AddNorm<B>),
 }
 
-impl Layer {
+impl<B: Single> Layer<B> {
     fn forward(&self, x: &Var<B>, memory: Option<&Var<B>>) -> Var<B> {
         let (attention, norm) = &self.own;
         let mut x = norm.forward(x, &attention.forward(x, x));
@@ -123,7 +123,7 @@ impl Layer {
 
 /// The mean cross-entropy of predicting `labels` from two sentences of `seq` tokens each; fields `d`, `ff`,
 /// `vocab`, `layers`, `batch`, `seq`, `heads`.
-pub fn loss(inputs: &mut Inputs) -> Result<Forward, Problem> {
+pub fn loss<B: Single>(inputs: &mut Inputs<B>) -> Result<Forward<B>, Problem> {
     let w = inputs.workload;
     let [d, ff, vocab, heads] = [w.count("d")?, w.count("ff")?, w.count("vocab")?, w.count("heads")?];
     let [layers, batch, seq] = [w.count("layers")?, w.count("batch")?, w.count("seq")?];
@@ -157,8 +157,8 @@ pub fn loss(inputs: &mut Inputs) -> Result<Forward, Problem> {
             ),
         })
     };
-    let encoder: Vec<Layer> = (0..layers).map(encoder_layer).collect::<Result<_, _>>()?;
-    let decoder: Vec<Layer> = (0..layers).map(decoder_layer).collect::<Result<_, _>>()?;
+    let encoder: Vec<Layer<B>> = (0..layers).map(encoder_layer).collect::<Result<_, _>>()?;
+    let decoder: Vec<Layer<B>> = (0..layers).map(decoder_layer).collect::<Result<_, _>>()?;
     let embeddings = [inputs.get_shaped("src_emb", &[vocab, d])?, inputs.get_shaped("tgt_emb", &[vocab, d])?];
     let positions = inputs.get_shaped("pos", &[seq, d])?;
     let (project_w, project_b) =
