@@ -151,6 +151,11 @@ impl DeviceInfo {
         Ok(info)
     }
 
+    /// The same with no more memory than this.
+    fn with_memory(self, limit: u64) -> Self {
+        DeviceInfo { memory: self.memory.min(limit), max_buffer: self.max_buffer.min(limit), ..self }
+    }
+
     /// What it lacks to be used.
     fn lacks(&self, available: bool, compiler: bool) -> Option<String> {
         if !available {
@@ -190,12 +195,21 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
+/// How much of a device's memory may be used, for one that others use too: a number of MiB.
+pub const MEMORY_LIMIT: &str = "TERMWISE_OPENCL_MEMORY";
+
+fn memory_limit() -> Result<u64, OpenClError> {
+    let Ok(text) = std::env::var(MEMORY_LIMIT) else { return Ok(u64::MAX) };
+    let mebibytes = text.parse().ok().filter(|&mebibytes: &u64| mebibytes > 0);
+    mebibytes.map(|mebibytes| mebibytes.saturating_mul(1 << 20)).ok_or(OpenClError::MemoryLimit { text })
+}
+
 /// Every device of every platform, numbered in the order of the platforms.
 ///
 /// # Errors
 /// [`NoLibrary`](OpenClError::NoLibrary), [`NoPlatform`](OpenClError::NoPlatform), or
 /// [`NoDevice`](OpenClError::NoDevice) where the list would be empty. A platform or device that fails to answer is
-/// left out.
+/// left out. [`MemoryLimit`](OpenClError::MemoryLimit) where [`MEMORY_LIMIT`] is no number.
 pub fn devices() -> Result<Vec<DeviceInfo>, OpenClError> {
     // Drivers set themselves up at the first question; PoCL, asked by two threads then, answers one of them with nothing.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -207,11 +221,13 @@ pub fn devices() -> Result<Vec<DeviceInfo>, OpenClError> {
     if platforms.is_empty() {
         return Err(OpenClError::NoPlatform { library: library.into() });
     }
+    let limit = memory_limit()?;
     let mut devices = Vec::new();
     for platform in platforms {
         let name = platform.text(types::PLATFORM_NAME).unwrap_or_default();
         for id in platform.devices().unwrap_or_default() {
-            devices.extend(DeviceInfo::query(devices.len(), &name, id));
+            let info = DeviceInfo::query(devices.len(), &name, id);
+            devices.extend(info.map(|info| info.with_memory(limit)));
         }
     }
     if devices.is_empty() { Err(OpenClError::NoDevice { what: "on any platform" }) } else { Ok(devices) }

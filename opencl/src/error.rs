@@ -51,6 +51,13 @@ pub enum OpenClError {
         text: String,
     },
 
+    /// A limit on memory that is no number.
+    #[error("OpenCL: TERMWISE_OPENCL_MEMORY: expected a number of MiB above 0, found {text:?}")]
+    MemoryLimit {
+        /// What was found.
+        text: String,
+    },
+
     /// The device has too little memory.
     #[error(
         "OpenCL: out of memory on {device}: asked for {}, {} of {} are in use, one buffer may have {}",

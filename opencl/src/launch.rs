@@ -132,7 +132,7 @@ impl<'a, T: Real> Launch<'a, T> {
         let Launch { backend, source, kernel: name, arguments } = self;
         let runtime = backend.runtime();
         let compile = || Compiled::new(runtime, source, T::NAME);
-        runtime.with_program((source.file, T::NAME), compile, |program| {
+        runtime.with_program((source.file, T::NAME, source.defines), compile, |program| {
             let ready = program.kernel(runtime, name);
             check(source.file, name, &arguments, &ready.types);
             let doing = |what: &str| format!("{what} {name} of {}", source.file);

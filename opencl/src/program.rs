@@ -16,6 +16,8 @@ pub(crate) struct Source {
     pub text: &'static str,
     /// Name and text of what follows it and uses what it defines; empty where nothing does.
     pub template: (&'static str, &'static str),
+    /// What the compiler is told besides, as `-D NAME=VALUE`.
+    pub defines: &'static str,
 }
 
 /// The kernel file of an operation: `source!("activations/softmax")`, `source!("activations/relu", "elementwise")`
@@ -26,6 +28,7 @@ macro_rules! source {
             file: concat!($name, ".cl"),
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/", $name, ".cl")),
             template: ("", ""),
+            defines: "",
         }
     };
     ($name:expr, $template:literal) => {
@@ -36,6 +39,7 @@ macro_rules! source {
                 concat!("common/", $template, ".cl"),
                 include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/common/", $template, ".cl")),
             ),
+            defines: "",
         }
     };
 }
@@ -67,7 +71,7 @@ impl Compiled {
             // So that 0.5 is no double.
             _ => "-cl-single-precision-constant",
         };
-        let options = format!("-cl-std=CL1.2 -cl-kernel-arg-info {numbers}");
+        let options = format!("-cl-std=CL1.2 -cl-kernel-arg-info {numbers} {}", source.defines);
         let options = CString::new(options).expect("no 0 in options");
         // So that the compiler names the file and the line that it speaks of.
         let begin = |file: &str| format!("\n#line 1 \"{file}\"\n");
@@ -100,12 +104,12 @@ impl Compiled {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::Source;
     use crate::{DeviceChoice, OpenCl};
 
     /// A backend, or nothing and a line that says why.
-    fn backend() -> Option<OpenCl<f32>> {
+    pub fn backend() -> Option<OpenCl<f32>> {
         match OpenCl::open(DeviceChoice::OpenCl(None)) {
             Ok(backend) => backend,
             Err(error) => {
@@ -127,9 +131,14 @@ mod tests {
         file: "broken.cl",
         text: "KERNEL void broken(int x)\n{\n    nonsense;\n}\n",
         template: ("", ""),
+        defines: "",
     };
-    const TAKES_INT: Source =
-        Source { file: "takes_int.cl", text: "KERNEL void takes_int(int x) {}\n", template: ("", "") };
+    const TAKES_INT: Source = Source {
+        file: "takes_int.cl",
+        text: "KERNEL void takes_int(int x) {}\n",
+        template: ("", ""),
+        defines: "",
+    };
 
     #[test]
     fn a_kernel_that_does_not_build_is_named_with_its_log() {

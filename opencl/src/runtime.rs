@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::device::DeviceInfo;
 use crate::error::{CallError, OpenClError, fail};
 use crate::program::Compiled;
 use crate::raw::{self, Context, Event, Mem, Queue};
+use crate::tuning::Tiles;
 
 /// What was moved between host and device, and how many kernels ran, since the device was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,17 +73,22 @@ struct Pool {
     kept: u64,
 }
 
+/// Kernel file, number type, and what the compiler was told besides.
+pub(crate) type ProgramKey = (&'static str, &'static str, &'static str);
+
 /// Everything that belongs to one open device. Fields are released in this order.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     pool: Mutex<Pool>,
-    programs: Mutex<HashMap<(&'static str, &'static str), Compiled>>,
+    programs: Mutex<HashMap<ProgramKey, Compiled>>,
     /// Host memory that copies in progress read from.
     pending: Mutex<Vec<(Event, Box<[u8]>)>>,
     counters: Counters,
     pub queue: Queue,
     pub context: Context,
     pub info: DeviceInfo,
+    /// Sizes of the tiles of products in `f32` and `f64`, once they are known.
+    pub tiles: [OnceLock<Tiles>; 2],
     /// Whether each kernel is timed.
     pub profile: Option<Mutex<HashMap<&'static str, (u64, u64)>>>,
 }
@@ -112,6 +118,7 @@ impl Runtime {
             queue,
             context,
             info,
+            tiles: Default::default(),
             profile: profile.then(Mutex::default),
         })
     }
@@ -232,7 +239,7 @@ impl Runtime {
     /// Runs `f` with a program, which is compiled the first time.
     pub fn with_program<R>(
         &self,
-        key: (&'static str, &'static str),
+        key: ProgramKey,
         compile: impl FnOnce() -> Compiled,
         f: impl FnOnce(&mut Compiled) -> R,
     ) -> R {

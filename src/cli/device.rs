@@ -1,6 +1,10 @@
 //! Where a command computes: on the host, or on a device by OpenCL.
 
-use termwise_opencl::{Device, DeviceChoice, DeviceKind, OpenClError, choose, devices};
+use std::any::Any;
+use std::fmt;
+
+use serde::Serialize;
+use termwise_opencl::{Device, DeviceChoice, DeviceKind, OpenCl, OpenClError, Transfers, choose, devices};
 
 use super::fault::Fault;
 use super::output::{columns, say};
@@ -56,6 +60,111 @@ pub fn host_only(command: &str, choice: DeviceChoice) -> Result<(), Fault> {
     }
 }
 
+/// Counts what a device does in the steps of a training; on the host there is nothing to count.
+pub struct Meter {
+    device: Option<Device>,
+    begin: Transfers,
+    traffic: Option<Traffic>,
+}
+
+/// What a device did in the steps of a training: the least and the most of any step, the first one left out, whose
+/// kernels are compiled and whose parameters are copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Its name.
+    pub device: String,
+    /// Steps that were counted.
+    pub steps: usize,
+    /// Kernels that ran.
+    pub kernels: [u64; 2],
+    /// Copies to the device.
+    pub uploads: [u64; 2],
+    /// Their bytes.
+    pub uploaded_bytes: [u64; 2],
+    /// Copies from the device, each of which waits for it.
+    pub downloads: [u64; 2],
+    /// Their bytes.
+    pub downloaded_bytes: [u64; 2],
+    /// Bytes of its memory in use at most.
+    pub most_memory: u64,
+}
+
+impl Meter {
+    /// Of the device behind a backend, if there is one.
+    pub fn of<B: 'static>(backend: &B) -> Self {
+        let device =
+            (backend as &dyn Any).downcast_ref::<OpenCl<f32>>().map(|backend| backend.device().clone());
+        let begin = device.as_ref().map(Device::transfers).unwrap_or_default();
+        Meter { device, begin, traffic: None }
+    }
+
+    /// A step begins here.
+    pub fn begin(&mut self) {
+        self.begin = self.device.as_ref().map(Device::transfers).unwrap_or_default();
+    }
+
+    /// A step ends here.
+    pub fn step(&mut self) {
+        let Some(device) = &self.device else { return };
+        let Transfers { uploads, uploaded, downloads, downloaded, launches } =
+            device.transfers() - self.begin;
+        let both = |value: u64| [value; 2];
+        let fresh = Traffic {
+            device: device.info().name.clone(),
+            steps: 0,
+            kernels: both(launches),
+            uploads: both(uploads),
+            uploaded_bytes: both(uploaded),
+            downloads: both(downloads),
+            downloaded_bytes: both(downloaded),
+            most_memory: 0,
+        };
+        let traffic = match self.traffic.take() {
+            // What came first is replaced by what comes second.
+            None => fresh,
+            Some(Traffic { steps: 0, .. }) => Traffic { steps: 1, ..fresh },
+            Some(seen) => Traffic {
+                steps: seen.steps + 1,
+                kernels: spread(seen.kernels, launches),
+                uploads: spread(seen.uploads, uploads),
+                uploaded_bytes: spread(seen.uploaded_bytes, uploaded),
+                downloads: spread(seen.downloads, downloads),
+                downloaded_bytes: spread(seen.downloaded_bytes, downloaded),
+                ..fresh
+            },
+        };
+        self.traffic = Some(Traffic { most_memory: device.memory().most, ..traffic });
+    }
+
+    /// What was counted; nothing on the host.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_ref()
+    }
+}
+
+fn spread([least, most]: [u64; 2], value: u64) -> [u64; 2] {
+    [least.min(value), most.max(value)]
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let range = |[least, most]: [u64; 2]| match least == most {
+            true => least.to_string(),
+            false => format!("{least} to {most}"),
+        };
+        write!(
+            f,
+            "a step on {}: {} kernels, {} copies to the device ({} bytes), {} from it ({} bytes)",
+            self.device,
+            range(self.kernels),
+            range(self.uploads),
+            range(self.uploaded_bytes),
+            range(self.downloads),
+            range(self.downloaded_bytes)
+        )
+    }
+}
+
 /// A device that fails while it computes ends the process with one line, as other faults do.
 pub fn report_failures() {
     let others = std::panic::take_hook();
@@ -93,4 +202,22 @@ pub fn list(choice: DeviceChoice) -> Result<(), Fault> {
         ]);
     }
     say(&columns(&["device", "name", "kind", "platform", ""], &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_has_nothing_to_count() {
+        let mut meter = Meter::of(&termwise_autograd::Cpu::<f32>::new());
+        meter.begin();
+        meter.step();
+        assert_eq!(meter.traffic(), None);
+    }
+
+    #[test]
+    fn a_spread_grows_to_both_sides() {
+        assert_eq!([spread([3, 5], 4), spread([3, 5], 1), spread([3, 5], 9)], [[3, 5], [1, 5], [3, 9]]);
+    }
 }

@@ -150,9 +150,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Command::Tour(args) => device::host_only("the tour", device).and_then(|()| tour::run(&args, threads)),
         Command::Study(args) => study::run(&args, threads, device),
         Command::StudyRun(args) => study::run_one(&args, device),
-        Command::Gradcheck(args) => {
-            device::host_only("gradcheck", device).and_then(|()| gradcheck::run(&args, threads))
-        }
+        Command::Gradcheck(args) => gradcheck::run(&args, threads, device),
         Command::Probe(args) => {
             device::host_only("the probe", device).and_then(|()| probe::run(&args, threads))
         }

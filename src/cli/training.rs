@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use termwise_models::checkpoint::Checkpoint;
 use termwise_models::training::{EpochRecord, Event, Flow, Outcome, Recipe, StepRecord, Task, Trainer};
 
+use super::device::Meter;
 use super::fault::Fault;
 use super::output::OutputFolder;
 use super::progress::Progress;
@@ -20,6 +21,8 @@ use super::settings::positive;
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The records of a training.
 const METRICS: &str = "metrics.jsonl";
+/// What a device did in a step.
+const DEVICE: &str = "device.json";
 /// The settings of a training.
 const SETTINGS: &str = "config.json";
 
@@ -135,12 +138,14 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
         let name = &self.name;
         let mut records = Records::<S>::before(self.folder, trainer.position())?;
         let epochs = trainer.recipe().epochs;
+        let mut meter = Meter::of(trainer.task().backend());
         let progress = Progress::start(name, WHOLE as u64);
         let (mut last, mut saved, mut failed) = (String::new(), Instant::now(), None);
         let outcome = trainer.run(&mut |trainer, event| {
             let mut epoch_ended = false;
             match event {
                 Event::Step(record) => {
+                    meter.step();
                     records.add(Line::Step(record.clone()));
                     let message = format!(
                         "epoch {} loss {:.3}{last}{}",
@@ -169,6 +174,7 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
                 }
                 saved = Instant::now();
             }
+            meter.begin();
             if interrupted() { Flow::Stop } else { Flow::Continue }
         });
         drop(progress);
@@ -188,6 +194,12 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
             )));
         }
         self.save(&trainer, &records)?;
+        if let Some(traffic) = meter.traffic() {
+            eprintln!("{traffic}");
+            if let Some(folder) = self.folder {
+                folder.write(DEVICE, serde_json::to_string_pretty(traffic).expect("plain data") + "\n")?;
+            }
+        }
         match outcome {
             Outcome::Stopped => Err(Fault::Interrupted(match self.folder {
                 Some(folder) => {

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::{Value, json};
 
@@ -64,34 +67,63 @@ fn softmax_file(folder: &Path, change: &Value) -> String {
 /// Every kind gives what PyTorch gives, on whatever instructions this machine has.
 #[test]
 fn check_sums_are_those_of_another_program() {
+    for simd in ["auto", "portable"] {
+        agrees(&["--device", "cpu", "--simd", simd]);
+    }
+}
+
+/// The same on a device, and what it tells of itself.
+#[test]
+fn check_sums_on_a_device_are_those_of_another_program() {
+    let device = std::env::var("TERMWISE_TEST_DEVICE").unwrap_or_else(|_| "opencl".into());
+    let there = common::termwise(&["devices", "--device", &device]);
+    if !there.status.success() {
+        let reason = String::from_utf8_lossy(&there.stderr).into_owned();
+        assert!(std::env::var("REQUIRE_OPENCL").as_deref() != Ok("1"), "REQUIRE_OPENCL=1, but {reason}");
+        println!("skipped: {}", reason.trim_end());
+        return;
+    }
+    for line in agrees(&["--device", &device]) {
+        let device = &line["device"];
+        let positive = |field: &str| device[field].as_f64().is_some_and(|number| number > 0.0);
+        assert!(["kernels_ms", "launches", "peak_mb"].into_iter().all(positive), "{line}");
+        assert!(!device["longest"].as_array().unwrap().is_empty(), "{line}");
+        // Nothing is read back but the loss of a training step.
+        let steps = u64::from(line["phase"] == "step");
+        assert_eq!(device["downloads"], json!([steps, 4 * steps]), "{line}");
+    }
+    let output = bench(&["--device", &device, "--machine"]);
+    let machine: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(machine["is_device"] == true && machine["fma_gflops"].as_f64().unwrap() > 0.0, "{machine}");
+}
+
+/// Holds every row of the small workloads to the check sums of PyTorch; returns the lines.
+#[track_caller]
+fn agrees(arguments: &[&str]) -> Vec<Value> {
     let text = fs::read_to_string(SMALL).unwrap();
     let file: Value = serde_json::from_str(&text).unwrap();
     let workloads = file["workloads"].as_array().unwrap();
-    for simd in ["auto", "portable"] {
-        let output = bench(&["--workloads", SMALL, "--budget", "0", "--threads", "2", "--simd", simd]);
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        let lines = lines(&output);
-        let mut rows = 0;
-        for workload in workloads {
-            for (phase, expected) in workload["expected"].as_object().unwrap() {
-                let row =
-                    |line: &&Value| line["workload"] == workload["name"] && line["phase"] == phase.as_str();
-                let found = numbers(&lines.iter().find(row).expect("a line for each row")["check"]);
-                let expected = numbers(expected);
-                assert_eq!(found.len(), expected.len(), "{} {phase}", workload["name"]);
-                for (f, e) in found.iter().zip(&expected) {
-                    let near = (f - e).abs() <= 5e-5 * e.abs() + 1e-6;
-                    assert!(
-                        near,
-                        "{} {phase}, {simd}: found {found:?}, expected {expected:?}",
-                        workload["name"]
-                    );
-                }
-                rows += 1;
+    let common = ["--workloads", SMALL, "--budget", "0", "--threads", "2"];
+    let output = bench(&[&common[..], arguments].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = lines(&output);
+    let mut rows = 0;
+    for workload in workloads {
+        for (phase, expected) in workload["expected"].as_object().unwrap() {
+            let row = |line: &&Value| line["workload"] == workload["name"] && line["phase"] == phase.as_str();
+            let found = numbers(&lines.iter().find(row).expect("a line for each row")["check"]);
+            let expected = numbers(expected);
+            let name = format!("{} {phase}, {arguments:?}", workload["name"]);
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (f, e) in found.iter().zip(&expected) {
+                let near = (f - e).abs() <= 5e-5 * e.abs() + 1e-6;
+                assert!(near, "{name}: found {found:?}, expected {expected:?}");
             }
+            rows += 1;
         }
-        assert_eq!(rows, lines.len());
     }
+    assert_eq!(rows, lines.len());
+    lines
 }
 
 #[test]

@@ -4,26 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{ArrayD, Dimension, IxDyn};
 use serde_json::Value;
-use termwise_autograd::{Array, Cpu, Scalar, Tape, Var};
+use termwise_autograd::{Array, Scalar, Tape, Var};
+use termwise_ops::Kernels;
 
 use crate::attrs::Attrs;
 use crate::entry::{CaseFile, Entry};
 use crate::tolerance::{Tolerance, index_of};
 
-/// A value on the tape of a case.
-pub type CpuVar<T> = Var<Cpu<T>>;
-
 /// A case in progress, in the number type that it asks for.
-pub struct Case<T: Scalar> {
+pub struct Case<B: Kernels> {
     /// Its attributes.
     pub attrs: Attrs,
     op: String,
+    number: String,
     large: bool,
-    tape: Tape<Cpu<T>>,
+    backend: B,
+    tape: Tape<B>,
     entries: BTreeMap<String, Entry>,
     read: BTreeSet<String>,
-    leaves: Vec<(String, CpuVar<T>)>,
-    outputs: Vec<(CpuVar<T>, Array<Cpu<T>>)>,
+    leaves: Vec<(String, Var<B>)>,
+    outputs: Vec<(Var<B>, Array<B>)>,
     outcome: Outcome,
 }
 
@@ -40,14 +40,16 @@ pub struct Outcome {
     pub worst_at: String,
 }
 
-impl<T: Scalar> Case<T> {
+impl<B: Kernels> Case<B> {
     /// A case before its adapter; `tags` are the words of the file name after the number.
-    pub fn new(file: CaseFile, tags: &[&str]) -> Self {
+    pub fn new(backend: B, file: CaseFile, tags: &[&str]) -> Self {
         Case {
             attrs: Attrs::new(file.attrs),
             op: file.op,
+            number: tags.first().map_or(String::new(), |number| number.to_string()),
             large: tags.contains(&"large"),
-            tape: Tape::new(Cpu::new()),
+            tape: Tape::new(backend.clone()),
+            backend,
             entries: file.entries,
             read: BTreeSet::new(),
             leaves: Vec::new(),
@@ -57,8 +59,13 @@ impl<T: Scalar> Case<T> {
     }
 
     /// The tape that everything of this case is on.
-    pub fn tape(&self) -> &Tape<Cpu<T>> {
+    pub fn tape(&self) -> &Tape<B> {
         &self.tape
+    }
+
+    /// What it runs on.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// Whether there is a tensor of this full name, such as `in.xk`.
@@ -77,31 +84,31 @@ impl<T: Scalar> Case<T> {
     }
 
     /// `in.<name>`: a leaf if the case has a gradient for it, else a constant.
-    pub fn input(&mut self, name: &str) -> CpuVar<T> {
+    pub fn input(&mut self, name: &str) -> Var<B> {
         self.leaf(&format!("in.{name}"))
     }
 
     /// `param.<name>`, likewise.
-    pub fn param(&mut self, name: &str) -> CpuVar<T> {
+    pub fn param(&mut self, name: &str) -> Var<B> {
         self.leaf(&format!("param.{name}"))
     }
 
     /// `param.<name>` where `there` says so, as an attribute does for a bias.
-    pub fn param_if(&mut self, there: bool, name: &str) -> Option<CpuVar<T>> {
+    pub fn param_if(&mut self, there: bool, name: &str) -> Option<Var<B>> {
         there.then(|| self.param(name))
     }
 
     /// `param.<name>` where the attribute is true; without that attribute, where the case has it.
-    pub fn optional_param(&mut self, attribute: &str, name: &str) -> Option<CpuVar<T>> {
+    pub fn optional_param(&mut self, attribute: &str, name: &str) -> Option<Var<B>> {
         let there = self.attrs.flag_or(attribute, self.has(&format!("param.{name}")));
         self.param_if(there, name)
     }
 
-    fn leaf(&mut self, name: &str) -> CpuVar<T> {
+    fn leaf(&mut self, name: &str) -> Var<B> {
         if let Some((_, var)) = self.leaves.iter().find(|(leaf, _)| leaf == name) {
             return var.clone();
         }
-        let value = Array::from_f64(&Cpu::new(), &self.numbers(name));
+        let value = self.array(name);
         if !self.has(&format!("grad.{name}")) {
             return self.tape.constant(value);
         }
@@ -116,6 +123,17 @@ impl<T: Scalar> Case<T> {
             Entry::Float(array) => array,
             _ => panic!("tensor `{name}`: expected floating-point numbers"),
         }
+    }
+
+    /// The same where the case runs.
+    pub fn array(&mut self, name: &str) -> Array<B> {
+        let numbers = self.numbers(name);
+        self.place(&numbers)
+    }
+
+    /// Numbers, brought to where the case runs.
+    pub fn place(&self, numbers: &ArrayD<f64>) -> Array<B> {
+        Array::from_f64(&self.backend, numbers)
     }
 
     /// `in.<name>` as whole numbers (I64 or U8).
@@ -150,17 +168,17 @@ impl<T: Scalar> Case<T> {
 
     /// Compares a differentiable output with `out.<name>`, and back-propagates `cot.<name>` from it
     /// where the case has one.
-    pub fn output(&mut self, name: &str, var: &CpuVar<T>) {
+    pub fn output(&mut self, name: &str, var: &Var<B>) {
         self.value(name, &var.value().to_f64());
         let cotangent = format!("cot.{name}");
         if self.has(&cotangent) {
-            let cotangent = Array::from_f64(&Cpu::new(), &self.numbers(&cotangent));
+            let cotangent = self.array(&cotangent);
             self.outputs.push((var.clone(), cotangent));
         }
     }
 
     /// Compares `out.y` with `f` of the input `name`.
-    pub fn map(&mut self, name: &str, f: impl Fn(&CpuVar<T>) -> CpuVar<T>) {
+    pub fn map(&mut self, name: &str, f: impl Fn(&Var<B>) -> Var<B>) {
         let y = f(&self.input(name));
         self.output("y", &y);
     }
@@ -273,8 +291,10 @@ impl<T: Scalar> Case<T> {
                 .fail(name, format!("shape: got {:?}, expected {:?}", found.shape(), expected.shape()));
         }
         let max = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-        let tolerance =
-            tolerance.unwrap_or_else(|| Tolerance::of(&self.op, self.large, name, T::NAME == "f32", max));
+        let tolerance = tolerance.unwrap_or_else(|| {
+            let is_f32 = <B::Scalar as Scalar>::NAME == "f32";
+            Tolerance::of(&self.op, self.large, name, is_f32, max).of_inexact(&self.op, &self.number, name)
+        });
         let found: Vec<f64> = found.iter().copied().collect();
         let expected_values: Vec<f64> = expected.iter().copied().collect();
         let Some((i, share)) = tolerance.worst(&found, &expected_values) else { return };

@@ -8,6 +8,7 @@ use std::sync::Once;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use termwise_ops::Kernels;
 
 use crate::adapters::Adapters;
 use crate::case::{Case, Outcome};
@@ -21,7 +22,7 @@ const MANIFEST: &str = "manifest.json";
 type Manifest = BTreeMap<String, Map<String, Value>>;
 
 /// Runs every case of `folder`. Everything that is wrong goes into the report.
-pub fn run(folder: &Path, adapters: &Adapters) -> Report {
+pub fn run<S: Kernels, D: Kernels>(folder: &Path, adapters: &Adapters<S, D>) -> Report {
     let mut report = Report::default();
     let files = match case_files(folder) {
         Ok(files) => files,
@@ -93,11 +94,11 @@ fn read_manifest(path: &Path) -> Result<Option<Manifest>, String> {
     Ok(Some(by_file))
 }
 
-fn run_file(
+fn run_file<S: Kernels, D: Kernels>(
     folder: &Path,
     file: &str,
     listed: Option<&Map<String, Value>>,
-    adapters: &Adapters,
+    adapters: &Adapters<S, D>,
     report: &mut Report,
 ) {
     let bytes = match std::fs::read(folder.join(file)) {
@@ -120,8 +121,8 @@ fn run_file(
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let tags: Vec<&str> = stem.split("__").skip(1).flat_map(|rest| rest.split('_')).collect();
     let ran = match case.dtype.as_str() {
-        "f32" => adapters.f32(&op).map(|adapter| run_case(case, &tags, adapter)),
-        _ => adapters.f64(&op).map(|adapter| run_case(case, &tags, adapter)),
+        "f32" => adapters.single(&op).map(|(on, adapter)| run_case(on, case, &tags, adapter)),
+        _ => adapters.double(&op).map(|(on, adapter)| run_case(on, case, &tags, adapter)),
     };
     match ran {
         Some(ran) => {
@@ -160,11 +161,7 @@ thread_local! {
 }
 
 /// Runs one adapter; a panic in it, or in the operation, becomes a failure with its message.
-fn run_case<T: termwise_autograd::Scalar>(
-    file: CaseFile,
-    tags: &[&str],
-    adapter: fn(&mut Case<T>),
-) -> Outcome {
+fn run_case<B: Kernels>(backend: B, file: CaseFile, tags: &[&str], adapter: fn(&mut Case<B>)) -> Outcome {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -178,7 +175,7 @@ fn run_case<T: termwise_autograd::Scalar>(
     });
     CATCHING.set(true);
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let mut case = Case::<T>::new(file, tags);
+        let mut case = Case::new(backend, file, tags);
         adapter(&mut case);
         case.finish()
     }));

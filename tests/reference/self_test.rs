@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use termwise_autograd::Cpu;
+
 use crate::adapters::Adapters;
 use crate::folder::run;
 use crate::report::Report;
@@ -81,7 +83,7 @@ fn folder(files: &[(&str, Vec<u8>)], manifest: Option<Value>) -> TempDir {
 }
 
 fn report_of(path: &Path) -> Report {
-    run(path, &Adapters::all())
+    run(path, &Adapters::all(Cpu::<f32>::new(), Cpu::<f64>::new()))
 }
 
 /// Runs one case in a folder without a manifest.

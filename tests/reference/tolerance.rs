@@ -9,7 +9,20 @@ pub struct Tolerance {
     pub relative: f64,
 }
 
+/// Golden values in `f64` that are themselves further from the truth than the tolerance: operation, number of the case,
+/// tensor, and its largest distance from the exact derivative, which was computed with 50 digits.
+///
+/// Energies of 4000 and values of 260 cancel to a gradient of 1 there; the library that made the case lost six digits.
+const INEXACT: [(&str, &str, &str, f64); 1] =
+    [("transformer_attention_1d", "038", "grad.param.U.weight", 8.7e-10)];
+
 impl Tolerance {
+    /// The same where a golden value is known to be inexact.
+    pub fn of_inexact(self, op: &str, number: &str, tensor: &str) -> Self {
+        let known = INEXACT.iter().find(|known| (known.0, known.1, known.2) == (op, number, tensor));
+        Tolerance { absolute: self.absolute + known.map_or(0.0, |known| known.3), ..self }
+    }
+
     /// What holds for `tensor` (`out.y`, `grad.in.x`, ...) of a case of `op` in `f64` or `f32`, the
     /// reference having the largest magnitude `max`. `large` marks attention cases whose energies
     /// leave the range of the exponential.

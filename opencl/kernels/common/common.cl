@@ -40,14 +40,18 @@ inline int3 strides_offsets(const Strides s, int position)
 }
 
 // The tile of TILE x TILE results that a work-group of a product computes: a work-item a grid of EACH x EACH of them, SIDE
-// apart, from DEPTH columns of both operands at a time.
-#define TILE 64
+// apart, from DEPTH columns of both operands at a time. Matrix products have them from tuning.rs.
 #define SIDE 8
+#ifndef EACH
 #define EACH 8
+#endif
+#define TILE (SIDE * EACH)
+#ifndef DEPTH
 #ifdef DOUBLE
 #define DEPTH 8
 #else
 #define DEPTH 16
+#endif
 #endif
 // One more, so that a column does not lie in one bank.
 #define PITCH (TILE + 1)

@@ -6,8 +6,10 @@
 // term of the sum over batches.
 //
 // A work-group computes a tile of TILE x TILE elements of c, a work-item a grid of EACH x EACH of them, SIDE apart.
-// Tiles of both operands of DEPTH columns pass through local memory. The terms times the depth tiles of k form one
-// chain; part p takes `length` links of it from p * length on.
+// Tiles of both operands of DEPTH columns pass through local memory. The terms times the units of k, of UNIT columns each,
+// form one chain; part p takes `length` links of it from p * length on. Neither TILE nor DEPTH changes the order of the sums.
+
+#define UNIT 16
 
 // One operand's tile: `rows` rows from `row` and columns from `column` on, of `columns` in all; 0 beyond. Neighbouring
 // work-items read neighbouring numbers along whichever step is 1.
@@ -45,20 +47,22 @@ KERNEL void matmul(
     group /= tiles_m;
     const int batch = group % batch_count, part = group / batch_count;
     const int3 begin = strides_offsets(batches, batch);
-    const int depths = (k + DEPTH - 1) / DEPTH;
-    const int first = part * length, last = min(first + length, terms * depths);
+    const int units = (k + UNIT - 1) / UNIT;
+    const int first = part * length, last = min(first + length, terms * units);
 
     REAL sums[EACH][EACH];
     tile_clear(sums);
     for (int link = first; link < last; link++) {
-        const int3 at = begin + strides_offsets(summed, link / depths);
-        const int depth = link % depths * DEPTH;
-        load_tile(a_tile, a + at.x, row, m, a_row, depth, k, a_column);
-        // The right operand's tile is loaded transposed: its rows are what is summed over.
-        load_tile(b_tile, b + at.y, column, n, b_column, depth, k, b_row);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        tile_multiply(sums, a_tile, b_tile);
-        barrier(CLK_LOCAL_MEM_FENCE);
+        const int3 at = begin + strides_offsets(summed, link / units);
+        const int unit = link % units * UNIT;
+        for (int depth = unit; depth < min(unit + UNIT, k); depth += DEPTH) {
+            load_tile(a_tile, a + at.x, row, m, a_row, depth, k, a_column);
+            // The right operand's tile is loaded transposed: its rows are what is summed over.
+            load_tile(b_tile, b + at.y, column, n, b_column, depth, k, b_row);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            tile_multiply(sums, a_tile, b_tile);
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
     }
     __global REAL *out = c + (size_t)(part * batch_count + batch) * m * n;
 #pragma unroll

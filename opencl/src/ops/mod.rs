@@ -11,4 +11,4 @@ mod losses;
 mod norms;
 mod optim;
 pub(crate) mod spatial;
-mod tensor;
+pub(crate) mod tensor;

@@ -5,8 +5,8 @@ use termwise_autograd::gradcheck::Case;
 use termwise_opencl::{OpenCl, Real};
 use termwise_ops::{activations, losses, norms, spatial, tensor};
 
-use crate::compare::compare;
 use crate::support;
+use termwise_opencl::parity::compare;
 
 /// Cases on the device and the same on the host.
 type Cases<T> = (Vec<Case<OpenCl<T>>>, Vec<Case<Cpu<f64>>>);

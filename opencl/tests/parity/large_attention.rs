@@ -7,8 +7,8 @@ use termwise_opencl::{OpenCl, Real};
 use termwise_ops::attention::{self, AttentionKernels, deform_conv2d};
 use termwise_ops::conv::{Conv2dKernel, Conv2dOptions, conv2d};
 
-use crate::compare::compare;
 use crate::support;
+use termwise_opencl::parity::compare;
 
 /// Compares every case, and as many must be there as are said.
 fn check<T: Real>(count: usize, cases: Vec<Case<OpenCl<T>>>, host: Vec<Case<Cpu<f64>>>) {

@@ -1,6 +1,5 @@
 //! Every test case of every operation, on the device and, in `f64`, on the host: values and gradients.
 
-mod compare;
 mod large;
 mod large_attention;
 mod optim;
@@ -11,9 +10,8 @@ use std::collections::BTreeMap;
 
 use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::Case;
+use termwise_opencl::parity::compare;
 use termwise_opencl::{OpenCl, Real};
-
-use compare::compare;
 
 /// Compares a folder's cases, and prints how many passed of each op and how near to its bound the worst one came.
 fn family<T: Real>(cases: fn() -> Vec<Case<OpenCl<T>>>, host: fn() -> Vec<Case<Cpu<f64>>>) {

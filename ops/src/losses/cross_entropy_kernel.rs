@@ -147,9 +147,10 @@ impl<'a, T: Scalar> TargetWeights<'a, T> {
         (self.on_label * plain + smooth, plain)
     }
 
-    /// What a mean divides by.
+    /// What a mean divides by. Summed in `f64`: the pixels of a batch of pictures are too many for `f32`.
     fn count(&self, labels: &Labels) -> T {
-        labels.classes.iter().filter_map(|&label| class_of(label)).map(|class| self.of_class(class)).sum()
+        let classes = labels.classes.iter().filter_map(|&label| class_of(label));
+        T::of(classes.map(|class| self.of_class(class).as_f64()).sum())
     }
 }
 

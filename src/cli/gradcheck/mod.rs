@@ -1,6 +1,7 @@
-//! `termwise gradcheck`: every operation's gradient against finite differences.
+//! `termwise gradcheck`: every operation's gradient against finite differences, or a device beside the host.
 
 mod faults;
+mod parity;
 mod selection;
 
 use std::sync::Mutex;
@@ -9,8 +10,10 @@ use std::time::Instant;
 
 use termwise_autograd::Cpu;
 use termwise_autograd::gradcheck::{Case, Check, Report, Verdict, check_case_and_f32};
+use termwise_opencl::DeviceChoice;
 use termwise_ops::{cases_f32, cases_f64};
 
+use super::device;
 use super::fault::Fault;
 use super::output::{columns, say};
 use super::progress::Progress;
@@ -35,9 +38,18 @@ pub struct Args {
     faults: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
+/// Runs the command. On a device, where one is named, values and gradients are compared with the host's; `auto` is the
+/// host, whose gradients are checked against finite differences.
+pub fn run(args: &Args, threads: usize, choice: DeviceChoice) -> Result<(), Fault> {
     let chosen = selection::choose(args.op.as_deref(), args.shape.as_ref())?;
+    if let DeviceChoice::OpenCl(_) = choice {
+        if args.faults || args.shape.is_some() {
+            let option = if args.faults { "--faults" } else { "--shape" };
+            return Err(Fault::Input(format!("--device: expected cpu with {option}, found {choice}")));
+        }
+        let device = device::open(choice)?.expect("a device was asked for");
+        return parity::run(&device, args.op.as_deref(), chosen.len(), args.json);
+    }
     if args.faults {
         return faults::run(&chosen, args.json, threads);
     }

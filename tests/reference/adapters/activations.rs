@@ -1,14 +1,15 @@
 //! Activation functions and the softmax family.
 
-use termwise_autograd::Scalar;
+use termwise_autograd::Var;
+use termwise_ops::Kernels;
 use termwise_ops::{
     gelu, gelu_tanh, glu, leaky_relu, log_softmax, masked_softmax, relu, sigmoid, silu, softmax, tanh,
 };
 
 use super::Table;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("relu", |case| pointwise(case, relu)),
         ("sigmoid", |case| pointwise(case, sigmoid)),
@@ -34,14 +35,14 @@ pub fn table<T: Scalar>() -> Table<T> {
     ]
 }
 
-fn pointwise<T: Scalar>(case: &mut Case<T>, f: impl Fn(&CpuVar<T>) -> CpuVar<T>) {
+fn pointwise<B: Kernels>(case: &mut Case<B>, f: impl Fn(&Var<B>) -> Var<B>) {
     // Says only that the inputs are huge.
     case.attrs.note("extreme");
     case.map("x", f);
 }
 
 /// Along attribute `dim`, the last axis by default.
-fn along<T: Scalar>(case: &mut Case<T>, f: impl Fn(&CpuVar<T>, isize) -> CpuVar<T>) {
+fn along<B: Kernels>(case: &mut Case<B>, f: impl Fn(&Var<B>, isize) -> Var<B>) {
     // The inputs are scaled already.
     case.attrs.note("logit_scale");
     let axis = case.attrs.whole("dim").unwrap_or(-1);

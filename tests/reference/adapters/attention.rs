@@ -1,7 +1,8 @@
 //! Transformer attention with its four terms, on sequences and on images.
 
 use ndarray::{Array2, ArrayD, Ix2, IxDyn};
-use termwise_autograd::{Array, Cpu, Scalar};
+use termwise_autograd::{Array, Var};
+use termwise_ops::Kernels;
 use termwise_ops::attention::{
     AttentionMaps, Projections, Range, Scale, Terms, TransformerSettings, attention_1d_with_maps,
     attention_2d, attention_2d_with_maps,
@@ -9,33 +10,33 @@ use termwise_ops::attention::{
 use termwise_ops::{add, mul, reshape};
 
 use super::Table;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![("transformer_attention_1d", sequence), ("generalized_attention", image)]
 }
 
 /// The switches, written as `"b1b2b3b4"`.
-pub fn terms<T: Scalar>(case: &Case<T>, attribute: &str) -> Terms {
+pub fn terms<B: Kernels>(case: &Case<B>, attribute: &str) -> Terms {
     let code = case.attrs.text(attribute).unwrap_or_else(|| panic!("no attribute `{attribute}`"));
     code.parse().unwrap_or_else(|error| panic!("attribute `{attribute}`: {error}"))
 }
 
 /// Requires that the attribute, where there is one, agrees with a size.
-pub fn expect_size<T: Scalar>(case: &mut Case<T>, attribute: &str, found: usize) {
+pub fn expect_size<B: Kernels>(case: &mut Case<B>, attribute: &str, found: usize) {
     if let Some(stated) = case.attrs.whole::<usize>(attribute) {
         case.expect(attribute, stated, found);
     }
 }
 
 /// `in.key_padding_mask`, (N, K), if the attribute of that name is true.
-pub fn key_padding<T: Scalar>(case: &mut Case<T>) -> Option<Array2<bool>> {
+pub fn key_padding<B: Kernels>(case: &mut Case<B>) -> Option<Array2<bool>> {
     let mask = case.mask_if(case.attrs.flag("key_padding_mask"), "key_padding_mask")?;
     Some(mask.into_dimensionality::<Ix2>().expect("key_padding_mask is (N, K)"))
 }
 
 /// Equations of the paper on sequences.
-fn sequence<T: Scalar>(case: &mut Case<T>) {
+fn sequence<B: Kernels>(case: &mut Case<B>) {
     ["rel_formula", "rel_offset", "rel_layout"].iter().for_each(|key| case.attrs.note(key));
     let terms = terms(case, "beta");
     let zq = case.input("zq"); // (N, Q, C)
@@ -44,7 +45,7 @@ fn sequence<T: Scalar>(case: &mut Case<T>) {
         "cross" => Some(case.input("xk")), // (N, K, kdim)
         other => panic!("unknown form {other}"),
     };
-    let weight = |case: &mut Case<T>, used: bool, name: &str| case.param_if(used, &format!("{name}.weight"));
+    let weight = |case: &mut Case<B>, used: bool, name: &str| case.param_if(used, &format!("{name}.weight"));
     let projections = Projections {
         query: weight(case, terms.uses_query(), "U"),
         key: weight(case, terms.uses_key(), "Vc"),
@@ -73,22 +74,22 @@ fn sequence<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// The weights with the one row that serves all queries, where it is one, repeated for each of them.
-pub fn repeat_rows<T: Scalar>(weights: &Array<Cpu<T>>, queries: usize) -> ArrayD<f64> {
+pub fn repeat_rows<B: Kernels>(weights: &Array<B>, queries: usize) -> ArrayD<f64> {
     let mut shape = weights.shape().to_vec(); // (N, M, rows, K)
     shape[2] = queries;
     weights.to_f64().broadcast(IxDyn(&shape)).expect("one row or all").to_owned()
 }
 
 /// What an image case describes: mmcv's module, its parameters under our names.
-pub struct Image<T: Scalar> {
-    pub x: CpuVar<T>,
-    pub projections: Projections<Cpu<T>>,
+pub struct Image<B: Kernels> {
+    pub x: Var<B>,
+    pub projections: Projections<B>,
     pub settings: TransformerSettings,
-    pub gamma: CpuVar<T>,
+    pub gamma: Var<B>,
 }
 
-impl<T: Scalar> Image<T> {
-    pub fn read(case: &mut Case<T>) -> Self {
+impl<B: Kernels> Image<B> {
+    pub fn read(case: &mut Case<B>) -> Self {
         ["max_abs_energy", "mean_top_weight"].iter().for_each(|key| case.attrs.note(key));
         let terms = terms(case, "attention_type");
         let num_heads: usize = case.attrs.whole("num_heads").unwrap_or(9);
@@ -96,11 +97,11 @@ impl<T: Scalar> Image<T> {
         let channels = x.shape()[1];
         expect_size(case, "in_channels", channels);
         // A 1x1 convolution is a matrix, a bias one row per head.
-        let matrix = |case: &mut Case<T>, name: &str| {
+        let matrix = |case: &mut Case<B>, name: &str| {
             let weight = case.param(&format!("{name}.weight"));
             reshape(&weight, &[weight.shape()[0], weight.shape()[1]])
         };
-        let per_head = |case: &mut Case<T>, name: &str| {
+        let per_head = |case: &mut Case<B>, name: &str| {
             let bias = case.param(name);
             reshape(&bias, &[num_heads, bias.shape()[0] / num_heads])
         };
@@ -129,13 +130,13 @@ impl<T: Scalar> Image<T> {
     }
 
     /// `gamma attention(x) + x`, and what was seen on the way.
-    pub fn attend(&self) -> (CpuVar<T>, AttentionMaps<Cpu<T>>) {
+    pub fn attend(&self) -> (Var<B>, AttentionMaps<B>) {
         let (attended, maps) = attention_2d_with_maps(&self.x, &self.projections, &self.settings);
         (add(&mul(&attended, &self.gamma), &self.x), maps)
     }
 }
 
-fn image<T: Scalar>(case: &mut Case<T>) {
+fn image<B: Kernels>(case: &mut Case<B>) {
     let image = Image::read(case);
     let (y, maps) = image.attend();
     if case.has("out.attention") {

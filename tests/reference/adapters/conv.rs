@@ -1,12 +1,12 @@
 //! Convolutions: regular, transposed, deformable.
 
-use termwise_autograd::Scalar;
+use termwise_ops::Kernels;
 use termwise_ops::{Conv2dOptions, conv_transpose2d, conv2d, deform_conv2d, sigmoid, split};
 
 use super::Table;
 use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("conv2d", regular),
         ("conv_transpose2d", transposed),
@@ -16,7 +16,7 @@ pub fn table<T: Scalar>() -> Table<T> {
 }
 
 /// Stride, padding, dilation and groups, with the reference library's defaults.
-fn options<T: Scalar>(case: &Case<T>) -> Conv2dOptions {
+fn options<B: Kernels>(case: &Case<B>) -> Conv2dOptions {
     let attrs = &case.attrs;
     Conv2dOptions {
         stride: attrs.pair("stride").unwrap_or([1; 2]),
@@ -27,13 +27,13 @@ fn options<T: Scalar>(case: &Case<T>) -> Conv2dOptions {
 }
 
 /// The attribute `kernel_size` must be that of the weight.
-fn expect_kernel<T: Scalar>(case: &mut Case<T>, weight: &[usize]) {
+fn expect_kernel<B: Kernels>(case: &mut Case<B>, weight: &[usize]) {
     if let Some(stated) = case.attrs.pair::<usize>("kernel_size") {
         case.expect("kernel_size", &stated[..], &weight[2..]);
     }
 }
 
-fn regular<T: Scalar>(case: &mut Case<T>) {
+fn regular<B: Kernels>(case: &mut Case<B>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
     let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
@@ -41,7 +41,7 @@ fn regular<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &y);
 }
 
-fn transposed<T: Scalar>(case: &mut Case<T>) {
+fn transposed<B: Kernels>(case: &mut Case<B>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
     let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());
@@ -50,7 +50,7 @@ fn transposed<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &y);
 }
 
-fn deformable<T: Scalar>(case: &mut Case<T>) {
+fn deformable<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("offset_mode");
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
     let bias = case.optional_param("bias", "bias");
@@ -66,7 +66,7 @@ fn deformable<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// Deformable convolution whose offsets, and mask, come from a convolution of the input itself.
-fn pack<T: Scalar>(case: &mut Case<T>) {
+fn pack<B: Kernels>(case: &mut Case<B>) {
     let (x, weight, options) = (case.input("x"), case.param("weight"), options(case));
     let bias = case.optional_param("bias", "bias");
     expect_kernel(case, weight.shape());

@@ -1,16 +1,17 @@
 //! Dynamic and lightweight convolutions, and the block that the translation models are made of.
 
 use ndarray::{ArrayD, Axis};
-use termwise_autograd::{Array, Cpu, Scalar};
+use termwise_autograd::{Array, Var};
+use termwise_ops::Kernels;
 use termwise_ops::{
     Conv2dOptions, DynamicConvOptions, dynamic_conv, dynamic_conv_2d, glu, lightweight_conv, linear, mul,
 };
 
 use super::Table;
 use super::attention::expect_size;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("dynamic_conv", dynamic),
         ("lightweight_conv", lightweight),
@@ -19,7 +20,7 @@ pub fn table<T: Scalar>() -> Table<T> {
     ]
 }
 
-fn dynamic_options<T: Scalar>(case: &Case<T>) -> DynamicConvOptions {
+fn dynamic_options<B: Kernels>(case: &Case<B>) -> DynamicConvOptions {
     let attrs = &case.attrs;
     let options = DynamicConvOptions::new(
         attrs.whole("num_heads").unwrap_or(1),
@@ -32,7 +33,7 @@ fn dynamic_options<T: Scalar>(case: &Case<T>) -> DynamicConvOptions {
         .in_proj(attrs.flag("in_proj"))
 }
 
-fn dynamic<T: Scalar>(case: &mut Case<T>) {
+fn dynamic<B: Kernels>(case: &mut Case<B>) {
     let (x, options) = (case.input("x"), dynamic_options(case));
     let weight = case.param("weight_linear.weight");
     // The layer that makes the input as well always has a bias.
@@ -49,7 +50,7 @@ fn dynamic<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &y);
 }
 
-fn lightweight<T: Scalar>(case: &mut Case<T>) {
+fn lightweight<B: Kernels>(case: &mut Case<B>) {
     let (x, weight) = (case.input("x"), case.param("weight"));
     let bias = case.optional_param("bias", "bias");
     expect_size(case, "input_size", x.shape()[2]);
@@ -60,7 +61,7 @@ fn lightweight<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &y);
 }
 
-fn dynamic_2d<T: Scalar>(case: &mut Case<T>) {
+fn dynamic_2d<B: Kernels>(case: &mut Case<B>) {
     let (x, d) = (case.input("x"), case.param("d"));
     expect_size(case, "in_channels", x.shape()[1]);
     expect_size(case, "groups", d.shape()[0]);
@@ -82,7 +83,7 @@ fn dynamic_2d<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// Linear, gate, zeros where there is padding, convolution, linear.
-fn block<T: Scalar>(case: &mut Case<T>) {
+fn block<B: Kernels>(case: &mut Case<B>) {
     let x = case.input("x"); // (T, B, C)
     expect_size(case, "embed_dim", x.shape()[2]);
     let mut hidden = layer(case, &x, "linear1");
@@ -92,7 +93,7 @@ fn block<T: Scalar>(case: &mut Case<T>) {
     expect_size(case, "conv_dim", hidden.shape()[2]);
     if let Some(mask) = case.mask_if(case.attrs.flag("masked"), "padding_mask") {
         let keep: ArrayD<f64> = mask.t().mapv(|masked| f64::from(!masked)).insert_axis(Axis(2)); // (T, B, 1)
-        let keep = case.tape().constant(Array::from_f64(&Cpu::new(), &keep));
+        let keep = case.tape().constant(Array::from_f64(case.backend(), &keep));
         hidden = mul(&hidden, &keep);
     }
     let hidden = match case.attrs.text("conv_type").expect("conv_type") {
@@ -117,11 +118,11 @@ fn block<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &y);
 }
 
-fn optional<T: Scalar>(case: &mut Case<T>, name: &str) -> Option<CpuVar<T>> {
+fn optional<B: Kernels>(case: &mut Case<B>, name: &str) -> Option<Var<B>> {
     case.param_if(case.has(&format!("param.{name}")), name)
 }
 
-fn layer<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>, name: &str) -> CpuVar<T> {
+fn layer<B: Kernels>(case: &mut Case<B>, x: &Var<B>, name: &str) -> Var<B> {
     let (weight, bias) = (case.param(&format!("{name}.weight")), case.param(&format!("{name}.bias")));
     linear(x, &weight, Some(&bias))
 }

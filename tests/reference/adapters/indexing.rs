@@ -1,6 +1,6 @@
 //! Operations that pick, move or look up elements.
 
-use termwise_autograd::Scalar;
+use termwise_ops::Kernels;
 use termwise_ops::{
     PadMode, cumsum, embedding, gather, index_select, pad, scatter_add, sinusoidal_positions, topk, where_,
 };
@@ -9,7 +9,7 @@ use super::Table;
 use super::attention::expect_size;
 use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("gather", |case| {
             let (axis, index) = (dim(case), case.whole("index"));
@@ -36,11 +36,11 @@ pub fn table<T: Scalar>() -> Table<T> {
 }
 
 /// Attribute `dim`.
-fn dim<T: Scalar>(case: &Case<T>) -> isize {
+fn dim<B: Kernels>(case: &Case<B>) -> isize {
     case.attrs.whole("dim").expect("dim")
 }
 
-fn largest<T: Scalar>(case: &mut Case<T>) {
+fn largest<B: Kernels>(case: &mut Case<B>) {
     let x = case.input("x");
     let axis = case.attrs.whole("dim").unwrap_or(-1);
     let k = case.attrs.whole("k").expect("k");
@@ -50,12 +50,12 @@ fn largest<T: Scalar>(case: &mut Case<T>) {
     case.exact("indices", &indices);
 }
 
-fn choice<T: Scalar>(case: &mut Case<T>) {
+fn choice<B: Kernels>(case: &mut Case<B>) {
     let (condition, a, b) = (case.mask("cond"), case.input("a"), case.input("b"));
     case.output("y", &where_(&condition, &a, &b));
 }
 
-fn padded<T: Scalar>(case: &mut Case<T>) {
+fn padded<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("order");
     let padding: Vec<isize> = case.attrs.list("pad").expect("pad");
     let value = case.attrs.number("value").unwrap_or(0.0);
@@ -68,7 +68,7 @@ fn padded<T: Scalar>(case: &mut Case<T>) {
     case.map("x", |x| pad(x, &padding, mode));
 }
 
-fn lookup<T: Scalar>(case: &mut Case<T>) {
+fn lookup<B: Kernels>(case: &mut Case<B>) {
     let (weight, ids) = (case.param("weight"), case.whole("ids"));
     expect_size(case, "num_embeddings", weight.shape()[0]);
     expect_size(case, "embedding_dim", weight.shape()[1]);
@@ -78,7 +78,7 @@ fn lookup<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &embedding(&weight, &ids, padding));
 }
 
-fn positions<T: Scalar>(case: &mut Case<T>) {
+fn positions<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("formula");
     let rows = case.attrs.whole("num_embeddings").expect("num_embeddings");
     let dim = case.attrs.whole("embedding_dim").expect("embedding_dim");

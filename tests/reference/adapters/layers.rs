@@ -1,15 +1,16 @@
 //! The layers of a Transformer, composed of public operations under the names of torch.nn.
 
 use ndarray::Array2;
-use termwise_autograd::{Array, Cpu, Scalar};
+use termwise_autograd::{Array, Var};
+use termwise_ops::Kernels;
 use termwise_ops::attention::{Lattice, Operands, Terms, Visibility, transformer_attention_with_maps};
 use termwise_ops::{add, gelu, layer_norm, linear, narrow, relu, transpose};
 
 use super::Table;
 use super::attention::{expect_size, key_padding, repeat_rows};
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("multihead_attention", attention),
         ("transformer_encoder_layer", encoder),
@@ -17,7 +18,7 @@ pub fn table<T: Scalar>() -> Table<T> {
     ]
 }
 
-type Activation<T> = fn(&CpuVar<T>) -> CpuVar<T>;
+type Activation<B> = fn(&Var<B>) -> Var<B>;
 
 /// Who may look at whom.
 #[derive(Default)]
@@ -27,19 +28,19 @@ struct Mask {
 }
 
 /// torch.nn.MultiheadAttention, batch first, value = key; also returns the weights.
-fn multihead<T: Scalar>(
-    case: &mut Case<T>,
+fn multihead<B: Kernels>(
+    case: &mut Case<B>,
     prefix: &str,
-    query: &CpuVar<T>,
-    key: &CpuVar<T>,
+    query: &Var<B>,
+    key: &Var<B>,
     mask: Mask,
-) -> (CpuVar<T>, Array<Cpu<T>>) {
+) -> (Var<B>, Array<B>) {
     let heads: usize = case.attrs.whole("num_heads").expect("num_heads");
     let embed = query.shape()[2];
     let weight = case.param(&format!("{prefix}in_proj_weight")); // (3 E, E)
     let bias = case.param(&format!("{prefix}in_proj_bias"));
-    let project = |x: &CpuVar<T>, part: usize| {
-        let rows = |all: &CpuVar<T>| narrow(all, 0, part * embed, embed);
+    let project = |x: &Var<B>, part: usize| {
+        let rows = |all: &Var<B>| narrow(all, 0, part * embed, embed);
         linear(x, &rows(&weight), Some(&rows(&bias)))
     };
     let (projected_query, projected_key, value) = (project(query, 0), project(key, 1), project(key, 2));
@@ -60,20 +61,20 @@ fn multihead<T: Scalar>(
     (y, maps.weights)
 }
 
-fn layer<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>, name: &str) -> CpuVar<T> {
+fn layer<B: Kernels>(case: &mut Case<B>, x: &Var<B>, name: &str) -> Var<B> {
     let (weight, bias) = (case.param(&format!("{name}.weight")), case.param(&format!("{name}.bias")));
     linear(x, &weight, Some(&bias))
 }
 
-fn norm<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>, name: &str) -> CpuVar<T> {
+fn norm<B: Kernels>(case: &mut Case<B>, x: &Var<B>, name: &str) -> Var<B> {
     let (weight, bias) = (case.param(&format!("{name}.weight")), case.param(&format!("{name}.bias")));
     layer_norm(x, &x.shape()[2..], Some(&weight), Some(&bias), 1e-5)
 }
 
-fn attention<T: Scalar>(case: &mut Case<T>) {
+fn attention<B: Kernels>(case: &mut Case<B>) {
     let batch_first = case.attrs.flag("batch_first");
     // Time first is the same under a transposition on either side.
-    let turn = |x: CpuVar<T>| if batch_first { x } else { transpose(&x, 0, 1) };
+    let turn = |x: Var<B>| if batch_first { x } else { transpose(&x, 0, 1) };
     let query = turn(case.input("query"));
     expect_size(case, "embed_dim", query.shape()[2]);
     let key = match case.attrs.text("form").unwrap_or("self") {
@@ -88,7 +89,7 @@ fn attention<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// The attributes that the encoder and the decoder share; what the feed-forward part activates with.
-fn check<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>) -> (bool, Activation<T>) {
+fn check<B: Kernels>(case: &mut Case<B>, x: &Var<B>) -> (bool, Activation<B>) {
     expect_size(case, "embed_dim", x.shape()[2]);
     let ffn_dim = case.param("linear1.weight").shape()[0];
     expect_size(case, "ffn_dim", ffn_dim);
@@ -102,13 +103,13 @@ fn check<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>) -> (bool, Activation<T>) 
 }
 
 /// `x + f(norm(x))` or `norm(x + f(x))`.
-fn residual<T: Scalar>(
-    case: &mut Case<T>,
-    x: &CpuVar<T>,
+fn residual<B: Kernels>(
+    case: &mut Case<B>,
+    x: &Var<B>,
     name: &str,
     norm_first: bool,
-    f: impl FnOnce(&mut Case<T>, &CpuVar<T>) -> CpuVar<T>,
-) -> CpuVar<T> {
+    f: impl FnOnce(&mut Case<B>, &Var<B>) -> Var<B>,
+) -> Var<B> {
     if norm_first {
         let normed = norm(case, x, name);
         add(x, &f(case, &normed))
@@ -118,12 +119,12 @@ fn residual<T: Scalar>(
     }
 }
 
-fn feed_forward<T: Scalar>(case: &mut Case<T>, x: &CpuVar<T>, activation: Activation<T>) -> CpuVar<T> {
+fn feed_forward<B: Kernels>(case: &mut Case<B>, x: &Var<B>, activation: Activation<B>) -> Var<B> {
     let hidden = activation(&layer(case, x, "linear1"));
     layer(case, &hidden, "linear2")
 }
 
-fn encoder<T: Scalar>(case: &mut Case<T>) {
+fn encoder<B: Kernels>(case: &mut Case<B>) {
     let x = case.input("x");
     let (norm_first, activation) = check(case, &x);
     let mask = Mask { causal: case.attrs.flag("causal"), key_padding: key_padding(case) };
@@ -132,7 +133,7 @@ fn encoder<T: Scalar>(case: &mut Case<T>) {
     case.output("y", &y);
 }
 
-fn decoder<T: Scalar>(case: &mut Case<T>) {
+fn decoder<B: Kernels>(case: &mut Case<B>) {
     let (x, memory) = (case.input("x"), case.input("memory"));
     let (norm_first, activation) = check(case, &x);
     let causal = Mask { causal: case.attrs.flag_or("causal", true), key_padding: None };

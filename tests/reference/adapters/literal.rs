@@ -9,18 +9,19 @@
 //! transposition it must reproduce the case, without it our attention, and the two must differ.
 
 use ndarray::{Array2, ArrayD};
-use termwise_autograd::{Array, Cpu, Scalar, Tape};
+use termwise_autograd::{Array, Tape, Var};
+use termwise_ops::Kernels;
 use termwise_ops::{add, linear, matmul, mul, permute, reshape, slice, softmax};
 
 use super::Table;
 use super::attention::Image;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![("generalized_attention_mmcv_literal", literal)]
 }
 
-fn literal<T: Scalar>(case: &mut Case<T>) {
+fn literal<B: Kernels>(case: &mut Case<B>) {
     let image = Image::read(case);
     let terms = image.settings.terms;
     assert!(terms.query_position && !terms.position, "mmcv is literal for 01x0 and 11x0 alone, not {terms}");
@@ -43,7 +44,7 @@ fn literal<T: Scalar>(case: &mut Case<T>) {
         &formula_weights.value().to_f64(),
     );
     // And the formula is not what mmcv computes: weights differ by far more than any tolerance.
-    let differs = |a: &CpuVar<T>, b: &CpuVar<T>| {
+    let differs = |a: &Var<B>, b: &Var<B>| {
         let (a, b) = (a.value().to_f64(), b.value().to_f64());
         (&a - &b).iter().fold(0.0, |max: f64, v| max.max(v.abs()))
     };
@@ -55,7 +56,7 @@ fn literal<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// The formula in generic operations, or mmcv's reading of it where `transposed`.
-fn by_hand<T: Scalar>(image: &Image<T>, transposed: bool) -> (CpuVar<T>, CpuVar<T>) {
+fn by_hand<B: Kernels>(image: &Image<B>, transposed: bool) -> (Var<B>, Var<B>) {
     let (settings, projections) = (&image.settings, &image.projections);
     let &[n, c, h, w] = image.x.shape() else { panic!("x is (N, C, H, W)") };
     let (heads, stride) = (settings.num_heads, settings.key_stride);
@@ -66,7 +67,7 @@ fn by_hand<T: Scalar>(image: &Image<T>, transposed: bool) -> (CpuVar<T>, CpuVar<
     );
     let (hk, wk) = (x_kv.shape()[2], x_kv.shape()[3]);
     // (N, C, H, W) through a (M d, C) matrix to (N, M, H W, d)
-    let project = |map: &CpuVar<T>, weight: &CpuVar<T>| {
+    let project = |map: &Var<B>, weight: &Var<B>| {
         let pixels = map.shape()[2] * map.shape()[3];
         let tokens = permute(&reshape(map, &[n, c, pixels]), &[0, 2, 1]);
         let d = weight.shape()[0] / heads;
@@ -107,13 +108,13 @@ fn by_hand<T: Scalar>(image: &Image<T>, transposed: bool) -> (CpuVar<T>, CpuVar<
 }
 
 /// Projected embeddings of all offsets between `queries` and `keys` on one axis: (1, M, queries, d, keys).
-fn position<T: Scalar>(
-    image: &Image<T>,
+fn position<B: Kernels>(
+    image: &Image<B>,
     queries: usize,
     keys: usize,
     stride: usize,
-    weight: &CpuVar<T>,
-) -> CpuVar<T> {
+    weight: &Var<B>,
+) -> Var<B> {
     let settings = &image.settings;
     let (half, pairs) = (settings.position_dim / 2, queries * keys);
     let embedding: ArrayD<f64> = Array2::from_shape_fn((pairs, half), |(pair, t)| {
@@ -123,8 +124,8 @@ fn position<T: Scalar>(
         (if t < half / 2 { angle.sin() } else { angle.cos() }) / 2f64.sqrt()
     })
     .into_dyn();
-    let tape: &Tape<Cpu<T>> = image.x.tape();
-    let projected = linear(&tape.constant(Array::from_f64(&Cpu::new(), &embedding)), weight, None);
+    let tape: &Tape<B> = image.x.tape();
+    let projected = linear(&tape.constant(Array::from_f64(tape.backend(), &embedding)), weight, None);
     let d = projected.shape()[1] / settings.num_heads;
     permute(&reshape(&projected, &[1, queries, keys, settings.num_heads, d]), &[0, 3, 1, 4, 2])
 }

@@ -1,15 +1,16 @@
 //! Loss functions.
 
-use termwise_autograd::{Array, Cpu, Scalar};
+use termwise_autograd::{Array, Var};
+use termwise_ops::Kernels;
 use termwise_ops::{
     CrossEntropy, Reduction, bce_with_logits, cross_entropy, giou_loss, l1_loss, label_smoothed_nll_loss,
     mse_loss, sigmoid_focal_loss, smooth_l1_loss,
 };
 
 use super::Table;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("cross_entropy", classes),
         ("label_smoothed_nll_loss", translation),
@@ -22,7 +23,7 @@ pub fn table<T: Scalar>() -> Table<T> {
     ]
 }
 
-fn reduction<T: Scalar>(case: &Case<T>, attribute: &str, default: &str) -> Reduction {
+fn reduction<B: Kernels>(case: &Case<B>, attribute: &str, default: &str) -> Reduction {
     match case.attrs.text(attribute).unwrap_or(default) {
         "none" => Reduction::None,
         "mean" => Reduction::Mean,
@@ -32,12 +33,12 @@ fn reduction<T: Scalar>(case: &Case<T>, attribute: &str, default: &str) -> Reduc
 }
 
 /// `in.<name>` as an array off the tape, where the attribute of that kind is true.
-fn weight<T: Scalar>(case: &mut Case<T>, attribute: &str, name: &str) -> Option<Array<Cpu<T>>> {
+fn weight<B: Kernels>(case: &mut Case<B>, attribute: &str, name: &str) -> Option<Array<B>> {
     let there = case.attrs.flag_or(attribute, case.has(&format!("in.{name}")));
-    there.then(|| Array::from_f64(&Cpu::new(), &case.numbers(&format!("in.{name}"))))
+    there.then(|| case.array(&format!("in.{name}")))
 }
 
-fn classes<T: Scalar>(case: &mut Case<T>) {
+fn classes<B: Kernels>(case: &mut Case<B>) {
     let (logits, target) = (case.input("logits"), case.whole("target"));
     let weight = weight(case, "class_weight", "weight");
     let settings = CrossEntropy {
@@ -49,7 +50,7 @@ fn classes<T: Scalar>(case: &mut Case<T>) {
     case.output("loss", &loss);
 }
 
-fn translation<T: Scalar>(case: &mut Case<T>) {
+fn translation<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("input");
     let (logits, target) = (case.input("logits"), case.whole("target"));
     let epsilon = case.attrs.number("epsilon").unwrap_or(0.0);
@@ -60,7 +61,7 @@ fn translation<T: Scalar>(case: &mut Case<T>) {
     case.value("nll_loss", &nll.to_f64());
 }
 
-fn binary<T: Scalar>(case: &mut Case<T>) {
+fn binary<B: Kernels>(case: &mut Case<B>) {
     // Says only that the logits are huge.
     case.attrs.note("extreme");
     let (logits, target) = (case.input("logits"), case.input("target"));
@@ -69,7 +70,7 @@ fn binary<T: Scalar>(case: &mut Case<T>) {
     case.output("loss", &loss);
 }
 
-fn focal<T: Scalar>(case: &mut Case<T>) {
+fn focal<B: Kernels>(case: &mut Case<B>) {
     let (logits, target) = (case.input("logits"), case.input("target"));
     let alpha = case.attrs.number("alpha").unwrap_or(0.25);
     let gamma = case.attrs.number("gamma").unwrap_or(2.0);
@@ -77,18 +78,18 @@ fn focal<T: Scalar>(case: &mut Case<T>) {
     case.output("loss", &loss);
 }
 
-fn smooth_l1<T: Scalar>(case: &mut Case<T>) {
+fn smooth_l1<B: Kernels>(case: &mut Case<B>) {
     let beta = case.attrs.number("beta").unwrap_or(1.0);
     elementwise(case, |x, target, reduction| smooth_l1_loss(x, target, beta, reduction));
 }
 
-fn elementwise<T: Scalar>(case: &mut Case<T>, f: impl Fn(&CpuVar<T>, &CpuVar<T>, Reduction) -> CpuVar<T>) {
+fn elementwise<B: Kernels>(case: &mut Case<B>, f: impl Fn(&Var<B>, &Var<B>, Reduction) -> Var<B>) {
     let (x, target) = (case.input("x"), case.input("target"));
     let loss = f(&x, &target, reduction(case, "reduction", "mean"));
     case.output("loss", &loss);
 }
 
-fn boxes<T: Scalar>(case: &mut Case<T>) {
+fn boxes<B: Kernels>(case: &mut Case<B>) {
     let (a, b) = (case.input("boxes1"), case.input("boxes2"));
     let eps = case.attrs.number("eps").unwrap_or(1e-7);
     let loss = giou_loss(&a, &b, eps, reduction(case, "reduction", "none"));

@@ -2,7 +2,7 @@
 
 use ndarray::{Array0, Array1, Array2, Ix1, Ix2};
 use serde_json::{Value, json};
-use termwise_autograd::Scalar;
+use termwise_ops::Kernels;
 use termwise_ops::metrics::{
     BleuOptions, CocoDetection, CocoGroundTruth, ConfusionMatrix, Smoothing, Tokenizer, batched_nms, box_iou,
     corpus_bleu, evaluate_bbox, generalized_box_iou, nms,
@@ -14,7 +14,7 @@ use crate::case::Case;
 /// Absolute, for scores of text and boxes.
 const SCORE_TOLERANCE: f64 = 1e-9;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("bleu", bleu),
         ("coco_ap", coco_ap),
@@ -25,7 +25,7 @@ pub fn table<T: Scalar>() -> Table<T> {
     ]
 }
 
-fn bleu<T: Scalar>(case: &mut Case<T>) {
+fn bleu<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("name");
     let method = case.attrs.text("smooth_method").unwrap_or("exp");
     let smoothing = Smoothing::from_name(method, case.attrs.number("smooth_value"));
@@ -61,7 +61,7 @@ fn bleu<T: Scalar>(case: &mut Case<T>) {
     compare_members(case, &outputs);
 }
 
-fn coco_ap<T: Scalar>(case: &mut Case<T>) {
+fn coco_ap<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("name");
     case.attrs.note("score_ties");
     assert_eq!(case.attrs.text("iou_type").unwrap_or("bbox"), "bbox", "iou_type");
@@ -78,7 +78,7 @@ fn parse<V: serde::de::DeserializeOwned>(value: Value) -> V {
 }
 
 /// Compares each output of a JSON case with the member of `found` of that name.
-fn compare_members<T: Scalar>(case: &mut Case<T>, found: &Value) {
+fn compare_members<B: Kernels>(case: &mut Case<B>, found: &Value) {
     for name in case.names("out.") {
         if let Some(found) = found.get(&name) {
             case.json_value(&name, found, SCORE_TOLERANCE);
@@ -86,7 +86,7 @@ fn compare_members<T: Scalar>(case: &mut Case<T>, found: &Value) {
     }
 }
 
-fn mean_iou<T: Scalar>(case: &mut Case<T>) {
+fn mean_iou<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("note");
     let num_classes: usize = case.attrs.whole("num_classes").expect("num_classes");
     let mut confusion = ConfusionMatrix::new(num_classes, case.attrs.whole("ignore_index"));
@@ -103,24 +103,24 @@ fn mean_iou<T: Scalar>(case: &mut Case<T>) {
     }
 }
 
-fn boxes<T: Scalar>(case: &mut Case<T>, name: &str) -> Array2<f64> {
+fn boxes<B: Kernels>(case: &mut Case<B>, name: &str) -> Array2<f64> {
     case.numbers(name).into_dimensionality::<Ix2>().expect("boxes are (n, 4)")
 }
 
-fn overlaps<T: Scalar>(case: &mut Case<T>) {
+fn overlaps<B: Kernels>(case: &mut Case<B>) {
     let (a, b) = (boxes(case, "in.boxes1"), boxes(case, "in.boxes2"));
     case.value("iou", &box_iou(&a, &b));
     case.value("giou", &generalized_box_iou(&a, &b));
 }
 
-fn suppression<T: Scalar>(case: &mut Case<T>) {
+fn suppression<B: Kernels>(case: &mut Case<B>) {
     let threshold = case.attrs.number("iou_threshold").expect("iou_threshold");
     let (boxes, scores) = (boxes(case, "in.boxes"), case.numbers("in.scores"));
     let keep = nms(&boxes, scores.as_slice().expect("contiguous"), threshold);
     case.exact("keep", &keep.into_iter().map(|i| i as i64).collect::<Array1<_>>());
 }
 
-fn batched_suppression<T: Scalar>(case: &mut Case<T>) {
+fn batched_suppression<B: Kernels>(case: &mut Case<B>) {
     let threshold = case.attrs.number("iou_threshold").expect("iou_threshold");
     let (boxes, scores) = (boxes(case, "in.boxes"), case.numbers("in.scores"));
     let classes = case.whole("idxs").into_dimensionality::<Ix1>().expect("idxs is (n)").to_vec();

@@ -16,41 +16,41 @@ mod training;
 
 use std::collections::BTreeMap;
 
-use termwise_autograd::Scalar;
+use termwise_ops::Kernels;
 
 use crate::case::Case;
 
 /// Runs one case.
-pub type Adapter<T> = fn(&mut Case<T>);
+pub type Adapter<B> = fn(&mut Case<B>);
 
 /// Adapters by the name of the operation in the case files.
-pub type Table<T> = Vec<(&'static str, Adapter<T>)>;
+pub type Table<B> = Vec<(&'static str, Adapter<B>)>;
 
-/// The adapters for both number types.
-pub struct Adapters {
-    f32: BTreeMap<&'static str, Adapter<f32>>,
-    f64: BTreeMap<&'static str, Adapter<f64>>,
+/// The adapters for both number types, and what they run on.
+pub struct Adapters<S: Kernels, D: Kernels> {
+    single: (S, BTreeMap<&'static str, Adapter<S>>),
+    double: (D, BTreeMap<&'static str, Adapter<D>>),
 }
 
-impl Adapters {
+impl<S: Kernels, D: Kernels> Adapters<S, D> {
     /// Every operation there is.
-    pub fn all() -> Self {
-        Adapters { f32: table(), f64: table() }
+    pub fn all(single: S, double: D) -> Self {
+        Adapters { single: (single, table()), double: (double, table()) }
     }
 
-    /// Adapter for a case in `f32`.
-    pub fn f32(&self, op: &str) -> Option<Adapter<f32>> {
-        self.f32.get(op).copied()
+    /// Backend and adapter for a case in `f32`.
+    pub fn single(&self, op: &str) -> Option<(S, Adapter<S>)> {
+        Some((self.single.0.clone(), *self.single.1.get(op)?))
     }
 
-    /// Adapter for a case in `f64`.
-    pub fn f64(&self, op: &str) -> Option<Adapter<f64>> {
-        self.f64.get(op).copied()
+    /// Backend and adapter for a case in `f64`.
+    pub fn double(&self, op: &str) -> Option<(D, Adapter<D>)> {
+        Some((self.double.0.clone(), *self.double.1.get(op)?))
     }
 }
 
-fn table<T: Scalar>() -> BTreeMap<&'static str, Adapter<T>> {
-    let groups: [Table<T>; 13] = [
+fn table<B: Kernels>() -> BTreeMap<&'static str, Adapter<B>> {
+    let groups: [Table<B>; 13] = [
         tensor::table(),
         indexing::table(),
         activations::table(),

@@ -1,15 +1,16 @@
 //! Arithmetic, reductions, products and shape; and the bookkeeping of the tape.
 
-use termwise_autograd::{Cpu, Scalar};
+use termwise_autograd::Var;
+use termwise_ops::Kernels;
 use termwise_ops::{
     abs, add, add_scalar, amax, cat, clamp, cube, div, exp, expand, linear, log, logsumexp, matmul, maximum,
     mean, minimum, mul, neg, permute, relu, reshape, sigmoid, slice, split, sqrt, square, sub, sum, var,
 };
 
 use super::Table;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![
         ("broadcast_add", |case| binary(case, add)),
         ("broadcast_sub", |case| binary(case, sub)),
@@ -38,32 +39,32 @@ pub fn table<T: Scalar>() -> Table<T> {
     ]
 }
 
-fn binary<T: Scalar>(case: &mut Case<T>, f: impl Fn(&CpuVar<T>, &CpuVar<T>) -> CpuVar<T>) {
+fn binary<B: Kernels>(case: &mut Case<B>, f: impl Fn(&Var<B>, &Var<B>) -> Var<B>) {
     let (a, b) = (case.input("a"), case.input("b"));
     case.output("y", &f(&a, &b));
 }
 
-fn extremes<T: Scalar>(case: &mut Case<T>) {
+fn extremes<B: Kernels>(case: &mut Case<B>) {
     let (a, b) = (case.input("a"), case.input("b"));
     case.output("max", &maximum(&a, &b));
     case.output("min", &minimum(&a, &b));
 }
 
-fn reduction<T: Scalar>(case: &mut Case<T>, f: impl Fn(&CpuVar<T>, Option<&[isize]>, bool) -> CpuVar<T>) {
+fn reduction<B: Kernels>(case: &mut Case<B>, f: impl Fn(&Var<B>, Option<&[isize]>, bool) -> Var<B>) {
     // No axis at all means all of them.
     let axes = case.attrs.list::<isize>("dim").filter(|axes| !axes.is_empty());
     let keepdim = case.attrs.flag("keepdim");
     case.map("x", |x| f(x, axes.as_deref(), keepdim));
 }
 
-fn affine<T: Scalar>(case: &mut Case<T>) {
+fn affine<B: Kernels>(case: &mut Case<B>) {
     let (x, weight) = (case.input("x"), case.param("weight"));
     let bias = case.optional_param("bias", "bias");
     case.output("y", &linear(&x, &weight, bias.as_ref()));
 }
 
 /// The functions that the attribute `ops` lists, each with an output of its own.
-fn math<T: Scalar>(case: &mut Case<T>) {
+fn math<B: Kernels>(case: &mut Case<B>) {
     let x = case.input("x");
     let ops: Vec<String> = serde_json::from_value(case.attrs.get("ops").expect("ops").clone())
         .expect("ops is a list of strings");
@@ -87,7 +88,7 @@ fn math<T: Scalar>(case: &mut Case<T>) {
     }
 }
 
-fn reshaped<T: Scalar>(case: &mut Case<T>) {
+fn reshaped<B: Kernels>(case: &mut Case<B>) {
     let shape: Vec<i64> = case.attrs.list("shape").expect("shape");
     case.map("x", |x| {
         // -1 stands for what is left.
@@ -98,12 +99,12 @@ fn reshaped<T: Scalar>(case: &mut Case<T>) {
     });
 }
 
-fn permuted<T: Scalar>(case: &mut Case<T>) {
+fn permuted<B: Kernels>(case: &mut Case<B>) {
     let axes: Vec<isize> = case.attrs.list("dims").expect("dims");
     case.map("x", |x| permute(x, &axes));
 }
 
-fn expanded<T: Scalar>(case: &mut Case<T>) {
+fn expanded<B: Kernels>(case: &mut Case<B>) {
     let size: Vec<i64> = case.attrs.list("size").expect("size");
     case.map("x", |x| {
         // -1 keeps the extent, axes counted from the last.
@@ -115,7 +116,7 @@ fn expanded<T: Scalar>(case: &mut Case<T>) {
     });
 }
 
-fn sliced<T: Scalar>(case: &mut Case<T>) {
+fn sliced<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("order");
     let slices = case.attrs.get("slices").expect("slices").clone();
     let slices: Vec<[Option<isize>; 3]> =
@@ -127,14 +128,14 @@ fn sliced<T: Scalar>(case: &mut Case<T>) {
     case.map("x", |x| slice(x, &ranges));
 }
 
-fn joined<T: Scalar>(case: &mut Case<T>) {
+fn joined<B: Kernels>(case: &mut Case<B>) {
     let axis = case.attrs.whole("dim").unwrap_or(0);
     let count: usize = case.attrs.whole("n").unwrap_or_else(|| case.names("in.x").len());
-    let xs: Vec<CpuVar<T>> = (0..count).map(|i| case.input(&format!("x{i}"))).collect();
+    let xs: Vec<Var<B>> = (0..count).map(|i| case.input(&format!("x{i}"))).collect();
     case.output("y", &cat(&xs.iter().collect::<Vec<_>>(), axis));
 }
 
-fn parted<T: Scalar>(case: &mut Case<T>) {
+fn parted<B: Kernels>(case: &mut Case<B>) {
     let (x, axis) = (case.input("x"), case.attrs.whole::<isize>("dim").unwrap_or(0));
     let sizes: Vec<usize> = case.attrs.list("sizes").expect("sizes");
     for (i, y) in split(&x, &sizes, axis).iter().enumerate() {
@@ -143,16 +144,16 @@ fn parted<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// `y = x x + sigmoid(x W) x` and `z = relu(x W + 0.3) W`: everything is used more than once.
-fn reuse<T: Scalar>(case: &mut Case<T>) {
+fn reuse<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("formula");
     let (x, w) = (case.input("x"), case.param("W"));
-    let xw = matmul::<Cpu<T>>(&x, &w);
+    let xw = matmul::<B>(&x, &w);
     case.output("y", &add(&mul(&x, &x), &mul(&sigmoid(&xw), &x)));
     case.output("z", &matmul(&relu(&add_scalar(&xw, 0.3)), &w));
 }
 
 /// `y = x detach(x^2) + x`
-fn detach<T: Scalar>(case: &mut Case<T>) {
+fn detach<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("formula");
     case.map("x", |x| add(&mul(x, &square(x).detach()), x));
 }

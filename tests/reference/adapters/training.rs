@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array0, Array1, ArrayD, Axis};
-use termwise_autograd::{Array, Cpu, Param, Scalar, Tape};
+use termwise_autograd::{Array, Param, Scalar, Tape, Var};
+use termwise_ops::Kernels;
 use termwise_ops::optim::{
     Adam, AdamConfig, GradientSource, Optimizer, OptimizerKernel, Sgd, SgdConfig, clip_grad_norm,
 };
@@ -11,18 +12,18 @@ use termwise_ops::schedule::Schedule;
 use termwise_ops::{CrossEntropy, cross_entropy, linear, matmul, scale, sub, tanh};
 
 use super::Table;
-use crate::case::{Case, CpuVar};
+use crate::case::Case;
 
-pub fn table<T: Scalar>() -> Table<T> {
+pub fn table<B: Kernels>() -> Table<B> {
     vec![("optimizer", optimizer), ("clip_grad_norm", clipping), ("lr_schedule", schedule)]
 }
 
-type Gradients<T> = BTreeMap<String, Array<Cpu<T>>>;
+type Gradients<B> = BTreeMap<String, Array<B>>;
 
 /// The optimiser that the attributes describe, with the reference library's defaults.
-fn make<T: Scalar>(case: &Case<T>) -> Box<dyn Optimizer<Cpu<T>>>
+fn make<B: Kernels>(case: &Case<B>) -> Box<dyn Optimizer<B>>
 where
-    Cpu<T>: OptimizerKernel,
+    B: OptimizerKernel,
 {
     let attrs = &case.attrs;
     for variant in ["amsgrad", "maximize"] {
@@ -49,12 +50,8 @@ where
     }
 }
 
-fn array<T: Scalar>(values: &ArrayD<f64>) -> Array<Cpu<T>> {
-    Array::from_f64(&Cpu::new(), values)
-}
-
 /// Replays the stored gradients, then recomputes them from the stated problem.
-fn optimizer<T: Scalar>(case: &mut Case<T>) {
+fn optimizer<B: Kernels>(case: &mut Case<B>) {
     let names = case.names("param.");
     let start: Vec<ArrayD<f64>> = names.iter().map(|name| case.numbers(&format!("param.{name}"))).collect();
     let grads: Vec<ArrayD<f64>> =
@@ -70,16 +67,16 @@ fn optimizer<T: Scalar>(case: &mut Case<T>) {
     };
     let clip_norm = case.attrs.number("clip_norm");
 
-    let owned: Vec<Param<Cpu<T>>> = start.iter().map(|value| Param::new(array(value))).collect();
-    let params: Vec<(String, &Param<Cpu<T>>)> = names.iter().cloned().zip(&owned).collect();
+    let owned: Vec<Param<B>> = start.iter().map(|value| Param::new(case.place(value))).collect();
+    let params: Vec<(String, &Param<B>)> = names.iter().cloned().zip(&owned).collect();
     let mut optimizer = make(case);
     let mut trajectory: Vec<ArrayD<f64>> = grads.iter().map(|grads| ArrayD::zeros(grads.shape())).collect();
     let mut norms = Vec::new();
     for (step, &lr) in lrs.iter().enumerate() {
-        let gradients: Gradients<T> = names
+        let gradients: Gradients<B> = names
             .iter()
             .cloned()
-            .zip(grads.iter().map(|g| array(&g.index_axis(Axis(0), step).to_owned())))
+            .zip(grads.iter().map(|g| case.place(&g.index_axis(Axis(0), step).to_owned())))
             .collect();
         match clip_norm {
             Some(max_norm) => {
@@ -100,11 +97,11 @@ fn optimizer<T: Scalar>(case: &mut Case<T>) {
         }
     }
     // Replaying stored gradients leaves nothing but the rounding of the update itself.
-    let absolute = if T::NAME == "f64" { 1e-13 } else { 1e-5 };
+    let absolute = if <B::Scalar as Scalar>::NAME == "f64" { 1e-13 } else { 1e-5 };
     for (name, trajectory) in names.iter().zip(&trajectory) {
         case.value_within(&format!("traj.{name}"), trajectory, absolute);
     }
-    let state: BTreeMap<String, Array<Cpu<T>>> = optimizer.state().into_iter().collect();
+    let state: BTreeMap<String, Array<B>> = optimizer.state().into_iter().collect();
     for name in case.names("out.state.") {
         if let Some(found) = state.get(&name) {
             case.value(&format!("state.{name}"), &found.to_f64());
@@ -117,8 +114,8 @@ fn optimizer<T: Scalar>(case: &mut Case<T>) {
 }
 
 /// Losses and gradients of the stated problem, at the parameters before each step.
-fn recompute<T: Scalar>(
-    case: &mut Case<T>,
+fn recompute<B: Kernels>(
+    case: &mut Case<B>,
     names: &[String],
     start: &[ArrayD<f64>],
     trajectory: &[ArrayD<f64>],
@@ -128,8 +125,8 @@ fn recompute<T: Scalar>(
     let mut losses = Vec::new();
     let mut found: Vec<ArrayD<f64>> = grads.iter().map(|grads| ArrayD::zeros(grads.shape())).collect();
     for step in 0..grads[0].shape()[0] {
-        let tape = Tape::new(Cpu::new());
-        let params: BTreeMap<String, CpuVar<T>> = names
+        let tape = Tape::new(case.backend().clone());
+        let params: BTreeMap<String, Var<B>> = names
             .iter()
             .enumerate()
             .map(|(i, name)| {
@@ -137,7 +134,7 @@ fn recompute<T: Scalar>(
                     None => start[i].clone(),
                     Some(before) => trajectory[i].index_axis(Axis(0), before).to_owned(),
                 };
-                (name.clone(), tape.leaf(array(&value)))
+                (name.clone(), tape.leaf(case.place(&value)))
             })
             .collect();
         let loss = problem.loss(&tape, &params);
@@ -155,27 +152,27 @@ fn recompute<T: Scalar>(
 }
 
 /// The problem that the stored gradients come from.
-enum Problem<T: Scalar> {
+enum Problem<B: Kernels> {
     /// `0.5 x^T A x - b^T x`
-    Quadratic { a: Array<Cpu<T>>, b: Array<Cpu<T>> },
+    Quadratic { a: Array<B>, b: Array<B> },
     /// Mean cross-entropy of a perceptron with one hidden layer of tanh.
-    Perceptron { x: Array<Cpu<T>>, labels: ArrayD<i64> },
+    Perceptron { x: Array<B>, labels: ArrayD<i64> },
 }
 
-impl<T: Scalar> Problem<T> {
-    fn read(case: &mut Case<T>) -> Self {
+impl<B: Kernels> Problem<B> {
+    fn read(case: &mut Case<B>) -> Self {
         match case.attrs.text("problem").expect("problem") {
             "loss = 0.5 x^T A x - b^T x" => {
-                Problem::Quadratic { a: array(&case.numbers("in.A")), b: array(&case.numbers("in.b")) }
+                Problem::Quadratic { a: case.array("in.A"), b: case.array("in.b") }
             }
             "loss = cross_entropy(linear(tanh(linear(X,w1,b1)),w2,b2), labels), mean" => {
-                Problem::Perceptron { x: array(&case.numbers("in.X")), labels: case.whole("labels") }
+                Problem::Perceptron { x: case.array("in.X"), labels: case.whole("labels") }
             }
             other => panic!("unknown problem {other}"),
         }
     }
 
-    fn loss(&self, tape: &Tape<Cpu<T>>, params: &BTreeMap<String, CpuVar<T>>) -> CpuVar<T> {
+    fn loss(&self, tape: &Tape<B>, params: &BTreeMap<String, Var<B>>) -> Var<B> {
         match self {
             Problem::Quadratic { a, b } => {
                 let (x, a, b) = (&params["x"], tape.constant(a.clone()), tape.constant(b.clone()));
@@ -190,18 +187,15 @@ impl<T: Scalar> Problem<T> {
     }
 }
 
-fn clipping<T: Scalar>(case: &mut Case<T>) {
+fn clipping<B: Kernels>(case: &mut Case<B>) {
     case.attrs.note("formula");
     assert_eq!(case.attrs.number("norm_type").unwrap_or(2.0), 2.0, "norm_type");
     let max_norm = case.attrs.number("max_norm").expect("max_norm");
-    let gradients: Gradients<T> = case
-        .names("in.")
-        .into_iter()
-        .map(|name| (name.clone(), array(&case.numbers(&format!("in.{name}")))))
-        .collect();
+    let gradients: Gradients<B> =
+        case.names("in.").into_iter().map(|name| (name.clone(), case.array(&format!("in.{name}")))).collect();
     let owned: Vec<_> =
-        gradients.values().map(|g| Param::new(Array::zeros(&Cpu::new(), g.shape()))).collect();
-    let params: Vec<(String, &Param<Cpu<T>>)> = gradients.keys().cloned().zip(&owned).collect();
+        gradients.values().map(|g| Param::new(Array::zeros(case.backend(), g.shape()))).collect();
+    let params: Vec<(String, &Param<B>)> = gradients.keys().cloned().zip(&owned).collect();
     let clipped = clip_grad_norm(&params, &gradients, max_norm);
     case.value("total_norm", &Array0::from_elem((), clipped.total_norm()));
     for (name, param) in &params {
@@ -209,13 +203,13 @@ fn clipping<T: Scalar>(case: &mut Case<T>) {
         case.value(name, &scaled.to_f64());
     }
     // What an optimiser sees is the same: a step of plain SGD with lr 1 from 0 leaves minus that.
-    Sgd::new(SgdConfig::default()).step(&params, &clipped as &dyn GradientSource<Cpu<T>>, 1.0);
+    Sgd::new(SgdConfig::default()).step(&params, &clipped as &dyn GradientSource<B>, 1.0);
     for (name, param) in &params {
         case.value(name, &param.value().to_f64().mapv(|v| -v));
     }
 }
 
-fn schedule<T: Scalar>(case: &mut Case<T>) {
+fn schedule<B: Kernels>(case: &mut Case<B>) {
     let mut attrs = case.attrs.all().clone();
     attrs.remove("formula");
     attrs.remove("note");

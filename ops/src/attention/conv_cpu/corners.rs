@@ -51,7 +51,7 @@ impl<'a, T: Scalar> Taps<'a, T> {
         let mut origins = [[T::zero(); BLOCK]; 2];
         for i in 0..BLOCK {
             // Beyond the block the last output is repeated, so that no vector reaches further than it does.
-            let q = (outputs.start + i).min(outputs.end - 1);
+            let q = (outputs.start + i).min(outputs.end.max(1) - 1);
             for (axis, at) in [q / window.output[1], q % window.output[1]].into_iter().enumerate() {
                 origins[axis][i] = T::of((at * window.stride[axis]) as f64 - window.padding[axis] as f64);
             }

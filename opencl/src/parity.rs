@@ -1,8 +1,56 @@
-//! One test case on the device and, in `f64`, on the host: output and gradients.
+//! Test cases of operations on a device and, in `f64`, on the host: outputs and gradients.
 
 use termwise_autograd::gradcheck::{Built, Case, Samples};
 use termwise_autograd::{Array, Backend, Cpu, Scalar, Tape};
-use termwise_opencl::{OpenCl, Real};
+
+use crate::backend::{Device, OpenCl};
+use crate::buffer::Real;
+
+/// One case, on a device and on the host.
+#[derive(Clone, Debug)]
+pub struct CaseParity {
+    /// The operation.
+    pub op: &'static str,
+    /// The case, its shape included.
+    pub case: String,
+    /// `f32` or `f64`.
+    pub scalar: &'static str,
+    /// How near to its bound it came (1 is at the bound), or what is wrong.
+    pub result: Result<f64, String>,
+}
+
+/// Compares every case of every operation, or of the one called `op`, in `f32` and, where the device computes in it, in
+/// `f64`; `on_case` is told each.
+///
+/// # Errors
+/// If the device cannot be used.
+pub fn compare_all(
+    device: &Device,
+    op: Option<&str>,
+    on_case: &mut dyn FnMut(CaseParity),
+) -> Result<(), crate::OpenClError> {
+    let host = termwise_ops::cases_f64();
+    compare_in::<f32>(device, &host, op, on_case)?;
+    if device.info().double {
+        compare_in::<f64>(device, &host, op, on_case)?;
+    }
+    Ok(())
+}
+
+fn compare_in<T: Real>(
+    device: &Device,
+    host: &[Case<Cpu<f64>>],
+    op: Option<&str>,
+    on_case: &mut dyn FnMut(CaseParity),
+) -> Result<(), crate::OpenClError> {
+    let backend = OpenCl::<T>::new(device)?;
+    let cases = termwise_ops::all_cases::<OpenCl<T>>();
+    for (case, host) in cases.iter().zip(host).filter(|(case, _)| op.is_none_or(|op| case.op() == op)) {
+        let result = compare(&backend, case, host);
+        on_case(CaseParity { op: case.op(), case: format!("{case:?}"), scalar: T::NAME, result });
+    }
+    Ok(())
+}
 
 /// How many random roundings of the inputs measure what rounding may do.
 const ROUNDINGS: usize = 3;
@@ -16,12 +64,16 @@ const FLOOR: f64 = 2.0;
 /// The output, and the gradient of each input.
 struct Tensors(Vec<Vec<f64>>);
 
-/// How near to its bound the device's run is (1 is at the bound), or what is wrong.
+/// How near to its bound the device's run is (1 is at the bound), or what is wrong: too far off, or other bits the second
+/// time.
 ///
 /// Inputs are rounded to the device's number type first, so that both see the same numbers. The bound on each tensor is
 /// [`UNITS`] of its largest magnitude plus 16 times the most that a change of the inputs by about one unit in the last
 /// place does to the `f64` run: an ill-conditioned function is given the room that it needs and no more. A gradient
 /// that cancels to zero is allowed what rounding leaves of it.
+///
+/// # Errors
+/// What is wrong, with numbers.
 pub fn compare<T: Real>(
     backend: &OpenCl<T>,
     device: &Case<OpenCl<T>>,
