@@ -1,0 +1,119 @@
+/*
+ * From the state to the numbers that all panels show:
+ * state -> scene (with what was painted) -> layer -> attend (computed here at once, then by the engine).
+ * Tells the listeners 'data.scene', 'data.layer', 'data.attend'.
+ */
+(function () {
+  'use strict';
+  const tw = window.tw;
+
+  /** What the panels show. `attend.by` is 'page' or 'engine'; `difference` compares the two. */
+  tw.data = { info: null, scene: null, layer: null, attend: null, difference: null, problem: null };
+
+  /** A copy of `base` with the cells of `painted` ([[index, r, g, b, arrow], ..]) over it. */
+  function paint(base, painted) {
+    const scene = { height: base.height, width: base.width, rgb: base.rgb.slice(), arrows: base.arrows.slice() };
+    for (const [index, r, g, b, arrow] of painted) {
+      if (index >= scene.arrows.length) continue;
+      scene.rgb.splice(3 * index, 3, r, g, b);
+      scene.arrows[index] = arrow;
+    }
+    return scene;
+  }
+
+  function problem(error) {
+    if (error.name === 'AbortError') return;
+    if (error.name !== 'Error') console.error(error);
+    tw.data.problem = error.message;
+    tw.notify(['data.problem']);
+  }
+  function solved() {
+    if (tw.data.problem === null) return;
+    tw.data.problem = null;
+    tw.notify(['data.problem']);
+  }
+
+  const clampQuery = (height, width) => {
+    const [row, column] = tw.state.query;
+    const key = tw.state.key;
+    tw.set({
+      query: [Math.min(row, height - 1), Math.min(column, width - 1)],
+      key: key === null || (key[0] < height && key[1] < width) ? key : null,
+    });
+  };
+
+  let base = { name: null, scene: null };
+  async function loadScene() {
+    const { scene: name, size, seed, own, painted } = tw.state;
+    if (own !== null) base = { name: null, scene: { height: own[0], width: own[1], rgb: new Array(3 * own[0] * own[1]).fill(255), arrows: new Array(own[0] * own[1]).fill(0) } };
+    else if (base.name !== `${name} ${size} ${seed}`) {
+      const answer = await tw.api.call('scene', { name, size, seed }, 'model.scene');
+      base = { name: `${name} ${size} ${seed}`, scene: answer };
+    }
+    tw.data.scene = paint(base.scene, painted);
+    if (tw.state.source.kind === 'lesson') clampQuery(tw.data.scene.height, tw.data.scene.width);
+    tw.notify(['data.scene']);
+  }
+
+  /** The parameters that name the layer looked at. */
+  tw.layerParams = () => ({ source: tw.state.source, scene: tw.data.scene, head: tw.state.head });
+
+  async function loadLayer() {
+    const { source } = tw.state;
+    // A session or a checkpoint has its own input; the painted scene stays for the lesson.
+    const layer = await tw.api.call('layer', tw.layerParams(), 'model.layer');
+    if (source !== tw.state.source) return;
+    tw.data.layer = layer;
+    clampQuery(layer.height, layer.width);
+    solved();
+    tw.notify(['data.layer']);
+  }
+
+  const largest = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
+  /** The largest difference between two answers to the same attend. */
+  tw.difference = (a, b) => Math.max(
+    ...a.energies.map((energy, i) => (energy && b.energies[i] ? largest(energy, b.energies[i]) : 0)),
+    largest(a.sum, b.sum), largest(a.weights, b.weights), largest(a.output, b.output));
+
+  /** The parameters of the attend that the page shows. */
+  tw.attendParams = (terms) => ({ ...tw.layerParams(), terms, query: tw.state.query, target: tw.state.target });
+
+  const askEngine = tw.later(40, async () => {
+    const params = tw.attendParams(tw.state.terms);
+    try {
+      const answer = await tw.api.call('attend', params, 'model.attend');
+      const own = tw.attend(tw.data.layer, params);
+      tw.data.difference = own ? tw.difference(own, answer) : null;
+      tw.data.attend = { ...answer, by: 'engine' };
+      solved();
+      tw.notify(['data.attend']);
+    } catch (error) {
+      problem(error);
+    }
+  });
+
+  function attend() {
+    const own = tw.attend(tw.data.layer, tw.attendParams(tw.state.terms));
+    if (own) {
+      tw.data.attend = { ...own, by: 'page' };
+      tw.data.difference = null;
+      tw.notify(['data.attend']);
+    }
+    if (tw.api.online) askEngine();
+    else solved();
+  }
+
+  const any = (changed, ...keys) => keys.some((key) => changed.has(key));
+
+  /** Follows the state from now on. */
+  tw.startModel = () => {
+    tw.on((state, changed) => {
+      if (any(changed, 'scene', 'size', 'seed', 'own', 'painted')) loadScene().catch(problem);
+      if (any(changed, 'source', 'head') || (changed.has('data.scene') && state.source.kind !== 'probe')) {
+        if (tw.data.scene) loadLayer().catch(problem);
+      }
+      if (any(changed, 'data.layer', 'terms', 'query', 'target') && tw.data.layer) attend();
+    });
+    loadScene().catch(problem);
+  };
+})();
