@@ -76,10 +76,10 @@
 
   /** The four terms, in the order of the switches. */
   tw.terms = [
-    { name: 'E1', short: 'content \u2194 content', line: 'Does the key\u2019s content fit what the query asks for?' },
-    { name: 'E2', short: 'query \u2194 place', line: 'Is the key at a place that this query\u2019s content asks for?' },
-    { name: 'E3', short: 'key content', line: 'Is the key\u2019s content striking to every query?' },
-    { name: 'E4', short: 'place', line: 'Is the key at a good distance, whatever both contain?' },
+    { name: 'E1', short: 'content \u2194 content', line: 'Does the key\u2019s content fit the query\u2019s?' },
+    { name: 'E2', short: 'query \u2194 place', line: 'Is the key where the query\u2019s content points?' },
+    { name: 'E3', short: 'key content', line: 'Is the key\u2019s content striking to any query?' },
+    { name: 'E4', short: 'place', line: 'Is the key at a good distance?' },
   ];
   /** All sixteen codes, '0000' to '1111'. */
   tw.codes = Array.from({ length: 16 }, (_, i) => i.toString(2).padStart(4, '0'));

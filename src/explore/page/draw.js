@@ -65,7 +65,7 @@
    * A map on the page. Options: `label` (what screen readers call it), `kind` ('sequential', 'diverging' or
    * 'colours' with three numbers 0..255 a cell), `legend` (false: none), `onhover(index or null, event)`,
    * `onpick(index)` (click, Enter), `onmove(row step, column step)` (arrow keys; without it they move the hovered
-   * cell). Answers {element, draw(values, height, width, {range}), marks({query, key, layer}), values, range}.
+   * cell). Answers {element, draw(values, height, width, {range, grid}), marks({query, key, layer}), values, range}.
    */
   function map({ label, kind = 'sequential', legend = true, onhover, onpick, onmove, className = '' }) {
     const canvas = el('canvas', { width: 1, height: 1 });
@@ -78,13 +78,13 @@
     const element = el('div', { class: 'map ' + className }, frame, foot);
     const self = { element, frame, label, kind, values: [], height: 1, width: 1, range: [0, 0], hovered: null };
 
-    self.draw = (values, height, width, { range } = {}) => {
-      Object.assign(self, { values, height, width, range: kind === 'colours' ? [0, 255] : range || tw.colour.range(values, kind) });
-      if (canvas.width !== width || canvas.height !== height) {
-        Object.assign(canvas, { width, height });
-        over.setAttribute('viewBox', `0 0 ${width} ${height}`);
-        frame.style.aspectRatio = `${width} / ${height}`;
-      }
+    self.draw = (values, height, width, { range, grid } = {}) => {
+      // A picture may be finer than the grid of queries that lies on it.
+      [self.height, self.width] = grid || [height, width];
+      Object.assign(self, { values, range: kind === 'colours' ? [0, 255] : range || tw.colour.range(values, kind) });
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+      over.setAttribute('viewBox', `0 0 ${self.width} ${self.height}`);
+      frame.style.aspectRatio = `${width} / ${height}`;
       const image = new ImageData(width, height);
       cellColours(values, kind, self.range).forEach((rgb, i) => image.data.set([...rgb, 255], 4 * i));
       canvas.getContext('2d').putImageData(image, 0, 0);

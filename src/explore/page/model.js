@@ -7,8 +7,8 @@
   'use strict';
   const tw = window.tw;
 
-  /** What the panels show. `attend.by` is 'page' or 'engine'; `difference` compares the two. */
-  tw.data = { info: null, scene: null, layer: null, attend: null, difference: null, problem: null };
+  /** What the panels show. `picture` is the input of the layer looked at: the scene, or a probe's sample. `attend.by` is 'page' or 'engine'; `difference` compares the two. */
+  tw.data = { info: null, scene: null, picture: null, layer: null, attend: null, difference: null, problem: null };
 
   /** A copy of `base` with the cells of `painted` ([[index, r, g, b, arrow], ..]) over it. */
   function paint(base, painted) {
@@ -51,6 +51,7 @@
       base = { name: `${name} ${size} ${seed}`, scene: answer };
     }
     tw.data.scene = paint(base.scene, painted);
+    if (tw.state.source.kind !== 'probe') tw.data.picture = tw.data.scene;
     if (tw.state.source.kind === 'lesson') clampQuery(tw.data.scene.height, tw.data.scene.width);
     tw.notify(['data.scene']);
   }
@@ -61,9 +62,12 @@
   async function loadLayer() {
     const { source } = tw.state;
     // A session or a checkpoint has its own input; the painted scene stays for the lesson.
-    const layer = await tw.api.call('layer', tw.layerParams(), 'model.layer');
+    const [layer, picture] = await Promise.all([
+      tw.api.call('layer', tw.layerParams(), 'model.layer'),
+      source.kind === 'probe' ? tw.api.call('sample', { session: source.session, index: source.sample }, 'model.sample').then((sample) => sample.scene) : tw.data.scene,
+    ]);
     if (source !== tw.state.source) return;
-    tw.data.layer = layer;
+    Object.assign(tw.data, { layer, picture, attend: null });
     clampQuery(layer.height, layer.width);
     solved();
     tw.notify(['data.layer']);
@@ -104,6 +108,24 @@
   }
 
   const any = (changed, ...keys) => keys.some((key) => changed.has(key));
+
+  /** The key that the pointer is on, or null; not part of the state. */
+  tw.hovered = null;
+  const hoverListeners = [];
+  tw.onHover = (listener) => hoverListeners.push(listener);
+  tw.hover = (key) => {
+    if (key === tw.hovered) return;
+    tw.hovered = key;
+    hoverListeners.forEach((listener) => listener());
+  };
+  /** The key that formulas speak of: hovered, else pinned, else the one with the largest weight. */
+  tw.inspected = () => {
+    const { layer, attend: now } = tw.data;
+    if (!layer || !now) return null;
+    if (tw.hovered !== null && tw.hovered < now.sum.length) return tw.hovered;
+    if (tw.state.key) return tw.state.key[0] * layer.width + tw.state.key[1];
+    return now.weights.indexOf(Math.max(...now.weights));
+  };
 
   /** Follows the state from now on. */
   tw.startModel = () => {

@@ -1,0 +1,276 @@
+/*
+ * The first panel: the picture with the query, a map for each term, their sum, the softmax and the output,
+ * forward or, with `state.backward`, the derivatives of the loss in the same maps.
+ */
+(function () {
+  'use strict';
+  const tw = window.tw;
+  const { el } = tw;
+
+  tw.define('table', '', tw.codec.text, (x) => ['', 'E1', 'E2', 'E3', 'E4', 'sum', 'softmax'].includes(x));
+
+  const FORMULAS = ['q \u00b7 k', 'q \u00b7 r', 'u \u00b7 k', 'v \u00b7 r'];
+  const LESSON = ['Here: the same colour.', 'Here: along its arrow.', 'Here: bright colours.', 'Here: near cells.'];
+  const STEPS = {
+    sum: ['Sum', 'The terms that are switched on, added up for each cell.', 'd loss / d energy: how the loss changes with each cell\u2019s energy.'],
+    softmax: ['Softmax', 'Exponentials over their total: shares that add up to 1.', 'd loss / d weight: how the loss changes with each cell\u2019s share.'],
+  };
+  const cardOf = {};
+  let picture, output, inspect, tables, problem, difference, sourceLine;
+
+  /** Where a cell is: "row 3, column 5". */
+  tw.cellName = (index, width) => `row ${Math.floor(index / width)}, column ${index % width}`;
+
+  /** Switches term `i`. */
+  tw.toggle = (i) => {
+    const terms = [...tw.state.terms];
+    terms[i] = terms[i] === '1' ? '0' : '1';
+    tw.set({ terms: terms.join('') });
+    tw.say(`${tw.terms[i].name} ${terms[i] === '1' ? 'on' : 'off'}`);
+  };
+
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.target.closest && event.target.closest('input, textarea, select, dialog, [contenteditable]')) return;
+    const i = ['1', '2', '3', '4'].indexOf(event.key);
+    if (i >= 0) tw.toggle(i);
+  });
+
+  const move = (rows, columns) => {
+    const { layer } = tw.data;
+    if (!layer) return;
+    const [row, column] = tw.state.query;
+    tw.set({ query: [Math.min(Math.max(row + rows, 0), layer.height - 1), Math.min(Math.max(column + columns, 0), layer.width - 1)] });
+  };
+  const pick = (index) => tw.set({ query: [Math.floor(index / tw.data.layer.width), index % tw.data.layer.width] });
+  const pin = (index) => {
+    const at = [Math.floor(index / tw.data.layer.width), index % tw.data.layer.width];
+    tw.set({ key: JSON.stringify(at) === JSON.stringify(tw.state.key) ? null : at });
+  };
+
+  /** The numbers of each map: forward, or the derivatives. */
+  function numbers(name) {
+    const { attend } = tw.data;
+    if (tw.state.backward) {
+      const { grad_energies: energies, grad_weights: weights } = attend.backward;
+      if (name === 'softmax') return weights;
+      const i = ['E1', 'E2', 'E3', 'E4'].indexOf(name);
+      return i < 0 || (tw.state.terms[i] === '1' && attend.energies[i]) ? energies : attend.energies[i] && energies.map(() => 0);
+    }
+    if (name === 'sum') return attend.sum;
+    if (name === 'softmax') return attend.weights;
+    return attend.energies[['E1', 'E2', 'E3', 'E4'].indexOf(name)];
+  }
+  const meaning = (name) => {
+    if (!tw.state.backward) return name === 'softmax' ? 'Share' : name === 'sum' ? 'Sum of the energies' : `Energy ${name}`;
+    return `d loss / d ${name === 'softmax' ? 'weight' : name === 'sum' ? 'energy' : name}`;
+  };
+
+  function tableButton(name, title) {
+    return el('button', { type: 'button', class: 'quiet table-button', 'aria-pressed': 'false', 'aria-label': `Table of ${title}`,
+      onclick: () => tw.set({ table: tw.state.table === name ? '' : name }) }, 'table');
+  }
+
+  /** A map with its head and its sentence; forward and backward use two scales. */
+  function mapCard(name, title, head, sentence) {
+    const onhover = (index, event) => {
+      tw.hover(index);
+      const card = cardOf[name];
+      const values = tw.data.attend && numbers(name);
+      if (index === null || !values) return tw.draw.tip(null);
+      return tw.draw.tip([`${meaning(name)}: ${tw.format.fine(values[index])}`, `key at ${tw.cellName(index, card.map.width)}`], event);
+    };
+    const make = (kind) => tw.draw.map({ label: `${title}: arrow keys inspect a key, Enter pins it`, kind, onhover, onpick: pin });
+    const [forward, backward] = [make('sequential'), make('diverging')];
+    const absent = el('p', { class: 'absent', hidden: true }, 'This layer lacks the term.');
+    const text = el('p', { class: 'card-line' }, sentence);
+    const button = tableButton(name, title);
+    const element = el('div', { class: 'card', 'data-map': name }, el('div', { class: 'card-head' }, head, button), text, absent, forward.element, backward.element);
+    cardOf[name] = { element, forward, backward, text, absent, button, title, map: forward };
+    return element;
+  }
+
+  function termCard(term, i) {
+    const button = el('button', { type: 'button', class: `switch term-${i + 1}`, 'data-term': i, onclick: () => tw.toggle(i), title: `Switch ${term.name} (key ${i + 1})` },
+      el('span', { class: 'knob', 'aria-hidden': 'true' }), el('strong', {}, term.name), el('span', { class: 'math' }, ` = ${FORMULAS[i]}`));
+    const element = mapCard(term.name, term.name, button, term.line);
+    element.style.setProperty('--term', tw.colour.term(i));
+    cardOf[term.name].switch = button;
+    return element;
+  }
+
+  function sceneControls(info) {
+    const scene = el('select', { id: 'scene', onchange: () => tw.set({ scene: scene.value, own: null, painted: [] }) },
+      info.scenes.map(({ name, title }) => el('option', { value: name }, title)));
+    const size = el('select', { id: 'size', onchange: () => tw.set({ size: Number(size.value), own: null, painted: [] }) },
+      [8, 12, 16, 24, 32].filter((n) => n <= info.limits.size).map((n) => el('option', { value: n }, `${n}\u202f\u00d7\u202f${n}`)));
+    const seed = el('button', { type: 'button', title: 'Another picture of this kind', onclick: () => tw.set({ seed: (tw.state.seed % 9999) + 1, own: null, painted: [] }) }, 'another');
+    tw.on(() => show());
+    function show() {
+      scene.value = tw.state.own ? '' : tw.state.scene;
+      size.value = String(tw.state.size);
+    }
+    show();
+    return el('div', { class: 'row scene-controls' }, el('label', {}, 'Picture', scene), el('label', { class: 'unlabelled' }, el('span', { class: 'unseen' }, 'Size'), size), seed);
+  }
+
+  tw.panel({
+    id: 'attention', order: 10, short: 'The terms', title: 'One query, four terms',
+    lead: 'Click a cell of the picture to make it the query. Each map shows how strongly one term draws the query to every cell: dark least, pale yellow most.',
+
+    mount(body) {
+      picture = tw.draw.map({ label: 'Picture: arrow keys move the query', kind: 'colours', className: 'picture', onpick: pick, onmove: move, onhover: (index, event) => {
+        tw.hover(index);
+        tw.draw.tip(index === null ? null : [`make ${tw.cellName(index, picture.width)} the query`], event);
+      } });
+      sourceLine = el('p', { class: 'source-line' });
+      problem = el('p', { class: 'note', role: 'alert', hidden: true });
+      difference = el('p', { class: 'small difference' });
+      output = el('div', { class: 'output' });
+      inspect = el('div', { class: 'inspect' });
+      tables = el('div', { class: 'tables' });
+      const [title, forward] = STEPS.sum;
+      const views = el('div', { class: 'views', role: 'group', 'aria-label': 'Direction' },
+        [['forward', false], ['backward', true]].map(([name, value]) => el('button', { type: 'button', 'data-backward': String(value), onclick: () => tw.set({ backward: value }) }, name)));
+      body.append(problem, el('div', { class: 'flow' },
+        el('div', { class: 'flow-input' },
+          el('div', { class: 'card-head' }, el('h3', {}, 'Picture and query')), picture.element, el('p', { class: 'query-line' }),
+          sceneControls(tw.data.info), sourceLine, views, difference),
+        el('div', { class: 'flow-maps' },
+          tw.terms.map(termCard),
+          mapCard('sum', title, el('h3', { class: 'equation' }), forward),
+          mapCard('softmax', STEPS.softmax[0], el('h3', {}, STEPS.softmax[0]), STEPS.softmax[1]),
+          el('div', { class: 'card' }, el('div', { class: 'card-head' }, el('h3', {}, 'Output')),
+            el('p', { class: 'card-line' }, 'The values of all cells, mixed by their shares.'), output),
+          el('div', { class: 'card' }, el('div', { class: 'card-head' }, el('h3', {}, 'This key')), inspect))), tables);
+      tw.onHover(marks);
+    },
+
+    update(state, data, changed) {
+      problem.hidden = !data.problem;
+      tw.fill(problem, data.problem, ' ', data.problem && state.source.kind !== 'lesson' ? backToLesson() : null);
+      showSource(state);
+      if (data.picture && data.layer && (changed.has('data.layer') || changed.has('data.scene'))) drawPicture();
+      if (['all', 'data.attend', 'terms', 'backward', 'table', 'key', 'query'].some((key) => changed.has(key))) drawAll(state, data);
+    },
+
+    svg() {
+      const { attend, layer, picture: shown } = tw.data;
+      if (!attend) return null;
+      const query = tw.state.query[0] * layer.width + tw.state.query[1];
+      const key = tw.state.key ? tw.state.key[0] * layer.width + tw.state.key[1] : null;
+      const shape = { height: layer.height, width: layer.width, query, key };
+      const same = shown.height === layer.height && shown.width === layer.width;
+      const items = [{ title: 'picture and query', values: shown.rgb, kind: 'colours', height: shown.height, width: shown.width, query: same ? query : null, layer: same ? tw.draw.sceneArrows(shown) : null }];
+      for (const [name, card] of Object.entries(cardOf)) {
+        const i = ['E1', 'E2', 'E3', 'E4'].indexOf(name);
+        const values = numbers(name);
+        if (values) items.push({ title: meaning(name) + (i >= 0 && tw.state.terms[i] === '0' ? ' (off)' : ''), colour: tw.colour.light[i], values, kind: card.map.kind, ...shape });
+      }
+      const mixed = outputColour(attend.output);
+      if (mixed) items.push({ title: 'output', values: mixed, kind: 'colours', height: 1, width: 1 });
+      return tw.draw.figure(`Terms ${tw.state.terms}, query at ${tw.cellName(query, layer.width)}`, items);
+    },
+    json() {
+      const { attend, layer } = tw.data;
+      return attend && { height: layer.height, width: layer.width, ...attend };
+    },
+  });
+
+  /** A button that leaves a probe or a checkpoint. */
+  function backToLesson() {
+    return el('button', { type: 'button', class: 'quiet', onclick: () => tw.set({ source: { kind: 'lesson' }, head: 0 }) }, 'back to the lesson');
+  }
+  function showSource({ source }) {
+    const names = { probe: `Looking at a trained probe, sample ${source.sample}.`, checkpoint: `Looking at ${source.block} of the loaded checkpoint.` };
+    tw.fill(sourceLine, names[source.kind] || null, names[source.kind] ? ' ' : null, names[source.kind] ? backToLesson() : null);
+    sourceLine.hidden = !names[source.kind];
+  }
+
+  /** An output as a colour [r, g, b] 0..255, or null where the layer does not mix colours. */
+  function outputColour(values) {
+    const { colour } = tw.data.layer;
+    return colour ? values.slice(0, 3).map((x) => Math.round(Math.min(Math.max((x - colour.shift) / colour.scale, 0), 255))) : null;
+  }
+  tw.outputColour = outputColour;
+
+  function drawPicture() {
+    const { picture: shown, layer } = tw.data;
+    picture.draw(shown.rgb, shown.height, shown.width, { grid: [layer.height, layer.width] });
+    picture.arrows = shown.height === layer.height && shown.width === layer.width ? tw.draw.sceneArrows(shown) : null;
+    marks();
+  }
+
+  function marks() {
+    const { layer, attend } = tw.data;
+    if (!layer) return;
+    const query = tw.state.query[0] * layer.width + tw.state.query[1];
+    const key = tw.inspected();
+    picture.marks({ query, key: key === query ? null : key, layer: picture.arrows });
+    for (const card of Object.values(cardOf)) card.map.marks({ query, key: key === query ? null : key });
+    if (attend && key !== null) tw.inspect(inspect, layer, attend, query, key);
+  }
+
+  function drawAll(state, data) {
+    const { layer, attend } = data;
+    for (const button of document.querySelectorAll('.views button')) button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
+    tw.fill(cardOf.sum.element.querySelector('.equation'), equation(state.terms));
+    tw.terms.forEach((term, i) => {
+      const on = state.terms[i] === '1';
+      const card = cardOf[term.name];
+      card.switch.setAttribute('aria-pressed', String(on));
+      card.element.classList.toggle('off', !on);
+      tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
+    });
+    for (const [name, [, forward, backward]] of Object.entries(STEPS)) cardOf[name].text.textContent = state.backward ? backward : forward;
+    if (!attend) return;
+    for (const [name, card] of Object.entries(cardOf)) {
+      const values = numbers(name);
+      card.map = state.backward ? card.backward : card.forward;
+      card.absent.hidden = Boolean(values);
+      card.button.setAttribute('aria-pressed', String(state.table === name));
+      card.forward.element.hidden = !values || state.backward;
+      card.backward.element.hidden = !values || !state.backward;
+      if (values) card.map.draw(values, layer.height, layer.width);
+    }
+    drawOutput(attend);
+    const query = state.query[0] * layer.width + state.query[1];
+    document.querySelector('.query-line').textContent = `Query at ${tw.cellName(query, layer.width)}`;
+    difference.textContent = attend.by === 'engine'
+      ? `Numbers by the engine${data.difference === null ? '' : `; the page\u2019s own differ by ${data.difference.toExponential(1)} at most`}.`
+      : 'Numbers computed by this page.';
+    showTable(state, layer);
+    marks();
+    summary();
+  }
+
+  /** "Sum = E1 + E3" in the terms' colours. */
+  function equation(terms) {
+    const on = tw.terms.map((term, i) => [term, i]).filter(([, i]) => terms[i] === '1');
+    if (on.length === 0) return ['Sum = 0'];
+    return ['Sum = ', on.map(([term, i], n) => [n > 0 ? ' + ' : null, el('span', { style: `color:${tw.colour.term(i)}` }, term.name)])];
+  }
+
+  function drawOutput(attend) {
+    const mixed = outputColour(attend.output);
+    const shown = attend.output.slice(0, 6);
+    const swatch = (rgb, name) => el('div', { class: 'swatch' }, el('span', { class: 'swatch-box', style: `background:${tw.colour.css(rgb)}`, role: 'img', 'aria-label': `${name}: red ${rgb[0]}, green ${rgb[1]}, blue ${rgb[2]}` }), name);
+    tw.fill(output, mixed ? el('div', { class: 'swatches' }, swatch(mixed, 'output'), tw.state.target ? swatch(tw.state.target, 'target') : null) : null,
+      el('dl', { class: 'vector' }, shown.map((value, i) => [el('dt', {}, mixed && i < 3 ? ['red', 'green', 'blue'][i] : `y${i}`), el('dd', { 'data-value': value }, tw.format(value))])),
+      attend.output.length > shown.length ? el('p', { class: 'small' }, `and ${attend.output.length - shown.length} more`) : null);
+  }
+
+  function showTable(state, layer) {
+    const values = state.table && numbers(state.table);
+    tw.fill(tables, values ? tw.draw.table(`${meaning(state.table)} of each key, query at row ${state.query[0]}, column ${state.query[1]}`, values, layer.height, layer.width) : null);
+  }
+
+  /** What screen readers hear after the query or the terms have settled. */
+  const summary = tw.later(500, () => {
+    const { attend, layer } = tw.data;
+    if (!attend) return;
+    const top = attend.weights.map((w, k) => [w, k]).sort((a, b) => b[0] - a[0]).slice(0, 3);
+    tw.say(`Query at row ${tw.state.query[0]}, column ${tw.state.query[1]}, terms ${tw.state.terms}. Looks most at ` +
+      top.map(([w, k]) => `${tw.cellName(k, layer.width)} with ${(100 * w).toFixed(1)} per cent`).join('; ') + '.');
+  });
+})();

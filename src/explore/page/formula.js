@@ -1,0 +1,99 @@
+/* One key in numbers: the dot product of each term spelled out, the sum, the exponential, the share of the softmax. */
+(function () {
+  'use strict';
+  const tw = window.tw;
+  const { el } = tw;
+
+  const PAIRS = [['q', 'k'], ['q', 'r'], ['u', 'k'], ['v', 'r']];
+
+  /** exp(sum - greatest) and its total, as a softmax computes them. */
+  function exponentials(attend, key) {
+    const visible = attend.sum.filter((_, k) => attend.weights[k] > 0);
+    const most = Math.max(...(visible.length ? visible : attend.sum));
+    let total = 0;
+    attend.sum.forEach((x, k) => {
+      if (attend.weights[k] > 0) total += Math.exp(x - most);
+    });
+    return { most, own: attend.weights[key] > 0 ? Math.exp(attend.sum[key] - most) : 0, total };
+  }
+
+  /** The short form: energies, sum, share. `where(index)` names a key. */
+  tw.inspect = (box, layer, attend, query, key, { where, terms } = {}) => {
+    const code = terms || tw.state.terms;
+    const name = where || ((index) => tw.cellName(index, layer.width));
+    const lines = tw.terms.map((term, i) => {
+      const energy = attend.energies[i];
+      if (!energy) return null;
+      return [el('dt', { class: code[i] === '1' ? '' : 'dim', style: `color:${tw.colour.term(i)}` }, term.name), el('dd', { class: code[i] === '1' ? '' : 'dim', 'data-energy': i }, tw.format(energy[key]))];
+    });
+    tw.fill(box, el('p', { class: 'card-line' }, tw.hovered !== null ? 'Under the pointer: ' : tw.state.key && !terms ? 'Pinned: ' : 'Looked at most: ', name(key), '.'),
+      el('dl', { class: 'vector' }, lines,
+        el('dt', { class: 'rule' }, 'sum'), el('dd', { class: 'rule', 'data-sum': '' }, tw.format(attend.sum[key])),
+        el('dt', {}, 'share'), el('dd', { 'data-share': attend.weights[key] }, tw.format.share(attend.weights[key]))));
+  };
+
+  /** One line of the long form: E = c x (a b + a b + ..) = value. */
+  function term(layer, attend, i, query, key, on) {
+    const pair = tw.pair(layer, i, query, key);
+    const energy = attend.energies[i];
+    if (!pair || !energy) return null;
+    const products = Array.from(pair.left, (a, j) => {
+      const b = pair.right[j];
+      const zero = a === 0 || b === 0;
+      return [j > 0 ? el('span', { class: 'plus' }, ' + ') : null, el('span', { class: zero ? 'product zero' : 'product' }, tw.format(a), '\u00b7', tw.format(b))];
+    });
+    const [left, right] = PAIRS[i];
+    return el('div', { class: on ? 'formula-term' : 'formula-term dim', style: `--term:${tw.colour.term(i)}` },
+      el('span', { class: 'formula-name' }, el('strong', {}, tw.terms[i].name), ` = ${layer.scale === 1 ? '' : 'c '}${left}\u00b7${right}`, on ? '' : ' (off)'),
+      el('span', { class: 'formula-body' }, '= ', layer.scale === 1 ? '' : tw.format(layer.scale) + ' \u00d7 ', '( ', products, ' )'),
+      el('span', { class: 'formula-value', 'data-value': energy[key] }, '= ', tw.format(energy[key])));
+  }
+
+  /** The long form. */
+  tw.formula = (box, layer, attend, query, key, { where, terms } = {}) => {
+    const code = terms || tw.state.terms;
+    const name = where || ((index) => tw.cellName(index, layer.width));
+    const { most, own, total } = exponentials(attend, key);
+    const parts = tw.terms.map((item, i) => (code[i] === '1' && attend.energies[i] ? tw.format(attend.energies[i][key]) : null)).filter((x) => x !== null);
+    const hidden = attend.weights[key] === 0 && layer.causal;
+    tw.fill(box,
+      el('p', { class: 'formula-head' }, 'Query at ', el('strong', {}, name(query, 'query')), ', key at ', el('strong', {}, name(key, 'key')), '.'),
+      [0, 1, 2, 3].map((i) => term(layer, attend, i, query, key, code[i] === '1')),
+      el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'sum'), el('span', { class: 'formula-body' }, '= ', parts.length ? parts.join(' + ') : '0'),
+        el('span', { class: 'formula-value' }, '= ', tw.format(attend.sum[key]))),
+      hidden ? el('p', {}, 'This key comes later in the sentence, so it may not be looked at: its share is 0.')
+        : el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'share'),
+          el('span', { class: 'formula-body' }, `= exp(${tw.format(attend.sum[key])} \u2212 ${tw.format(most)}) / \u03a3 exp = ${tw.format(own)} / ${tw.format(total)}`),
+          el('span', { class: 'formula-value', 'data-share': attend.weights[key] }, '= ', tw.format(attend.weights[key]), ' = ', tw.format.share(attend.weights[key]))));
+  };
+
+  let box;
+  function show() {
+    const { layer, attend } = tw.data;
+    const key = tw.inspected();
+    if (!layer || !attend || key === null) return;
+    const query = tw.state.query[0] * layer.width + tw.state.query[1];
+    tw.formula(box, layer, attend, query, key);
+  }
+
+  tw.panel({
+    id: 'formula', order: 11, short: 'In numbers', title: 'The same in numbers',
+    lead: 'Hover over a key in any map, or click it to keep it: its energies are dot products of these vectors.',
+    mount(body) {
+      box = el('div', { class: 'formula' });
+      body.append(box, el('p', { class: 'hint' }, 'q: the query\u2019s vector, made from its content. k: the key\u2019s, made from its content. r: made from where the key lies relative to the query. ',
+        'u, v: learned, the same for every query. Grey products are zero. The largest sum is subtracted before the exponential; the shares stay the same and nothing overflows.'));
+      tw.onHover(show);
+    },
+    update(state, data, changed) {
+      if (['data.attend', 'key', 'terms', 'query'].some((name) => changed.has(name))) show();
+    },
+    json() {
+      const { layer, attend } = tw.data;
+      const key = tw.inspected();
+      if (!attend || key === null) return null;
+      const query = tw.state.query[0] * layer.width + tw.state.query[1];
+      return { query, key, scale: layer.scale, pairs: [0, 1, 2, 3].map((i) => tw.pair(layer, i, query, key)), energies: attend.energies.map((e) => e && e[key]), sum: attend.sum[key], share: attend.weights[key] };
+    },
+  });
+})();
