@@ -1,0 +1,32 @@
+//! `termwise explore`: a page on this machine that shows what attention attends to.
+
+use std::path::PathBuf;
+
+use super::fault::Fault;
+use super::output::say;
+use super::training::interrupted;
+use crate::explore::{Assets, Engine, Server};
+
+/// Arguments of `termwise explore`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The port to listen on; 0 takes any that is free
+    #[arg(long, value_name = "N", default_value_t = 8731)]
+    port: u16,
+    /// Read the page's files from this folder at every request: for whoever changes the page
+    #[arg(long, value_name = "DIR", hide = true)]
+    assets: Option<PathBuf>,
+}
+
+/// Runs the command, until Ctrl-C.
+pub fn run(args: &Args) -> Result<(), Fault> {
+    let assets = args.assets.clone().map_or(Assets::BuiltIn, Assets::Folder);
+    let server = Server::bind(args.port, assets, Engine::new()).map_err(|error| {
+        Fault::Input(format!("--port: expected one that is free, found {}: {error}", args.port))
+    })?;
+    interrupted(); // from now on Ctrl-C is noticed
+    say(&format!("listening on http://127.0.0.1:{}/ (Ctrl-C stops)", server.port()))?;
+    server.run(|| interrupted());
+    Ok(())
+}
+

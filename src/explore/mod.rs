@@ -1,0 +1,28 @@
+//! `termwise explore`: a page that shows what attention attends to, and the server on this machine that computes for it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `server`, `http` | connections: one request each, bounded in bytes and time, and from this machine alone |
+//! | `page` | the document, put together from the files in `page/` |
+//! | `engine` | the questions and who answers them |
+//! | `fields` | reading a question |
+//! | `info` | what there is to ask for |
+//! | `scene` | pictures of cells |
+//! | `lesson` | the parameters of the layer whose terms each do one thing |
+//! | `layer` | a Transformer attention that can be looked at |
+//!
+//! Every number is made by an op or a layer of `termwise-ops` and `termwise-models`, in `f64`.
+
+mod engine;
+mod fields;
+mod http;
+mod info;
+mod layer;
+mod lesson;
+mod page;
+mod scene;
+mod server;
+
+pub use engine::Engine;
+pub use page::Assets;
+pub use server::Server;

@@ -1,0 +1,158 @@
+//! The server: takes connections on this machine, refuses those of other pages, and hands questions to the engine.
+
+use std::any::Any;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::Engine;
+use super::http::{Failure, Head, Response, read_body, read_head};
+use super::page::Assets;
+
+/// Connections served at a time; a further one is told to come again.
+const CONNECTIONS: usize = 32;
+/// How long the server sleeps where nobody calls.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// A server that listens on 127.0.0.1.
+pub struct Server {
+    listener: TcpListener,
+    port: u16,
+    site: Arc<Site>,
+}
+
+/// What all connections share.
+struct Site {
+    engine: Engine,
+    assets: Assets,
+    /// The names under which this server may be called: another one means that a page elsewhere has a name that
+    /// leads here.
+    hosts: [String; 2],
+    active: AtomicUsize,
+}
+
+impl Server {
+    /// Listens on a port, or on any free one for 0.
+    pub fn bind(port: u16, assets: Assets, engine: Engine) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        let port = listener.local_addr()?.port();
+        let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+        let site = Site { engine, assets, hosts, active: AtomicUsize::new(0) };
+        Ok(Server { listener, port, site: Arc::new(site) })
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Serves until `stop` says so.
+    pub fn run(&self, stop: impl Fn() -> bool) {
+        while !stop() {
+            // An error is that of a caller who left again, or of a machine without files to open: both pass.
+            let Ok((stream, _)) = self.listener.accept() else {
+                std::thread::sleep(IDLE);
+                continue;
+            };
+            if stream.set_nonblocking(false).is_err() {
+                continue;
+            }
+            let site = Arc::clone(&self.site);
+            let busy = site.active.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS;
+            let serve = move || {
+                let _ = catch_unwind(AssertUnwindSafe(|| site.serve(stream, busy)));
+                site.active.fetch_sub(1, Ordering::SeqCst);
+            };
+            if busy || std::thread::Builder::new().name("explore".into()).spawn(serve).is_err() {
+                self.site.active.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// The text that a panic came with.
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
+impl Site {
+    fn serve(&self, mut stream: TcpStream, _busy: bool) {
+        let mut head_only = false;
+        let response = match read_head(&mut stream) {
+            Ok(None) => return,
+            Err(failure) => Response::failure(&failure),
+            Ok(Some(mut head)) => {
+                head_only = head.method == "HEAD";
+                let answer = catch_unwind(AssertUnwindSafe(|| self.answer(&mut stream, &mut head)));
+                let answer = answer.unwrap_or_else(|payload| {
+                    let sentence = format!("the computation failed: {}", message(payload.as_ref()));
+                    Err(Failure::new(500, sentence))
+                });
+                answer.unwrap_or_else(|failure| Response::failure(&failure))
+            }
+        };
+        let _ = response.send(&mut stream, head_only); // a client that has left wants no answer
+    }
+
+    fn answer(&self, stream: &mut TcpStream, head: &mut Head) -> Result<Response, Failure> {
+        self.check_origin(head)?;
+        let allow = |response: Response, methods: &str| Response {
+            fields: vec![("Allow", methods.to_owned())],
+            ..response
+        };
+        let refused = |methods: &str| {
+            let failure = Failure::new(405, format!("method: expected {methods}, found another"));
+            Ok(allow(Response::failure(&failure), methods))
+        };
+        let reads = matches!(head.method.as_str(), "GET" | "HEAD");
+        match head.path.clone().as_str() {
+            "/" if reads => self.page(),
+            "/" | "/api/info" if !reads => refused("GET, HEAD"),
+            "/api/info" => Ok(Response::json(200, &self.engine.info())),
+            path => {
+                let limit = path.strip_prefix("/api/").and_then(|name| Some((name, Engine::limit(name)?)));
+                let Some((name, limit)) = limit else {
+                    return Err(Failure::new(404, "path: expected / or a question under /api/, found another"));
+                };
+                if head.method != "POST" {
+                    return refused("POST");
+                }
+                let body = read_body(stream, head, limit)?;
+                Ok(Response::json(200, &self.engine.answer(name, &head.query, &body)?))
+            }
+        }
+    }
+
+    /// Refuses what was not asked by this server's own page or by a program on this machine.
+    fn check_origin(&self, head: &Head) -> Result<(), Failure> {
+        let named = |text: &str| self.hosts.iter().any(|host| text.eq_ignore_ascii_case(host));
+        match head.field("host")? {
+            Some(host) if named(host) => {}
+            _ => return Err(Failure::new(421, format!("host: expected {}, found another", self.hosts.join(" or ")))),
+        }
+        if let Some(origin) = head.field("origin")?
+            && !origin.strip_prefix("http://").is_some_and(named)
+        {
+            return Err(Failure::new(403, "origin: expected this server's own page, found another"));
+        }
+        match head.field("sec-fetch-site")? {
+            None | Some("same-origin" | "none") => Ok(()),
+            Some(_) => Err(Failure::new(403, "sec-fetch-site: expected same-origin or none, found another")),
+        }
+    }
+
+    fn page(&self) -> Result<Response, Failure> {
+        let document = self.assets.document(None).map_err(|error| Failure::new(500, error))?;
+        Ok(Response {
+            status: 200,
+            kind: "text/html; charset=utf-8",
+            fields: vec![("Content-Security-Policy", document.policy)],
+            body: document.html.into_bytes(),
+        })
+    }
+}
