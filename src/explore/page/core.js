@@ -9,6 +9,8 @@
     for (const [name, value] of Object.entries(attributes || {})) {
       if (value === null || value === undefined || value === false) continue;
       if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
+      // Not the attribute: the page's policy allows its own style sheet and what scripts set, no inline styles.
+      else if (name === 'style') node.style.cssText = value;
       else if (name === 'value') node.value = value;
       else node.setAttribute(name, value === true ? '' : String(value));
     }
@@ -77,12 +79,15 @@
   /** The four terms, in the order of the switches. */
   tw.terms = [
     { name: 'E1', short: 'content \u2194 content', line: 'Does the key\u2019s content fit the query\u2019s?' },
-    { name: 'E2', short: 'query \u2194 place', line: 'Is the key where the query\u2019s content points?' },
+    { name: 'E2', short: 'query \u2194 place', line: 'Is the key where the query points?' },
     { name: 'E3', short: 'key content', line: 'Is the key\u2019s content striking to any query?' },
     { name: 'E4', short: 'place', line: 'Is the key at a good distance?' },
   ];
   /** All sixteen codes, '0000' to '1111'. */
   tw.codes = Array.from({ length: 16 }, (_, i) => i.toString(2).padStart(4, '0'));
+
+  /** The terms of `code` that a layer with the terms `of` has. */
+  tw.within = (code, of) => [...code].map((term, i) => (term === '1' && of[i] === '1' ? '1' : '0')).join('');
 
   /** Least and greatest finite number of an array. */
   tw.range = (values) => {

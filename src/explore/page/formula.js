@@ -8,13 +8,11 @@
 
   /** exp(sum - greatest) and its total, as a softmax computes them. */
   function exponentials(attend, key) {
-    const visible = attend.sum.filter((_, k) => attend.weights[k] > 0);
-    const most = Math.max(...(visible.length ? visible : attend.sum));
-    let total = 0;
-    attend.sum.forEach((x, k) => {
-      if (attend.weights[k] > 0) total += Math.exp(x - most);
-    });
-    return { most, own: attend.weights[key] > 0 ? Math.exp(attend.sum[key] - most) : 0, total };
+    const seen = (k) => !attend.visible || attend.visible[k];
+    const visible = attend.sum.filter((_, k) => seen(k));
+    const most = Math.max(...visible);
+    const total = visible.reduce((sum, x) => sum + Math.exp(x - most), 0);
+    return { most, own: seen(key) ? Math.exp(attend.sum[key] - most) : 0, total };
   }
 
   /** The short form: energies, sum, share. `where(index)` names a key. */
@@ -55,13 +53,13 @@
     const name = where || ((index) => tw.cellName(index, layer.width));
     const { most, own, total } = exponentials(attend, key);
     const parts = tw.terms.map((item, i) => (code[i] === '1' && attend.energies[i] ? tw.format(attend.energies[i][key]) : null)).filter((x) => x !== null);
-    const hidden = attend.weights[key] === 0 && layer.causal;
+    const hidden = attend.visible && !attend.visible[key];
     tw.fill(box,
       el('p', { class: 'formula-head' }, 'Query at ', el('strong', {}, name(query, 'query')), ', key at ', el('strong', {}, name(key, 'key')), '.'),
       [0, 1, 2, 3].map((i) => term(layer, attend, i, query, key, code[i] === '1')),
       el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'sum'), el('span', { class: 'formula-body' }, '= ', parts.length ? parts.join(' + ') : '0'),
         el('span', { class: 'formula-value' }, '= ', tw.format(attend.sum[key]))),
-      hidden ? el('p', {}, 'This key comes later in the sentence, so it may not be looked at: its share is 0.')
+      hidden ? el('p', {}, 'This key may not be looked at (it comes later in the sentence): its share is 0.')
         : el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'share'),
           el('span', { class: 'formula-body' }, `= exp(${tw.format(attend.sum[key])} \u2212 ${tw.format(most)}) / \u03a3 exp = ${tw.format(own)} / ${tw.format(total)}`),
           el('span', { class: 'formula-value', 'data-share': attend.weights[key] }, '= ', tw.format(attend.weights[key]), ' = ', tw.format.share(attend.weights[key]))));
@@ -77,7 +75,7 @@
   }
 
   tw.panel({
-    id: 'formula', order: 11, short: 'In numbers', title: 'The same in numbers',
+    id: 'formula', files: 'attention', order: 11, short: 'In numbers', title: 'The same in numbers',
     lead: 'Hover over a key in any map, or click it to keep it: its energies are dot products of these vectors.',
     mount(body) {
       box = el('div', { class: 'formula' });

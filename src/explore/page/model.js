@@ -67,6 +67,8 @@
       source.kind === 'probe' ? tw.api.call('sample', { session: source.session, index: source.sample }, 'model.sample').then((sample) => sample.scene) : tw.data.scene,
     ]);
     if (source !== tw.state.source) return;
+    // The lesson's values are colours; bytes to features, so that outputs can be drawn and targets computed.
+    if (source.kind === 'lesson' && !layer.colour) layer.colour = { scale: 1 / 255, shift: 0 };
     Object.assign(tw.data, { layer, picture, attend: null });
     clampQuery(layer.height, layer.width);
     solved();
@@ -80,7 +82,7 @@
     largest(a.sum, b.sum), largest(a.weights, b.weights), largest(a.output, b.output));
 
   /** The parameters of the attend that the page shows. */
-  tw.attendParams = (terms) => ({ ...tw.layerParams(), terms, query: tw.state.query, target: tw.state.target });
+  tw.attendParams = (terms) => ({ ...tw.layerParams(), terms: tw.within(terms, tw.data.layer.terms), query: tw.state.query, target: tw.state.target });
 
   const askEngine = tw.later(40, async () => {
     const params = tw.attendParams(tw.state.terms);
@@ -103,7 +105,7 @@
       tw.data.difference = null;
       tw.notify(['data.attend']);
     }
-    if (tw.api.online) askEngine();
+    if (tw.api.online || !own) askEngine();
     else solved();
   }
 

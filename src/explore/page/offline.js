@@ -74,10 +74,10 @@
     return Array.from({ length: layer.channels }, (_, i) => (i < 3 ? target[i] * scale + shift : 0));
   };
 
-  /** What `attend` answers, computed here. null if the layer's keys are not its queries' grid. */
+  /** What `attend` answers, computed here. null if a picture's queries are not on the grid of its keys. */
   tw.attend = (layer, { terms, query, target }) => {
-    if (!layer || (layer.kind === 'image' && layer.keys !== layer.height * layer.width)) return null;
-    const q = query[0] * (layer.width || 1) + query[1];
+    if (!layer || (layer.kind === 'image' && layer.keys !== layer.queries)) return null;
+    const q = layer.kind === 'sequence' ? query[0] : query[0] * layer.width + query[1];
     const energies = energiesOf(layer, q);
     const sum = Array.from({ length: layer.keys }, (_, k) =>
       energies.reduce((total, energy, i) => total + (energy && terms[i] === '1' ? energy[k] : 0), 0));
@@ -94,7 +94,7 @@
     const output = Array.from({ length: channels }, (_, i) => dot(head_output, layer.output_matrix, i) + (layer.output_bias ? layer.output_bias[i] : 0));
     return {
       height: layer.height, width: layer.width, query_vector: layer.query ? row(layer.query, q, layer.head_dim) : null,
-      energies, sum, weights, head_output, output, backward: backward(layer, weights, output, tw.targetOf(layer, target)),
+      energies, sum, visible: visible.every(Boolean) ? null : visible, weights, head_output, output, backward: backward(layer, weights, output, tw.targetOf(layer, target)),
     };
   };
 })();

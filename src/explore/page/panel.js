@@ -11,7 +11,7 @@
 
   /**
    * Registers a panel:
-   *   id       of the section and in info.files
+   *   id       of the section and in info.files; `files` names another entry of info.files where it has none
    *   title    and `lead`, one sentence below it
    *   order    place on the page, ascending
    *   mount(body, panel)               called once; builds
@@ -76,7 +76,7 @@
 
   /** "computed by FILE, checked by FILE": each opens the file as the program was built from it. */
   function provenance(panel, info) {
-    const files = info.files && info.files[panel.id];
+    const files = info.files && (info.files[panel.id] || info.files[panel.files]);
     if (!files) return null;
     const link = (path) => tw.el('a', { href: '/source/' + path, 'data-path': path, onclick: (event) => {
       event.preventDefault();

@@ -33,7 +33,7 @@
   }
 
   tw.panel({
-    id: 'sixteen', order: 12, short: 'All sixteen', title: 'All sixteen combinations',
+    id: 'sixteen', files: 'attention', order: 12, short: 'All sixteen', title: 'All sixteen combinations',
     lead: 'The softmax of the same query under every choice of terms, each on its own scale. Choose one to put it into the maps above.',
     mount(body) {
       grid = el('div', { class: 'sixteen', role: 'group', 'aria-label': 'Combinations of terms', onkeydown: walk }, tw.codes.map(button));

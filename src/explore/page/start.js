@@ -20,6 +20,7 @@
   }
 
   async function start() {
+    tw.keepSource();
     let info;
     try {
       info = await tw.api.info();
@@ -29,7 +30,9 @@
     }
     tw.data.info = info;
     tw.restore(tw.embedded && tw.embedded.state);
-    document.getElementById('top-tools').append(themeButton());
+    document.getElementById('top-tools').append(...tw.exportButtons(), themeButton());
+    if (!tw.api.online) document.querySelector('.lead').after(tw.el('p', { class: 'saved' }, 'A saved page: it works without an engine, with what was kept. Numbers that were not kept are computed here where that is possible.'));
+    tw.fill(document.getElementById('bottom'), `Termwise ${info.version}. Everything is computed on this machine; the page asks no other.`);
     tw.mountPanels(info);
     tw.startModel();
     document.body.dataset.ready = 'true';
