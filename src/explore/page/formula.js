@@ -38,7 +38,8 @@
     const products = Array.from(pair.left, (a, j) => {
       const b = pair.right[j];
       const zero = a === 0 || b === 0;
-      return [j > 0 ? el('span', { class: 'plus' }, ' + ') : null, el('span', { class: zero ? 'product zero' : 'product' }, tw.format(a), '\u00b7', tw.format(b))];
+      const factors = [tw.format(j > 0 ? Math.abs(a) : a), '\u00b7', b < 0 ? `(${tw.format(b)})` : tw.format(b)];
+      return [j > 0 ? el('span', { class: 'plus' }, a < 0 ? ' \u2212 ' : ' + ') : null, el('span', { class: zero ? 'product zero' : 'product' }, factors)];
     });
     const [left, right] = PAIRS[i];
     return el('div', { class: on ? 'formula-term' : 'formula-term dim', style: `--term:${tw.colour.term(i)}` },
@@ -52,16 +53,17 @@
     const code = terms || tw.state.terms;
     const name = where || ((index) => tw.cellName(index, layer.width));
     const { most, own, total } = exponentials(attend, key);
-    const parts = tw.terms.map((item, i) => (code[i] === '1' && attend.energies[i] ? tw.format(attend.energies[i][key]) : null)).filter((x) => x !== null);
+    const addends = attend.energies.filter((energy, i) => energy && code[i] === '1').map((energy) => energy[key]);
+    const parts = addends.map((x, i) => (i === 0 ? tw.format(x) : (x < 0 ? ' \u2212 ' : ' + ') + tw.format(Math.abs(x))));
     const hidden = attend.visible && !attend.visible[key];
     tw.fill(box,
-      el('p', { class: 'formula-head' }, 'Query at ', el('strong', {}, name(query, 'query')), ', key at ', el('strong', {}, name(key, 'key')), '.'),
+      el('p', { class: 'formula-head' }, where ? 'Query ' : 'Query at ', el('strong', {}, name(query, 'query')), where ? ', key ' : ', key at ', el('strong', {}, name(key, 'key')), '.'),
       [0, 1, 2, 3].map((i) => term(layer, attend, i, query, key, code[i] === '1')),
-      el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'sum'), el('span', { class: 'formula-body' }, '= ', parts.length ? parts.join(' + ') : '0'),
+      el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'sum'), el('span', { class: 'formula-body' }, '= ', parts.length ? parts : '0'),
         el('span', { class: 'formula-value' }, '= ', tw.format(attend.sum[key]))),
       hidden ? el('p', {}, 'This key may not be looked at (it comes later in the sentence): its share is 0.')
         : el('div', { class: 'formula-term total' }, el('span', { class: 'formula-name' }, 'share'),
-          el('span', { class: 'formula-body' }, `= exp(${tw.format(attend.sum[key])} \u2212 ${tw.format(most)}) / \u03a3 exp = ${tw.format(own)} / ${tw.format(total)}`),
+          el('span', { class: 'formula-body' }, `= exp(${tw.format(attend.sum[key])} ${most < 0 ? '+' : '\u2212'} ${tw.format(Math.abs(most))}) / \u03a3 exp = ${tw.format(own)} / ${tw.format(total)}`),
           el('span', { class: 'formula-value', 'data-share': attend.weights[key] }, '= ', tw.format(attend.weights[key]), ' = ', tw.format.share(attend.weights[key]))));
   };
 

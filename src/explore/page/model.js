@@ -7,8 +7,9 @@
   'use strict';
   const tw = window.tw;
 
-  /** What the panels show. `picture` is the input of the layer looked at: the scene, or a probe's sample. `attend.by` is 'page' or 'engine'; `difference` compares the two. */
-  tw.data = { info: null, scene: null, picture: null, layer: null, attend: null, difference: null, problem: null };
+  /** What the panels show. `picture` is the input of the layer looked at: the scene, or a probe's sample. `attend.by` is 'page' or
+   'engine'; `difference` compares the two. `stale`: another scene or layer is on its way. */
+  tw.data = { info: null, scene: null, picture: null, layer: null, attend: null, difference: null, problem: null, stale: true };
 
   /** A copy of `base` with the cells of `painted` ([[index, r, g, b, arrow], ..]) over it. */
   function paint(base, painted) {
@@ -69,7 +70,7 @@
     if (source !== tw.state.source) return;
     // The lesson's values are colours; bytes to features, so that outputs can be drawn and targets computed.
     if (source.kind === 'lesson' && !layer.colour) layer.colour = { scale: 1 / 255, shift: 0 };
-    Object.assign(tw.data, { layer, picture, attend: null });
+    Object.assign(tw.data, { layer, picture, attend: null, stale: false });
     clampQuery(layer.height, layer.width);
     solved();
     tw.notify(['data.layer']);
@@ -132,6 +133,7 @@
   /** Follows the state from now on. */
   tw.startModel = () => {
     tw.on((state, changed) => {
+      if (any(changed, 'scene', 'size', 'seed', 'own', 'painted', 'source', 'head')) tw.data.stale = true;
       if (any(changed, 'scene', 'size', 'seed', 'own', 'painted')) loadScene().catch(problem);
       if (any(changed, 'source', 'head') || (changed.has('data.scene') && state.source.kind !== 'probe')) {
         if (tw.data.scene) loadLayer().catch(problem);

@@ -166,7 +166,7 @@
   tw.define('own', null, list, (x) => x === null || (x.length === 2 && x.every(integer(1, 32))));
   tw.define('painted', [], cells);
   tw.define('terms', '1111', text, code);
-  tw.define('query', [7, 5], list, place);
+  tw.define('query', [4, 7], list, place);
   tw.define('key', null, list, (x) => x === null || place(x));
   tw.define('head', 0, number, integer(0, 255));
   tw.define('other', '0100', text, code);

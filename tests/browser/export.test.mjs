@@ -1,0 +1,94 @@
+// Row 13: the whole page as one file, SVG and PNG of the panels, JSON of the numbers.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { attendOf, close, done, hoverCell, number, open, openFile, saved, settled } from './helpers.mjs';
+
+const folder = mkdtempSync(join(tmpdir(), 'termwise-export-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+async function savedPage(page) {
+  const { name, path } = await saved(page, () => page.locator('#save-page').click());
+  assert.equal(name, 'termwise-explore.html');
+  const file = join(folder, `${Math.random().toString(36).slice(2)}.html`);
+  copyFileSync(path, file);
+  return file;
+}
+
+test('a saved page opens without a network and still computes', async () => {
+  const page = await open('terms=0110&query=3,4&size=12&other=0001');
+  const answer = await attendOf(page);
+  const other = await attendOf(page, { terms: '1001', query: [8, 8] });
+  const file = await savedPage(page);
+  await done(page);
+
+  const copy = await openFile(file);
+  await copy.waitForFunction(() => tw.data.attend);
+  assert.equal(await copy.evaluate(() => tw.state.terms), '0110');
+  assert.deepEqual(await copy.evaluate(() => tw.state.query), [3, 4]);
+  for (const key of [0, 50, 143]) {
+    await hoverCell(copy, '[data-map=softmax]', key, 12, 12);
+    close(number((await copy.locator('#tip strong').textContent()).split(': ')[1]), answer.weights[key], `key ${key}`);
+  }
+  // Other terms and another query: computed by the page.
+  for (const key of ['1', '2', '3', '4']) await copy.keyboard.press(key);
+  await copy.evaluate(() => tw.set({ query: [8, 8] }));
+  assert.equal(await copy.evaluate(() => tw.state.terms), '1001');
+  const shown = await copy.evaluate(() => tw.data.attend);
+  other.weights.forEach((weight, k) => close(shown.weights[k], weight, `key ${k}`));
+  other.output.forEach((x, i) => close(shown.output[i], x, `output ${i}`));
+  other.backward.grad_energies.forEach((x, k) => close(shown.backward.grad_energies[k], x, `derivative ${k}`));
+  assert.match(await copy.locator('.saved').textContent(), /saved page/);
+  // What was not kept is said so, in the page.
+  await copy.locator('#scene').selectOption({ index: 1 });
+  await copy.waitForFunction(() => /did not keep/.test(document.querySelector('#attention .note').textContent));
+  await done(copy);
+});
+
+test('a saved page can be saved again', async () => {
+  const page = await open('terms=1000');
+  const first = await savedPage(page);
+  await done(page);
+  const copy = await openFile(first);
+  await copy.waitForFunction(() => tw.data.attend);
+  await copy.keyboard.press('4');
+  const second = await savedPage(copy);
+  await done(copy);
+  const again = await openFile(second);
+  await again.waitForFunction(() => tw.data.attend);
+  assert.equal(await again.evaluate(() => tw.state.terms), '1001');
+  assert.equal((readFileSync(second, 'utf8').match(/id="embedded"/g) || []).length, 1);
+  await done(again);
+});
+
+test('SVG, PNG and JSON of each panel', async () => {
+  const page = await open();
+  await page.locator('#compare').scrollIntoViewIfNeeded();
+  for (const id of ['attention', 'sixteen', 'backward', 'compare']) {
+    const svg = await saved(page, () => page.locator(`#${id} [data-export=SVG]`).click());
+    assert.equal(svg.name, `termwise-${id}.svg`);
+    const text = readFileSync(svg.path, 'utf8');
+    const drawn = await page.evaluate((source) => {
+      const parsed = new DOMParser().parseFromString(source, 'image/svg+xml');
+      return [parsed.documentElement.nodeName, parsed.querySelectorAll('rect').length, source.includes('NaN')];
+    }, text);
+    assert.equal(drawn[0], 'svg');
+    assert.ok(drawn[1] > 256 && !drawn[2], `${id}: ${drawn}`);
+    const png = await saved(page, () => page.locator(`#${id} [data-export=PNG]`).click());
+    const bytes = readFileSync(png.path);
+    assert.deepEqual([...bytes.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47], id);
+    assert.ok(bytes.readUInt32BE(16) > 600, `${id}: width ${bytes.readUInt32BE(16)}`);
+  }
+  const answer = await attendOf(page);
+  const json = await saved(page, () => page.locator('#attention [data-export=JSON]').click());
+  const numbers = JSON.parse(readFileSync(json.path, 'utf8'));
+  assert.equal(numbers.panel, 'attention');
+  assert.deepEqual(numbers.weights, answer.weights);
+  assert.deepEqual(numbers.energies, answer.energies);
+  const all = await saved(page, () => page.locator('#save-numbers').click());
+  const panels = JSON.parse(readFileSync(all.path, 'utf8')).panels;
+  assert.deepEqual(panels.attention.sum, answer.sum);
+  await done(page);
+});
