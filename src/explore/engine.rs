@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::http::Failure;
 use super::layer::HeadLayer;
 use super::scene::{SCENES, SIZE, Scene};
-use super::{info, lesson};
+use super::{check, convolution, info, lesson, matrix};
 
 /// The most bytes of a question in JSON.
 pub const JSON_BYTES: usize = 4 * 1024 * 1024;
@@ -36,7 +36,7 @@ impl Engine {
     pub fn limit(name: &str) -> Option<usize> {
         match name {
             "picture" | "checkpoint" => Some(UPLOAD_BYTES),
-            "scene" | "layer" | "attend" => Some(JSON_BYTES),
+            "scene" | "layer" | "attend" | "gradcheck" | "deformable" | "deformable_scan" | "dynamic" | "matrix" => Some(JSON_BYTES),
             _ => None,
         }
     }
@@ -48,6 +48,11 @@ impl Engine {
             "scene" => scene(&value),
             "layer" => self.layer(&value),
             "attend" => self.attend(&value),
+            "gradcheck" => self.gradcheck(&value),
+            "deformable" => convolution::deformable(&value),
+            "deformable_scan" => convolution::deformable_scan(&value),
+            "dynamic" => convolution::dynamic(&value),
+            "matrix" => matrix::matrix(&value),
             _ => Err(Failure::new(404, "path: expected a question under /api/, found another")),
         }
     }
@@ -70,30 +75,39 @@ impl Engine {
         Ok(self.head(&fields)?.json())
     }
 
+    fn gradcheck(&self, value: &Value) -> Result<Value, Failure> {
+        let fields = Fields::of(value, "", &["source", "scene", "head", "terms"])?;
+        let layer = self.head(&fields)?;
+        Ok(check::gradcheck(&layer, terms_within(&fields, layer.terms)?))
+    }
+
     fn attend(&self, value: &Value) -> Result<Value, Failure> {
         let names = ["source", "scene", "head", "terms", "query", "target"];
         let fields = Fields::of(value, "", &names)?;
         let layer = self.head(&fields)?;
-        let terms = match fields.get("terms") {
-            None => layer.terms,
-            Some(_) => terms_within(&fields, layer.terms)?,
-        };
+        let terms = terms_within(&fields, layer.terms)?;
         let (height, width) = layer.query_grid();
         let cells = Scene { height, width, rgb: Vec::new(), arrows: Vec::new() };
         let q = cells.cell(&fields, "query")?;
-        let target = match fields.get("target") {
-            None => None,
-            Some(_) => {
-                let rgb = fields.wholes("target", 3, 255)?;
-                Some(lesson::colour([rgb[0] as u8, rgb[1] as u8, rgb[2] as u8]))
-            }
-        };
+        let target = target(&fields)?;
         Ok(layer.attend(q, terms, target.as_ref().map(<[f64; 3]>::as_slice)))
     }
 }
 
-/// Terms of which the layer has all.
+/// The colour that the output should be; `None` where it is not said.
+pub fn target(fields: &Fields) -> Result<Option<[f64; 3]>, Failure> {
+    if fields.get("target").is_none() {
+        return Ok(None);
+    }
+    let rgb = fields.wholes("target", 3, 255)?;
+    Ok(Some(lesson::colour([rgb[0] as u8, rgb[1] as u8, rgb[2] as u8])))
+}
+
+/// Terms of which the layer has all; all that it has where they are not said.
 fn terms_within(fields: &Fields, of: Terms) -> Result<Terms, Failure> {
+    if fields.get("terms").is_none() {
+        return Ok(of);
+    }
     let terms: Terms = fields.parsed("terms")?;
     if terms.flags().into_iter().zip(of.flags()).any(|(asked, there)| asked && !there) {
         return Err(fields.wrong("terms", format!("some of those that the layer has, {of}")));

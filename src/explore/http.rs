@@ -188,6 +188,31 @@ impl Response {
 
     /// Sends it, without its body in answer to HEAD, and lets go of the connection.
     pub fn send(&self, stream: &mut TcpStream, head_only: bool) -> io::Result<()> {
+        let bytes = self.bytes(head_only);
+        let until = Instant::now() + WRITE_TIME;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            stream.set_write_timeout(Some(left))?;
+            let sent = stream.write(rest)?;
+            if sent == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = &rest[sent..];
+        }
+        linger(stream)
+    }
+
+    /// Sends it as far as that takes no time.
+    pub fn send_and_leave(&self, stream: &mut TcpStream) {
+        // A client that does not get it sees a closed connection.
+        let _ = stream.set_nonblocking(true).and_then(|()| stream.write(&self.bytes(false)));
+    }
+
+    fn bytes(&self, head_only: bool) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
             400 => "Bad Request",
@@ -221,21 +246,7 @@ impl Response {
         if !head_only {
             bytes.extend_from_slice(&self.body);
         }
-        let until = Instant::now() + WRITE_TIME;
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            stream.set_write_timeout(Some(left))?;
-            let sent = stream.write(rest)?;
-            if sent == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            rest = &rest[sent..];
-        }
-        linger(stream)
+        bytes
     }
 }
 

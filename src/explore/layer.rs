@@ -11,6 +11,8 @@ use termwise_ops::attention::{
 };
 use termwise_ops::{linear, matmul, mul, reshape, scale, softmax, sub, sum};
 
+use super::check::Parts;
+
 type B = Cpu<f64>;
 
 /// What the words of a text are, where the layer is one of a text.
@@ -193,6 +195,55 @@ impl HeadLayer {
             "backward": backward,
             "milliseconds": start.elapsed().as_secs_f64() * 1e3,
         })
+    }
+
+    /// The layer over its first few rows and columns, or words: small enough for every derivative to be checked.
+    pub fn parts(&self) -> Parts {
+        const SIDE: usize = 4;
+        const WORDS: usize = 8;
+        let ((query_rows, query_columns), (rows, columns)) = (self.query_grid(), self.key_grid());
+        let lattice = match self.lattice {
+            Lattice::Sequence { .. } => {
+                Lattice::Sequence { queries: query_columns.min(WORDS), keys: columns.min(WORDS) }
+            }
+            Lattice::Image { .. } => Lattice::Image {
+                height: rows.min(SIDE),
+                width: columns.min(SIDE),
+                query_stride: 1,
+                key_stride: 1,
+            },
+        };
+        // The places of a grid that are in a smaller one.
+        let kept = |(height, width): (usize, usize), of: (usize, usize)| -> Vec<usize> {
+            let (height, width) = (height.min(of.0), width.min(of.1));
+            (0..height).flat_map(|y| (0..width).map(move |x| y * of.1 + x)).collect()
+        };
+        let places = |array: &Array<B>, kept: &[usize]| {
+            let d = array.shape()[2];
+            let values = kept.iter().flat_map(|&i| array.as_slice()[i * d..(i + 1) * d].to_vec()).collect();
+            Array::host(&[1, kept.len(), d], values)
+        };
+        let queries = kept(lattice.query_grid(), (query_rows, query_columns));
+        let keys = kept(lattice.key_grid(), (rows, columns));
+        let mut operands = Vec::new();
+        operands.extend(self.query.iter().map(|query| ("query", places(query, &queries))));
+        operands.extend(self.key.iter().map(|key| ("key", places(key, &keys))));
+        operands.push(("value", places(&self.value, &keys)));
+        let (names, indices) = match self.lattice {
+            Lattice::Sequence { .. } => (["position", ""], vec![lattice.x_index()]),
+            Lattice::Image { .. } => (["position_x", "position_y"], vec![lattice.x_index(), lattice.y_index()]),
+        };
+        for ((name, (table, whole)), index) in names.into_iter().zip(&self.positions).zip(&indices) {
+            // Offset 0 is in row `shift` of either table.
+            let (first, d) = (whole.shift - index.shift, table.shape()[1]);
+            let values = table.as_slice()[first * d..(first + index.rows) * d].to_vec();
+            operands.push((name, Array::host(&[index.rows, d], values)));
+        }
+        operands.extend(self.key_bias.iter().map(|u| ("u", u.clone())));
+        operands.extend(self.position_bias.iter().map(|v| ("v", v.clone())));
+        operands.push(("output", self.output.clone()));
+        let visibility = Visibility { key_padding: None, ..self.visibility.clone() };
+        Parts { operands, indices, scale: self.scale, lattice, visibility }
     }
 
     /// Which keys a query sees.

@@ -10,15 +10,21 @@
 //! | `scene` | pictures of cells |
 //! | `lesson` | the parameters of the layer whose terms each do one thing |
 //! | `layer` | a Transformer attention that can be looked at |
+//! | `check` | a live check of its gradient |
+//! | `convolution` | deformable and dynamic convolution at one query |
+//! | `matrix` | every mechanism as one matrix, and its cost |
 //!
 //! Every number is made by an op or a layer of `termwise-ops` and `termwise-models`, in `f64`.
 
+mod check;
+mod convolution;
 mod engine;
 mod fields;
 mod http;
 mod info;
 mod layer;
 mod lesson;
+mod matrix;
 mod page;
 mod scene;
 mod server;

@@ -14,8 +14,8 @@ use super::page::Assets;
 
 /// Connections served at a time; a further one is told to come again.
 const CONNECTIONS: usize = 32;
-/// How long the server sleeps where nobody calls.
-const IDLE: Duration = Duration::from_millis(5);
+/// How long it takes to notice that the server should stop.
+const WAIT: Duration = Duration::from_millis(50);
 
 /// A server that listens on 127.0.0.1.
 pub struct Server {
@@ -38,7 +38,6 @@ impl Server {
     /// Listens on a port, or on any free one for 0.
     pub fn bind(port: u16, assets: Assets, engine: Engine) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
         let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
         let site = Site { engine, assets, hosts, active: AtomicUsize::new(0) };
@@ -51,25 +50,20 @@ impl Server {
     }
 
     /// Serves until `stop` says so.
-    pub fn run(&self, stop: impl Fn() -> bool) {
+    pub fn run(self, stop: impl Fn() -> bool) {
+        let Server { listener, site, .. } = self;
+        // It waits in `accept`, and ends with the process.
+        std::thread::spawn(move || {
+            loop {
+                match listener.accept() {
+                    Ok((stream, _)) => site.take(stream),
+                    // A caller who left again, or a machine without files to open: both pass.
+                    Err(_) => std::thread::sleep(WAIT),
+                }
+            }
+        });
         while !stop() {
-            // An error is that of a caller who left again, or of a machine without files to open: both pass.
-            let Ok((stream, _)) = self.listener.accept() else {
-                std::thread::sleep(IDLE);
-                continue;
-            };
-            if stream.set_nonblocking(false).is_err() {
-                continue;
-            }
-            let site = Arc::clone(&self.site);
-            let busy = site.active.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS;
-            let serve = move || {
-                let _ = catch_unwind(AssertUnwindSafe(|| site.serve(stream, busy)));
-                site.active.fetch_sub(1, Ordering::SeqCst);
-            };
-            if busy || std::thread::Builder::new().name("explore".into()).spawn(serve).is_err() {
-                self.site.active.fetch_sub(1, Ordering::SeqCst);
-            }
+            std::thread::sleep(WAIT);
         }
     }
 }
@@ -81,7 +75,26 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 }
 
 impl Site {
-    fn serve(&self, mut stream: TcpStream, _busy: bool) {
+    /// Serves a connection on a thread of its own.
+    fn take(self: &Arc<Self>, mut stream: TcpStream) {
+        let busy = self.active.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS;
+        if busy {
+            let failure = Failure::new(503, format!("connections: expected at most {CONNECTIONS}, found more"));
+            Response::failure(&failure).send_and_leave(&mut stream);
+            self.active.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
+        let site = Arc::clone(self);
+        let serve = move || {
+            let _ = catch_unwind(AssertUnwindSafe(|| site.serve(stream)));
+            site.active.fetch_sub(1, Ordering::SeqCst);
+        };
+        if std::thread::Builder::new().name("explore".into()).spawn(serve).is_err() {
+            self.active.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
         let mut head_only = false;
         let response = match read_head(&mut stream) {
             Ok(None) => return,
