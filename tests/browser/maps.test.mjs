@@ -32,7 +32,7 @@ test('all sixteen combinations, each with the weights that the engine computes',
   assert.equal(await page.locator('.sixteen-cell').count(), 16);
   for (let code = 0; code < 16; code++) {
     const terms = code.toString(2).padStart(4, '0');
-    await page.locator(`[data-code="${terms}"]`).click();
+    await page.locator(`.sixteen-cell[data-code="${terms}"]`).click();
     assert.equal(await page.locator('.sixteen-cell[aria-pressed=true]').getAttribute('data-code'), terms);
     await settled(page);
     const answer = await attendOf(page, { terms });
@@ -40,7 +40,7 @@ test('all sixteen combinations, each with the weights that the engine computes',
     answer.weights.forEach((weight, k) => shown.forEach((weights) => close(weights[k], weight, `${terms} key ${k}`)));
   }
   // By keyboard: one stop of the tab key, arrows inside, Enter chooses.
-  await page.locator('[data-code="1111"]').focus();
+  await page.locator('.sixteen-cell[data-code="1111"]').focus();
   await page.keyboard.press('ArrowLeft');
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => tw.state.terms), '1110');

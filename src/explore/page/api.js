@@ -76,6 +76,8 @@
     /** Whether an engine can be asked (not in an export). */
     online: !tw.embedded && location.protocol !== 'file:',
     reachable: true,
+    /** What a saved page can compute itself: {NAME: params => answer, or null where it cannot}. */
+    offline: {},
     keyOf,
     /** All answers so far, for an export: [[key, answer], ..]. */
     seen: () => [...seen.entries()],
@@ -88,7 +90,7 @@
       const key = keyOf(name, params);
       const signal = fresh(slot);
       if (!tw.api.online) {
-        const answer = embedded(name, key);
+        const answer = embedded(name, key) || (tw.api.offline[name] && tw.api.offline[name](params));
         if (answer) return answer;
         throw new Error('This saved page has no engine and did not keep this answer. Run `termwise explore` to see it.');
       }

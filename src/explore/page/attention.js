@@ -12,11 +12,11 @@
   const FORMULAS = ['q \u00b7 k', 'q \u00b7 r', 'u \u00b7 k', 'v \u00b7 r'];
   const LESSON = ['Here: the same colour.', 'Here: along its arrow.', 'Here: bright colours.', 'Here: near cells.'];
   const STEPS = {
-    sum: ['Sum', 'The terms that are switched on, added up for each cell.', 'd loss / d energy: how the loss changes with each cell\u2019s energy.'],
+    sum: ['Sum', 'added up for each cell.', 'd loss / d energy: how the loss changes with each cell\u2019s energy.'],
     softmax: ['Softmax', 'Exponentials over their total: shares that add up to 1.', 'd loss / d weight: how the loss changes with each cell\u2019s share.'],
   };
   const cardOf = {};
-  let picture, output, inspect, tables, problem, difference, sourceLine;
+  let picture, output, inspect, tables, problem, difference, sourceLine, headPicker;
 
   /** Where a cell is: "row 3, column 5". */
   tw.cellName = (index, width) => `row ${Math.floor(index / width)}, column ${index % width}`;
@@ -101,13 +101,13 @@
 
   function sceneControls(info) {
     const scene = el('select', { id: 'scene', onchange: () => tw.set({ scene: scene.value, own: null, painted: [] }) },
-      info.scenes.map(({ name, title }) => el('option', { value: name }, title)));
+      info.scenes.map(({ name, title }) => el('option', { value: name }, title)), el('option', { value: 'own', hidden: true }, 'Own picture'));
     const size = el('select', { id: 'size', onchange: () => tw.set({ size: Number(size.value), own: null, painted: [] }) },
       [8, 12, 16, 24, 32].filter((n) => n <= info.limits.size).map((n) => el('option', { value: n }, `${n}\u202f\u00d7\u202f${n}`)));
     const seed = el('button', { type: 'button', title: 'Another picture of this kind', onclick: () => tw.set({ seed: (tw.state.seed % 9999) + 1, own: null, painted: [] }) }, 'another');
     tw.on(() => show());
     function show() {
-      scene.value = tw.state.own ? '' : tw.state.scene;
+      scene.value = tw.state.own ? 'own' : tw.state.scene;
       size.value = String(tw.state.size);
     }
     show();
@@ -124,6 +124,8 @@
         tw.draw.tip(index === null ? null : [`make ${tw.cellName(index, picture.width)} the query`], event);
       } });
       sourceLine = el('p', { class: 'source-line' });
+      const head = el('select', { id: 'head', onchange: () => tw.set({ head: Number(head.value) }) });
+      headPicker = el('label', { hidden: true }, 'Head', head);
       problem = el('p', { class: 'note', role: 'alert', hidden: true });
       difference = el('p', { class: 'small difference' });
       output = el('div', { class: 'output' });
@@ -135,10 +137,10 @@
       body.append(problem, el('div', { class: 'flow' },
         el('div', { class: 'flow-input' },
           el('div', { class: 'card-head' }, el('h3', {}, 'Picture and query')), picture.element, el('p', { class: 'query-line' }),
-          sceneControls(tw.data.info), sourceLine, views, difference),
+          sceneControls(tw.data.info), sourceLine, headPicker, views, difference),
         el('div', { class: 'flow-maps' },
           tw.terms.map(termCard),
-          mapCard('sum', title, el('h3', { class: 'equation' }), forward),
+          mapCard('sum', title, el('h3', {}, title), forward),
           mapCard('softmax', STEPS.softmax[0], el('h3', {}, STEPS.softmax[0]), STEPS.softmax[1]),
           el('div', { class: 'card' }, el('div', { class: 'card-head' }, el('h3', {}, 'Output')),
             el('p', { class: 'card-line' }, 'The values of all cells, mixed by their shares.'), output),
@@ -183,8 +185,13 @@
   }
   function showSource({ source }) {
     const names = { probe: `Looking at a trained probe, sample ${source.sample}.`, checkpoint: `Looking at ${source.block} of the loaded checkpoint.` };
-    tw.fill(sourceLine, names[source.kind] || null, names[source.kind] ? ' ' : null, names[source.kind] ? backToLesson() : null);
+    tw.fill(sourceLine, names[source.kind] ? [names[source.kind], ' ', backToLesson()] : null);
     sourceLine.hidden = !names[source.kind];
+    const heads = tw.data.layer ? tw.data.layer.heads : 1;
+    headPicker.hidden = heads < 2;
+    const select = headPicker.querySelector('select');
+    if (select.length !== heads) tw.fill(select, Array.from({ length: heads }, (_, i) => el('option', { value: i }, `${i + 1} of ${heads}`)));
+    select.value = String(tw.state.head);
   }
 
   /** An output as a colour [r, g, b] 0..255, or null where the layer does not mix colours. */
@@ -214,7 +221,6 @@
   function drawAll(state, data) {
     const { layer, attend } = data;
     for (const button of document.querySelectorAll('.views button')) button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
-    tw.fill(cardOf.sum.element.querySelector('.equation'), equation(state.terms));
     tw.terms.forEach((term, i) => {
       const on = state.terms[i] === '1';
       const card = cardOf[term.name];
@@ -222,7 +228,7 @@
       card.element.classList.toggle('off', !on);
       tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
     });
-    for (const [name, [, forward, backward]] of Object.entries(STEPS)) cardOf[name].text.textContent = state.backward ? backward : forward;
+    for (const [name, [, forward, backward]] of Object.entries(STEPS)) tw.fill(cardOf[name].text, state.backward ? backward : [name === 'sum' ? equation(state.terms) : null, forward]);
     if (!attend) return;
     for (const [name, card] of Object.entries(cardOf)) {
       const values = numbers(name);
@@ -244,18 +250,18 @@
     summary();
   }
 
-  /** "Sum = E1 + E3" in the terms' colours. */
+  /** "E1 + E3, " in the terms' colours. */
   function equation(terms) {
     const on = tw.terms.map((term, i) => [term, i]).filter(([, i]) => terms[i] === '1');
-    if (on.length === 0) return ['Sum = 0'];
-    return ['Sum = ', on.map(([term, i], n) => [n > 0 ? ' + ' : null, el('span', { style: `color:${tw.colour.term(i)}` }, term.name)])];
+    if (on.length === 0) return ['No term, so 0, '];
+    return [on.map(([term, i], n) => [n > 0 ? ' + ' : null, el('strong', { style: `color:${tw.colour.term(i)}` }, term.name)]), ', '];
   }
 
   function drawOutput(attend) {
     const mixed = outputColour(attend.output);
     const shown = attend.output.slice(0, 6);
-    const swatch = (rgb, name) => el('div', { class: 'swatch' }, el('span', { class: 'swatch-box', style: `background:${tw.colour.css(rgb)}`, role: 'img', 'aria-label': `${name}: red ${rgb[0]}, green ${rgb[1]}, blue ${rgb[2]}` }), name);
-    tw.fill(output, mixed ? el('div', { class: 'swatches' }, swatch(mixed, 'output'), tw.state.target ? swatch(tw.state.target, 'target') : null) : null,
+    const swatch = (rgb, name) => el('div', { class: 'mix' }, el('span', { class: 'mix-box', style: `background:${tw.colour.css(rgb)}`, role: 'img', 'aria-label': `${name}: red ${rgb[0]}, green ${rgb[1]}, blue ${rgb[2]}` }), name);
+    tw.fill(output, mixed ? el('div', { class: 'mixes' }, swatch(mixed, 'output'), tw.state.target ? swatch(tw.state.target, 'target') : null) : null,
       el('dl', { class: 'vector' }, shown.map((value, i) => [el('dt', {}, mixed && i < 3 ? ['red', 'green', 'blue'][i] : `y${i}`), el('dd', { 'data-value': value }, tw.format(value))])),
       attend.output.length > shown.length ? el('p', { class: 'small' }, `and ${attend.output.length - shown.length} more`) : null);
   }

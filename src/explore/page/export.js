@@ -25,6 +25,7 @@
   /** The files that the panels name, where the engine gives them. */
   async function sources() {
     if (!tw.api.online) return (tw.embedded && tw.embedded.sources) || {};
+    if (!tw.data.info.sources) return {};
     const paths = new Set(Object.values(tw.data.info.files || {}).flatMap((files) => [files.source, files.check]).filter(Boolean));
     const texts = await Promise.all([...paths].map(async (path) => {
       try {

@@ -94,14 +94,14 @@
     try {
       const kept = tw.embedded && tw.embedded.sources && tw.embedded.sources[path];
       if (kept) text = kept;
-      else if (!tw.api.online) throw new Error();
+      else if (!tw.api.online || !tw.data.info.sources) throw new Error();
       else {
         const response = await fetch('/source/' + path);
         if (!response.ok) throw new Error();
         text = await response.text();
       }
     } catch {
-      text = `${path}\n\nFind it in the source tree of Termwise; this page did not keep a copy.`;
+      text = `${path}\n\nThis file of the source tree of Termwise computes or checks what the panel shows; this page holds no copy of it.`;
     }
     const dialog = tw.el('dialog', { class: 'source', 'aria-label': path },
       tw.el('form', { method: 'dialog' }, tw.el('code', {}, path), tw.el('button', {}, 'Close')),
