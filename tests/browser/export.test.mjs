@@ -43,7 +43,7 @@ test('a saved page opens without a network and still computes', async () => {
   assert.match(await copy.locator('.saved').textContent(), /saved page/);
   // What was not kept is said so, in the page.
   await copy.locator('#scene').selectOption({ index: 1 });
-  await copy.waitForFunction(() => /did not keep/.test(document.querySelector('#attention .note').textContent));
+  await copy.waitForFunction(() => /did not keep/.test(document.querySelector('#attention [role=alert]').textContent));
   await done(copy);
 });
 

@@ -86,10 +86,14 @@
   tw.attendParams = (terms) => ({ ...tw.layerParams(), terms: tw.within(terms, tw.data.layer.terms), query: tw.state.query, target: tw.state.target });
 
   const askEngine = tw.later(40, async () => {
+    // Another layer is on its way: it will be asked about.
+    if (tw.data.stale) return;
+    const { layer } = tw.data;
     const params = tw.attendParams(tw.state.terms);
     try {
       const answer = await tw.api.call('attend', params, 'model.attend');
-      const own = tw.attend(tw.data.layer, params);
+      if (layer !== tw.data.layer || tw.data.stale) return;
+      const own = tw.attend(layer, params);
       tw.data.difference = own ? tw.difference(own, answer) : null;
       tw.data.attend = { ...answer, by: 'engine' };
       solved();
@@ -107,7 +111,7 @@
       tw.notify(['data.attend']);
     }
     if (tw.api.online || !own) askEngine();
-    else solved();
+    else if (!tw.data.stale) solved();
   }
 
   const any = (changed, ...keys) => keys.some((key) => changed.has(key));
