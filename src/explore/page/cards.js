@@ -67,7 +67,12 @@
     };
     return {
       after: sceneAfter(of), bytes: parts.bytes, layer, call: (name, params) => tw.api.call(name, params),
-      attend: async (terms, query = of.query, scene = of.scene, target = null) => tw.attend(await layer(scene), { terms, query, target }),
+      attend: async (terms, query = of.query, scene = of.scene) => tw.attend(await layer(scene), { terms, query, target: null }),
+      /** With the gradient of the loss towards red, by the engine's tape where there is an engine. */
+      backward: async (terms) => {
+        const question = { source: { kind: 'lesson' }, scene: of.scene, head: 0, terms, query: of.query, target: [255, 0, 0] };
+        return tw.api.online ? tw.api.call('attend', question) : tw.attend(await layer(of.scene), question);
+      },
     };
   }
 
@@ -88,7 +93,7 @@
   }
 
   const small = (title) => {
-    const map = tw.draw.map({ label: title, kind: title.includes('scene') ? 'colours' : 'sequential', className: 'card-map' });
+    const map = tw.draw.map({ label: title, kind: title.includes('scene') ? 'colours' : 'sequential', className: 'quiz-map' });
     return { map, element: el('figure', {}, el('figcaption', {}, title), map.element) };
   };
 
@@ -113,10 +118,11 @@
       const before = await bench.attend(now.before.terms);
       const after = changes && done ? await bench.attend(now.after.terms || now.before.terms, query, shown) : null;
       if (mine !== asked) return;
-      view.weights.map.draw(before.weights, 8, 8);
+      const range = [0, Math.max(...before.weights, ...(after ? after.weights : []))];
+      view.weights.map.draw(before.weights, 8, 8, { range });
       view.weights.map.marks({ query: at(now.query) });
       if (after) {
-        view.then.map.draw(after.weights, 8, 8);
+        view.then.map.draw(after.weights, 8, 8, { range });
         view.then.map.marks({ query: at(query) });
       }
     } catch (error) {
@@ -136,7 +142,7 @@
       return;
     }
     const right = chosen === now.answer;
-    const text = el('p', { class: 'card-text' }, 'Computing \u2026');
+    const text = el('p', { class: 'quiz-text' }, 'Computing \u2026');
     const link = now.panel ? el('button', { type: 'button', class: 'quiet', onclick: () => document.getElementById(now.panel).scrollIntoView() }, 'See it in its panel') : null;
     tw.fill(view.answer, el('p', { class: right ? 'right' : 'wrong' }, right ? '\u2713 Right: ' : '\u2717 Not so. The answer: ', now.choices[now.answer] + '.'), text, link);
     view.answer.dataset.holds = '';
@@ -163,8 +169,8 @@
     view.score.textContent = answered === 0 ? 'Score: none answered yet' : `Score: ${right} of ${answered} right`;
     let picked = chosen;
     const show = el('button', { type: 'submit', disabled: true }, 'Show the answer');
-    const inputs = now.choices.map((choice, i) => el('label', { class: 'card-choice' + (chosen >= 0 && i === now.answer ? ' answer' : '') },
-      el('input', { type: 'radio', name: 'card-choice', value: i, disabled: chosen >= 0, checked: chosen === i, onchange: () => {
+    const inputs = now.choices.map((choice, i) => el('label', { class: 'quiz-choice' + (chosen >= 0 && i === now.answer ? ' answer' : '') },
+      el('input', { type: 'radio', name: 'quiz-choice', value: i, disabled: chosen >= 0, checked: chosen === i, onchange: () => {
         picked = i;
         show.disabled = false;
         if (staged !== `${index} before`) stage('before');
@@ -180,20 +186,20 @@
   }
 
   function mount(body, panel) {
-    const question = el('h3', { class: 'card-question', tabindex: '-1' });
-    const [number, score] = [el('p', { class: 'small' }), el('p', { class: 'small card-score', role: 'status' })];
-    const choices = el('div', { class: 'card-choices' });
-    const reveal = el('div', { class: 'card-answer', tabindex: '-1', 'aria-live': 'polite', hidden: true });
+    const question = el('h3', { class: 'quiz-question', tabindex: '-1' });
+    const [number, score] = [el('p', { class: 'small' }), el('p', { class: 'small quiz-score', role: 'status' })];
+    const choices = el('div', { class: 'quiz-choices' });
+    const reveal = el('div', { class: 'quiz-answer', tabindex: '-1', 'aria-live': 'polite', hidden: true });
     const [scene, weights, then] = ['the scene', 'weights before', 'weights after'].map(small);
     const button = (name, onclick) => el('button', { type: 'button', onclick }, name);
     const back = button('Back to my own case', goBack);
     back.hidden = true;
-    tw.fill(body, el('div', { class: 'card' },
-      el('div', { class: 'row card-head' }, number, score),
+    tw.fill(body, el('div', { class: 'quiz' },
+      el('div', { class: 'row quiz-head' }, number, score),
       question,
-      el('div', { class: 'card-columns' },
+      el('div', { class: 'quiz-columns' },
         el('div', {}, choices, reveal),
-        el('div', { class: 'card-pictures' }, scene.element, weights.element, then.element)),
+        el('div', { class: 'quiz-pictures' }, scene.element, weights.element, then.element)),
       el('div', { class: 'row' }, button('Previous card', () => turn(-1)), button('Next card', () => turn(1)), back,
         button('Start again', () => {
           tw.set({ card: 0, answers: [] });

@@ -94,9 +94,10 @@
       question: 'Backward: d loss / d energy of every key for this one query. What is their sum?',
       choices: ['Always 0', 'Always 1', 'The loss', 'It depends on the target'], answer: 0,
       async reveal(lab) {
-        const { backward } = await lab.attend('1111', this.query, this.scene, [255, 0, 0]);
+        const { backward } = await lab.backward('1111');
         const total = sum(backward.grad_energies);
-        return { text: `It is ${number(total)} here, to rounding, though single ones reach ${number(Math.max(...backward.grad_energies.map(Math.abs)))}. Adding a constant to all energies leaves the softmax as it is, so the derivative in that direction is 0: what one key gains the others lose.`, holds: Math.abs(total) < 1e-12 };
+        const most = Math.max(...backward.grad_energies.map(Math.abs));
+        return { text: `It is ${number(total)} here, to rounding, though single ones reach ${number(most)}. Adding a constant to all energies leaves the softmax as it is, so the derivative in that direction is 0: what one key gains the others lose.`, holds: Math.abs(total) < 1e-12 && most > 1e-4 };
       },
     },
     {
@@ -104,10 +105,10 @@
       question: 'A key far behind the arrow has nearly no weight. How large is the loss\u2019s derivative in its energy?',
       choices: ['The largest of all: it is the most wrong', 'As large as the others', 'Nearly zero: what is not seen hardly learns', 'Exactly its energy'], answer: 2,
       async reveal(lab) {
-        const { weights, backward } = await lab.attend('0100', this.query, this.scene, [255, 0, 0]);
+        const { weights, backward } = await lab.backward('0100');
         const g = backward.grad_energies.map(Math.abs);
         const [last, first] = [largest(weights.map((w) => -w)), largest(g)];
-        return { text: `d loss / d energy = weight \u00b7 (its value\u2019s part in the loss \u2212 the mean of all). The least looked-at key has the weight ${number(weights[last])} and the derivative ${number(g[last])}; the largest derivative is ${number(g[first])}.`, holds: g[last] < 1e-3 * g[first] };
+        return { text: `d loss / d energy = weight \u00b7 (its value\u2019s part in the loss \u2212 the mean of all). The least looked-at key has the weight ${number(weights[last])} and the derivative ${number(g[last])}; the largest derivative is ${number(g[first])}.`, holds: g[first] > 1e-4 && g[last] < 1e-3 * g[first] };
       },
     },
     {
@@ -151,25 +152,25 @@
       },
     },
     {
-      id: 'cost', scene: PATCHES, query: [3, 4], before: { terms: '1000', mech: '1000' }, after: { mech: 'regular' }, panel: 'matrix',
+      id: 'cost', scene: PATCHES, query: [3, 4], before: { terms: '1000', mech: '1000' }, after: { mech: 'deformable' }, panel: 'matrix',
       question: 'The picture gets twice as many rows and columns. How do the multiply-adds grow?',
-      choices: ['Regular convolution and E1 both 4 times', 'Regular convolution 4 times, E1 more: towards 16 times', 'Both 16 times', 'Regular convolution 16 times, E1 4 times'], answer: 1,
+      choices: ['Deformable convolution and E1 both 4 times', 'Deformable convolution 4 times, E1 more: towards 16 times', 'Both 16 times', 'Deformable convolution 16 times, E1 4 times'], answer: 1,
       async reveal(lab) {
         const part = (n) => ({ height: n, width: n, rgb: new Array(3 * n * n).fill(120), arrows: new Array(n * n).fill(0) });
         const flops = async (mechanism, n) => (await lab.call('matrix', { scene: part(n), mechanism })).flops;
-        const [regular, e1] = [await flops('regular', 12) / await flops('regular', 6), await flops('1000', 12) / await flops('1000', 6)];
-        return { text: `From 6\u00d76 to 12\u00d712 cells: regular convolution ${number(regular)} times, E1 ${number(e1)} times. A convolution looks at nine keys for each query; E1 at all of them, and both queries and keys became four times as many.`, holds: Math.abs(regular - 4) < 1e-9 && e1 > 6 };
+        const [convolution, e1] = [await flops('deformable', 12) / await flops('deformable', 6), await flops('1000', 12) / await flops('1000', 6)];
+        return { text: `From 6\u00d76 to 12\u00d712 cells: deformable convolution ${number(convolution)} times, E1 ${number(e1)} times. A convolution looks at nine keys for each query, however large the picture; E1 at all of them, and both queries and keys became four times as many. Its linear layers grow 4 times, its pairs 16 times.`, holds: Math.abs(convolution - 4) < 1e-9 && e1 > 5 };
       },
     },
     {
       id: 'parameters', scene: PATCHES, query: [3, 4], before: { terms: '1000', mech: '1000' }, after: { terms: '1010', mech: '1010' }, panel: 'matrix',
       question: 'E1 is on. E3 is switched on as well. How many parameters does the layer gain?',
-      choices: ['None', 'One vector u, as long as the head', 'A whole matrix for the keys', 'Twice as many as before'], answer: 1,
+      choices: ['None', 'One vector u for each head', 'A whole matrix for the keys', 'Twice as many as before'], answer: 1,
       async reveal(lab) {
-        const count = async (mechanism) => (await lab.call('matrix', { scene: this.scene, mechanism })).parameters;
-        const [before, after] = [await count('1000'), await count('1010')];
-        const { head_dim: d } = await lab.layer(this.scene);
-        return { text: `${before} become ${after}: ${after - before} more, the vector u (the head has ${d} channels). E1 + E3 = (U z + u) \u00b7 (V x): the matrix V for the keys is shared. E2 and E4 share theirs for the places likewise.`, holds: after - before === d };
+        const get = (mechanism) => lab.call('matrix', { scene: this.scene, mechanism });
+        const [before, after] = [await get('1000'), await get('1010')];
+        const more = after.parameters - before.parameters;
+        return { text: `${tw.parts.count(before.parameters)} become ${tw.parts.count(after.parameters)}: ${more} more, a vector u for each of the ${after.heads} heads, ${after.channels} numbers in all. E1 + E3 = (U z + u) \u00b7 (V x): the matrix V for the keys is shared. E2 and E4 share theirs for the places likewise.`, holds: more === after.channels };
       },
     },
     {

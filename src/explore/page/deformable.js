@@ -162,7 +162,7 @@
     arrows.setAttribute('transform', `translate(${HALF - column} ${HALF - row})`);
     // Arrows of cells beyond the cut-out would be drawn over the page.
     view.cells.append(svg('svg', { width: SIDE, height: SIDE, viewBox: `0 0 ${SIDE} ${SIDE}`, overflow: 'hidden' }, arrows),
-      tw.draw.ring(HALF * SIDE + HALF, SIDE, 'query'));
+      parts.outline(HALF, HALF));
   }
 
   /** A number at a corner of the chosen point, moved away from the point so that neither hides the other. */
@@ -191,9 +191,15 @@
       node.setAttribute('aria-pressed', String(chosen));
       node.setAttribute('aria-label', `Point ${i + 1} of 9, tap ${dy}, ${dx}; offset down ${all[i][0].toFixed(2)}, right ${all[i][1].toFixed(2)}. Arrow keys move it by ${STEP}.`);
       node.querySelector('.dot').setAttribute('fill', chosen ? '#ffd23f' : '#ffffff');
-      view.behind.append(svg('circle', { cx: tx, cy: ty, r: 0.08, fill: '#ffffff', stroke: '#1f2328', 'stroke-width': 0.04, opacity: chosen ? 1 : 0.7 }));
-      if (Math.hypot(...all[i]) > 0.12) {
-        view.behind.append(tw.draw.arrow(tx, ty, x, y, { colour: '#ffffff', width: 0.13, head: 0.34 }), tw.draw.arrow(tx, ty, x, y, { colour: '#1f2328', width: 0.06, head: 0.28, opacity: chosen ? 1 : 0.75 }));
+      view.behind.append(svg('circle', { cx: tx, cy: ty, r: 0.08, fill: '#ffffff', stroke: '#1f2328', 'stroke-width': 0.04, opacity: 0.85 }));
+      const length = Math.hypot(...all[i]);
+      if (length > 0.02) {
+        // Up to the edge of the point's dot; a pale line beneath keeps it visible on dark cells.
+        const reach = Math.max(0, length - 0.17) / length;
+        const [ay, ax] = [ty + reach * all[i][0], tx + reach * all[i][1]];
+        const head = Math.min(0.26, 0.6 * length);
+        view.behind.append(svg('line', { x1: tx, y1: ty, x2: ax, y2: ay, stroke: '#ffffff', 'stroke-width': 0.14, 'stroke-linecap': 'round' }));
+        if (reach > 0) view.behind.append(tw.draw.arrow(tx, ty, ax, ay, { colour: '#1f2328', width: 0.06, head }));
       }
     });
     const tap = answer.taps[tw.state.tap];
@@ -263,7 +269,14 @@
     const integers = Array.from({ length: 2 * Math.floor(scan.reach) + 1 }, (_, i) => ({ x: i - Math.floor(scan.reach) }));
     const broken = scan.offset.map((x, i) => [x, Math.abs(x - Math.round(x)) < 1e-9 ? NaN : scan.grad[i]]);
     const width = file ? 460 : Math.max(280, Math.min(560, view.charts.clientWidth || 460));
+    // Room above and below, so that no line lies on the frame.
+    const room = (values) => {
+      const [min, max] = tw.range(values);
+      const edge = 0.08 * (max - min) || 0.01;
+      return [min - edge, max + edge];
+    };
     const chart = (name, points, colour, y) => tw.lines([{ name, colour, points }], {
+      rangeY: room([...points.map((point) => point[1]), y]),
       width, height: 168, x: `offset ${AXES[axis]} of point ${tap + 1}`, y: name, verticals: integers, file,
       dots: [{ x: now, y, colour: file ? '#1f2328' : 'var(--ink)' }], label: `${name} along the offset ${AXES[axis]} of point ${tap + 1}`,
     });

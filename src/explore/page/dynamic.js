@@ -47,7 +47,7 @@
     }
     const arrows = tw.draw.sceneArrows(scene);
     arrows.setAttribute('transform', `translate(${half - column} ${half - row})`);
-    node.append(svg('svg', { width: size, height: size, viewBox: `0 0 ${size} ${size}`, overflow: 'hidden' }, arrows), tw.draw.ring(half * size + half, size, 'query'));
+    node.append(svg('svg', { width: size, height: size, viewBox: `0 0 ${size} ${size}`, overflow: 'hidden' }, arrows), parts.outline(half, half));
     return node;
   }
 

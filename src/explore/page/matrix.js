@@ -114,8 +114,7 @@
     const answer = answers.get(chosen());
     const q = rowOfQuery();
     const frame = q === null ? null : svg('g', {},
-      svg('rect', { x: 0, y: q - 0.1, width: answer.keys, height: 1.2, fill: 'none', stroke: '#1f2328', 'stroke-width': 0.8 }),
-      svg('rect', { x: 0, y: q - 0.1, width: answer.keys, height: 1.2, fill: 'none', stroke: '#ffffff', 'stroke-width': 0.4 }));
+      ['#1f2328', '#ffffff'].map((stroke, i) => svg('rect', { x: -0.4, y: q - 0.4, width: answer.keys + 0.8, height: 1.8, fill: 'none', stroke, 'stroke-width': i === 0 ? 0.7 : 0.35 })));
     view.large.marks({ layer: frame });
     const { height, width } = shown.scene;
     view.rowTitle.textContent = q === null ? 'The query lies outside of this cut-out.' : `The marked row, folded back into the picture: where the query at ${place(q)} looks`;
@@ -137,12 +136,23 @@
     drawMarks();
     const { height, width } = shown.scene;
     const cutOut = shown.saved ? ' (the scene kept in this saved page)' : tw.data.scene && (tw.data.scene.height > MOST || tw.data.scene.width > MOST) ? `, cut out of the scene around the query` : '';
-    tw.fill(view.facts,
-      el('p', {}, `${answer.queries} queries \u00d7 ${answer.keys} keys: ${height}\u00d7${width} cells${cutOut}. ${answer.meaning ? answer.meaning : ''}`),
-      el('dl', { class: 'matrix-facts' },
-        el('dt', {}, 'multiply-adds'), el('dd', { 'data-flops': answer.flops }, count(answer.flops)),
-        el('dt', {}, 'formula'), el('dd', { class: 'formula' }, answer.flops_formula),
-        el('dt', {}, 'parameters'), el('dd', { 'data-parameters': answer.parameters }, count(answer.parameters))));
+    const { explanation } = mechanisms().find((m) => m.code === code);
+    tw.fill(view.facts, explanation ? el('p', {}, explanation) : null,
+      el('p', { class: 'small' }, `${answer.queries} queries \u00d7 ${answer.keys} keys: ${height}\u00d7${width} cells${cutOut}. ${answer.meaning ? 'Shown: ' + answer.meaning + '.' : ''}`),
+      costs(answer));
+  }
+
+  /** The parts of the multiply-adds with their formulas, and what they add up to. */
+  function costs(answer) {
+    const line = (name, formula, value, attributes) => el('tr', attributes, el('th', { scope: 'row' }, name), el('td', { class: 'matrix-formula' }, formula), el('td', {}, value));
+    const parts = answer.flops_parts || [];
+    return el('table', { class: 'numbers matrix-costs' },
+      el('caption', {}, 'What it costs'),
+      el('tbody', {},
+        parts.map((part) => line(part.name, part.formula, count(part.value), { 'data-part': part.value })),
+        line('multiply-adds', parts.length > 0 ? '' : answer.flops_formula, el('span', { 'data-flops': answer.flops }, count(answer.flops)), { class: 'total' }),
+        line('parameters', answer.parameters_meaning || '', el('span', { 'data-parameters': answer.parameters }, count(answer.parameters)))),
+      parts.length > 0 ? el('tfoot', {}, el('tr', {}, el('td', { colspan: 3 }, answer.flops_formula.split('; ').slice(1).join('; ')))) : null);
   }
 
   function tell(i, event) {

@@ -24,7 +24,7 @@
         tw.set({ sort: [i, column === i ? -way : 1] });
         tw.say(`Sorted by ${name}, ${tw.state.sort[1] > 0 ? 'ascending' : 'descending'}`);
       } }, name, el('span', { 'aria-hidden': 'true' }));
-      return { button, cell: el('th', { scope: 'col' }, button) };
+      return { button, cell: el('th', { scope: 'col', class: COLUMNS[i][1] ? null : 'matrix-words' }, button) };
     });
     const body = el('tbody', {});
     const element = el('details', { class: 'matrix-table', open: true }, el('summary', {}, 'Cost of each, sortable'),
@@ -46,7 +46,7 @@
       });
       tw.fill(body, rows.map(({ m, a }) => el('tr', { 'data-code': m.code, class: m.code === current ? 'chosen' : null },
         el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link', onclick: () => tw.set({ mech: m.code }) }, m.code)),
-        el('td', { class: 'words' }, m.name),
+        el('td', { class: 'matrix-words' }, m.name),
         el('td', { title: a.flops_formula, 'data-flops': a.flops }, count(a.flops)),
         el('td', {}, count(a.parameters)),
         el('td', {}, tw.format(COLUMNS[4][2](m, a))))));

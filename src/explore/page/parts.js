@@ -131,6 +131,10 @@
     return element;
   };
 
+  /** A thin outline of the cell at column `x`, row `y`, in units of cells. */
+  parts.outline = (x, y) => svg('g', {}, ['#1f2328', '#ffffff'].map((stroke, i) =>
+    svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke, 'stroke-width': i === 0 ? 0.13 : 0.06 })));
+
   /** The cells of a 3x3 kernel with their numbers, as SVG in units of cells. */
   parts.kernel = (weights, size, label) => {
     const range = [0, Math.max(...weights, 1e-9)];

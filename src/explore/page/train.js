@@ -183,17 +183,20 @@
     const button = (name, onclick) => el('button', { type: 'button', onclick }, name);
     const [playButton, stepButton, resetButton] = [button('Play', play), button('One step', () => advance(1)), button('Reset', reset)];
     const [charts, text] = [el('div', { class: 'train-charts' }), el('div', { class: 'train-status' }, el('p', { class: 'hint' }, 'Press Play: the engine trains this probe, here and now.'))];
+    const about = el('p', { class: 'small' });
     const sample = tw.trainSample(panel);
     tw.fill(body,
       el('div', { class: 'row' }, tasksBox.label, learnersBox.label, el('label', { for: 'train-seed' }, 'Seed', seed)),
       el('div', { class: 'row train-buttons' }, playButton, stepButton, resetButton),
-      text, charts, sample.element);
-    view = { panel, charts, status: text, play: playButton, step: stepButton, tasksBox: tasksBox.box, learnersBox: learnersBox.box, seed, sample };
+      about, text, charts, sample.element);
+    view = { panel, about, charts, status: text, play: playButton, step: stepButton, tasksBox: tasksBox.box, learnersBox: learnersBox.box, seed, sample };
   }
 
   function update(state, data, changed) {
     const any = (...keys) => changed.has('all') || keys.some((key) => changed.has(key));
     if (any('task', 'learner', 'trainSeed')) {
+      const mechanism = data.info.mechanisms.find((m) => m.code === state.learner);
+      view.about.textContent = (mechanism && mechanism.explanation) || '';
       view.tasksBox.value = task();
       view.learnersBox.value = state.learner;
       view.seed.value = state.trainSeed;
