@@ -114,9 +114,13 @@
     return el('div', { class: 'row scene-controls' }, el('label', {}, 'Picture', scene), el('label', { class: 'unlabelled' }, el('span', { class: 'unseen' }, 'Size'), size), seed);
   }
 
+  const LEADS = {
+    false: 'Click a cell of the picture to make it the query. Each map shows how strongly one term draws the query to every cell: dark least, pale yellow most.',
+    true: 'The loss, sent back through the same maps. Blue: more there lowers the loss. Orange: it raises the loss. The target colour is chosen further below.',
+  };
+
   tw.panel({
-    id: 'attention', order: 10, short: 'The terms', title: 'One query, four terms',
-    lead: 'Click a cell of the picture to make it the query. Each map shows how strongly one term draws the query to every cell: dark least, pale yellow most.',
+    id: 'attention', order: 10, short: 'The terms', title: 'One query, four terms', lead: LEADS[false],
 
     mount(body) {
       picture = tw.draw.map({ label: 'Picture: arrow keys move the query', kind: 'colours', className: 'picture', onpick: pick, onmove: move, onhover: (index, event) => {
@@ -220,13 +224,15 @@
 
   function drawAll(state, data) {
     const { layer, attend } = data;
+    document.querySelector('#attention .panel-lead').textContent = LEADS[state.backward];
     for (const button of document.querySelectorAll('.views button')) button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
     tw.terms.forEach((term, i) => {
       const on = state.terms[i] === '1';
       const card = cardOf[term.name];
       card.switch.setAttribute('aria-pressed', String(on));
       card.element.classList.toggle('off', !on);
-      tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
+      if (state.backward) tw.fill(card.text, on ? `d loss / d ${term.name}: the same for every term that is on.` : 'Off: nothing flows back to it.');
+      else tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
     });
     for (const [name, [, forward, backward]] of Object.entries(STEPS)) tw.fill(cardOf[name].text, state.backward ? backward : [name === 'sum' ? equation(state.terms) : null, forward]);
     if (!attend) return;
