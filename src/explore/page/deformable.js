@@ -72,6 +72,8 @@
       const [y, x] = place(event);
       move(i, [y + grip[0], x + grip[1]]);
     });
+    // Inside of an SVG `touch-action` does not hold: a finger on a point must not scroll the page.
+    node.addEventListener('touchstart', (event) => event.preventDefault(), { passive: false });
     for (const end of ['pointerup', 'pointercancel', 'lostpointercapture']) {
       node.addEventListener(end, () => {
         grip = null;
