@@ -109,7 +109,8 @@ test('the query follows a click and the arrow keys, and stays inside', async () 
 });
 
 test('a key in numbers: the products add up, and the share is the map\u2019s cell', async () => {
-  const page = await open();
+  // A red cell with an arrow: later factors are negative too.
+  const page = await open('query=3,10');
   const answer = await attendOf(page);
   for (const key of [5, 120]) {
     await hoverCell(page, '[data-map=E1]', key, answer.width, answer.height);
@@ -136,5 +137,27 @@ test('a key in numbers: the products add up, and the share is the map\u2019s cel
   close(Number(await page.locator('.inspect [data-share]').getAttribute('data-share')), answer.weights[key], 'share of the inspected key');
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => tw.state.key[0] * tw.data.layer.width + tw.state.key[1]), key);
+  await done(page);
+});
+
+test('a late answer of the engine does not replace newer numbers', async () => {
+  const page = await open();
+  const [mine, shown] = await page.evaluate(async () => {
+    const call = tw.api.call;
+    let give = null;
+    tw.api.call = (name, params, slot) => (slot === 'model.attend' ? new Promise((answer) => (give = answer)) : call(name, params, slot));
+    tw.set({ terms: '0111' });
+    while (!give) await new Promise((wait) => setTimeout(wait, 5));
+    const late = tw.data.attend;
+    tw.set({ terms: '0011' });
+    const mine = tw.data.attend.weights;
+    give(late);
+    // Whatever waits for the answer runs before a timer does.
+    await new Promise((wait) => setTimeout(wait, 0));
+    tw.api.call = call;
+    return [mine, tw.data.attend.weights];
+  });
+  assert.deepEqual(shown, mine);
+  await settled(page);
   await done(page);
 });

@@ -134,3 +134,29 @@ test('the page names no other address', async () => {
   assert.deepEqual([...new Set(addresses)], ['http://www.w3.org/2000/svg']);
   assert.doesNotMatch(html, /<(script|link|img|iframe)[^>]+(src|href)=["'](?!data:)/i);
 });
+
+test('the scale of the maps keeps its order in grey and for every colour vision', async () => {
+  const page = await open();
+  const luminances = await page.evaluate(() => {
+    const linear = (x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4);
+    const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const of = (kind) => Array.from({ length: 33 }, (_, i) => luminance(tw.colour.of(i / 32, [0, 1], kind)));
+    return [of('sequential'), of('diverging')];
+  });
+  luminances[0].slice(1).forEach((x, i) => assert.ok(x > luminances[0][i], `step ${i}`));
+  luminances[1].slice(1, 17).forEach((x, i) => assert.ok(x > luminances[1][i], `to the middle ${i}`));
+  luminances[1].slice(17).forEach((x, i) => assert.ok(x < luminances[1][16 + i], `from the middle ${i}`));
+  await done(page);
+});
+
+test('without its engine the page says so and goes on', async () => {
+  const page = await open();
+  await page.route('**/api/**', (route) => route.abort());
+  await page.keyboard.press('1');
+  await page.waitForFunction(() => /does not answer/.test(document.querySelector('#attention [role=alert]').textContent));
+  assert.equal(await page.evaluate(() => tw.state.terms), '0111');
+  const sum = await page.evaluate(() => tw.data.attend.weights.reduce((a, b) => a + b, 0));
+  close(sum, 1, 'sum of the shares');
+  assert.deepEqual(page.foreign, []);
+  await page.context().close();
+});

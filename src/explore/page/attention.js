@@ -157,7 +157,10 @@
       tw.fill(problem, data.problem, ' ', data.problem && state.source.kind !== 'lesson' ? backToLesson() : null);
       showSource(state);
       if (data.picture && data.layer && (changed.has('data.layer') || changed.has('data.scene'))) drawPicture();
-      if (['all', 'data.attend', 'terms', 'backward', 'table', 'key', 'query'].some((key) => changed.has(key))) drawAll(state, data);
+      const has = (...keys) => keys.some((key) => changed.has(key));
+      if (has('all', 'terms', 'backward', 'source')) drawControls(state);
+      if (data.attend && has('data.attend', 'backward', 'table')) drawMaps(state, data);
+      else if (has('key')) marks();
     },
 
     svg() {
@@ -222,8 +225,7 @@
     if (attend && key !== null) tw.inspect(inspect, layer, attend, query, key);
   }
 
-  function drawAll(state, data) {
-    const { layer, attend } = data;
+  function drawControls(state) {
     document.querySelector('#attention .panel-lead').textContent = LEADS[state.backward];
     for (const button of document.querySelectorAll('.views button')) button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
     tw.terms.forEach((term, i) => {
@@ -235,7 +237,10 @@
       else tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
     });
     for (const [name, [, forward, backward]] of Object.entries(STEPS)) tw.fill(cardOf[name].text, state.backward ? backward : [name === 'sum' ? equation(state.terms) : null, forward]);
-    if (!attend) return;
+  }
+
+  function drawMaps(state, data) {
+    const { layer, attend } = data;
     for (const [name, card] of Object.entries(cardOf)) {
       const values = numbers(name);
       card.map = state.backward ? card.backward : card.forward;

@@ -70,8 +70,10 @@
         draw();
       }
       if (tw.api.online && (first.by === 'engine' || !own)) {
-        this.run(tw.api.call('attend', tw.attendParams(state.other), 'compare'), (second) => {
-          if (second.sum.length !== first.sum.length) return;
+        const { other } = state;
+        this.run(tw.api.call('attend', tw.attendParams(other), 'compare'), (second) => {
+          // Both must be about what is shown now.
+          if (first !== tw.data.attend || other !== tw.state.other) return;
           result = { first, second };
           draw();
         });

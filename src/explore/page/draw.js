@@ -86,7 +86,13 @@
       over.setAttribute('viewBox', `0 0 ${self.width} ${self.height}`);
       frame.style.aspectRatio = `${width} / ${height}`;
       const image = new ImageData(width, height);
-      cellColours(values, kind, self.range).forEach((rgb, i) => image.data.set([...rgb, 255], 4 * i));
+      const colours = cellColours(values, kind, self.range);
+      for (let i = 0; i < colours.length; i++) {
+        image.data[4 * i] = colours[i][0];
+        image.data[4 * i + 1] = colours[i][1];
+        image.data[4 * i + 2] = colours[i][2];
+        image.data[4 * i + 3] = 255;
+      }
       canvas.getContext('2d').putImageData(image, 0, 0);
       [low.textContent, high.textContent] = self.range.map(tw.format);
     };
@@ -121,6 +127,8 @@
         const at = [Math.floor(from / self.width) + step[0], (from % self.width) + step[1]];
         const inside = at[0] >= 0 && at[1] >= 0 && at[0] < self.height && at[1] < self.width;
         hover(inside ? at[0] * self.width + at[1] : from, frame);
+        const box = document.getElementById('tip');
+        if (!box.hidden) tw.say([...box.children].map((line) => line.textContent).join(', '));
       } else if ((event.key === 'Enter' || event.key === ' ') && onpick && self.hovered !== null) onpick(self.hovered, event);
       else if (event.key === 'Escape' && self.hovered !== null) hover(null);
       else return;

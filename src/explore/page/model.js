@@ -85,14 +85,16 @@
   /** The parameters of the attend that the page shows. */
   tw.attendParams = (terms) => ({ ...tw.layerParams(), terms: tw.within(terms, tw.data.layer.terms), query: tw.state.query, target: tw.state.target });
 
+  // Counts the states asked about: an answer to an earlier one comes too late to be shown.
+  let turn = 0;
   const askEngine = tw.later(40, async () => {
     // Another layer is on its way: it will be asked about.
     if (tw.data.stale) return;
-    const { layer } = tw.data;
+    const [{ layer }, mine] = [tw.data, turn];
     const params = tw.attendParams(tw.state.terms);
     try {
       const answer = await tw.api.call('attend', params, 'model.attend');
-      if (layer !== tw.data.layer || tw.data.stale) return;
+      if (mine !== turn || tw.data.stale) return;
       const own = tw.attend(layer, params);
       tw.data.difference = own ? tw.difference(own, answer) : null;
       tw.data.attend = { ...answer, by: 'engine' };
@@ -104,6 +106,7 @@
   });
 
   function attend() {
+    turn += 1;
     const own = tw.attend(tw.data.layer, tw.attendParams(tw.state.terms));
     if (own) {
       tw.data.attend = { ...own, by: 'page' };

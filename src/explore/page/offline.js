@@ -40,7 +40,13 @@
   /** Whether key `k` may be looked at by query `q`. */
   const allowed = (layer, q, k) => !(layer.causal && k > q);
 
+  // Energies do not depend on which terms are on: those of the last query serve all combinations.
+  let last = { layer: null, q: -1, energies: null };
   function energiesOf(layer, q) {
+    if (last.layer !== layer || last.q !== q) last = { layer, q, energies: compute(layer, q) };
+    return last.energies;
+  }
+  function compute(layer, q) {
     return [0, 1, 2, 3].map((i) => {
       if (layer.terms[i] !== '1') return null;
       const vector = i < 2 ? row(layer.query, q, layer.head_dim) : i === 2 ? layer.u : layer.v;

@@ -41,7 +41,10 @@
     const { layer, source } = shown;
     if (!tw.api.online || !layer) return;
     const params = { source, scene: null, head: tw.state.textHead, terms: termsOf(layer), query: [wordIn(layer), 0], target: null };
+    const asked = shown.attend;
     mine.run(tw.api.call('attend', params, 'text.attend'), (answer) => {
+      // Another word or other terms are shown by now; they have their own question.
+      if (asked !== shown.attend) return;
       shown.difference = tw.difference(compute(layer, params.query[0], params.terms), answer);
       shown.attend = { ...answer, by: 'engine' };
       drawEnergies();
