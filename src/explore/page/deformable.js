@@ -171,9 +171,9 @@
   function cornerLabel(corner, x, y, away) {
     const text = corner.weight.toFixed(3);
     const [cx, cy] = [x + 0.3 * away[1], y + 0.32 * away[0]];
+    view.behind.append(svg('rect', { x: x - 0.5, y: y - 0.5, width: 1, height: 1, fill: 'none', stroke: '#ffd23f', 'stroke-width': 0.07 }),
+      svg('circle', { cx: x, cy: y, r: 0.03 + 0.16 * Math.sqrt(corner.weight), fill: '#ffd23f', stroke: '#1f2328', 'stroke-width': 0.03 }));
     return svg('g', { class: 'deform-corner' },
-      svg('rect', { x: x - 0.5, y: y - 0.5, width: 1, height: 1, fill: 'none', stroke: '#ffd23f', 'stroke-width': 0.07 }),
-      svg('circle', { cx: x, cy: y, r: 0.03 + 0.16 * Math.sqrt(corner.weight), fill: '#ffd23f', stroke: '#1f2328', 'stroke-width': 0.03 }),
       svg('rect', { x: cx - 0.34, y: cy - 0.15, width: 0.68, height: 0.3, rx: 0.06, fill: '#1f2328', opacity: 0.88 }),
       svg('text', { x: cx, y: cy + 0.09, 'text-anchor': 'middle', 'font-size': 0.25, 'font-family': 'system-ui, sans-serif', fill: '#ffffff' }, text));
   }

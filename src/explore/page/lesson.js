@@ -109,21 +109,11 @@
     return { size: 3, groups: 1, kernel, kernels: kernel, static: taps, output: output(kernel), static_output: output(taps) };
   };
 
-  // A saved page computes what it can where it did not keep an answer.
-  const OWN = {
+  // What a saved page did not keep it computes.
+  Object.assign(tw.api.offline, {
     layer: ({ source, scene }) => (source.kind === 'lesson' ? tw.lessonLayer(scene) : null),
     deformable: (params) => tw.lessonDeformable(params),
     deformable_scan: (params) => scan(params, known()),
     dynamic: (params) => tw.lessonDynamic(params),
-  };
-  const call = tw.api.call;
-  tw.api.call = async (name, params, slot) => {
-    try {
-      return await call(name, params, slot);
-    } catch (error) {
-      const answer = !tw.api.online && OWN[name] ? OWN[name](params) : null;
-      if (answer) return answer;
-      throw error;
-    }
-  };
+  });
 })();

@@ -122,7 +122,7 @@
     if (q !== null) {
       const weights = answer.weights.slice(q * answer.keys, (q + 1) * answer.keys);
       view.row.draw(weights, height, width, { range: [0, Math.max(...weights, 1e-12)] });
-      view.row.marks({ query: q, layer: tw.draw.sceneArrows(shown.scene) });
+      view.row.marks({ query: q, layer: tw.draw.sceneArrows({ ...shown.scene, rgb: shown.scene.rgb.map(() => 0) }) });
     }
   }
 

@@ -110,9 +110,10 @@
   function showButtons() {
     view.play.textContent = playing ? 'Pause' : 'Play';
     view.play.setAttribute('aria-pressed', String(playing));
-    const done = fits(current()) && current().finished;
+    const done = !tw.api.online || (fits(current()) && current().finished);
     view.play.disabled = done;
     view.step.disabled = done || playing;
+    view.reset.disabled = !tw.api.online;
   }
 
   const mean = (values) => values.map((_, i) => {
@@ -163,10 +164,12 @@
     showButtons();
     if (!run) return;
     tw.fill(view.charts, curves(run, false));
-    tw.fill(view.status, status(run), fits(run) ? null : el('p', { class: 'hint' }, 'The settings were changed: the next step begins a new run.'));
+    tw.fill(view.status, status(run), fits(run) || !tw.api.online ? null : el('p', { class: 'hint' }, 'The settings were changed: the next step begins a new run.'));
   }
 
   function mount(body, panel) {
+    const saved = tw.embedded && tw.embedded.kept && tw.embedded.kept.training;
+    if (saved) runs.push(...saved.runs);
     const { tasks, mechanisms } = tw.data.info;
     const learners = mechanisms.filter((m) => !m.code.includes('+') && m.code !== 'w/o');
     const select = (id, label, options, onchange) => {
@@ -182,14 +185,14 @@
     } });
     const button = (name, onclick) => el('button', { type: 'button', onclick }, name);
     const [playButton, stepButton, resetButton] = [button('Play', play), button('One step', () => advance(1)), button('Reset', reset)];
-    const [charts, text] = [el('div', { class: 'train-charts' }), el('div', { class: 'train-status' }, el('p', { class: 'hint' }, 'Press Play: the engine trains this probe, here and now.'))];
+    const [charts, text] = [el('div', { class: 'train-charts' }), el('div', { class: 'train-status' }, el('p', { class: 'hint' }, tw.api.online ? 'Press Play: the engine trains this probe, here and now.' : 'Training needs the engine. Run `termwise explore`.'))];
     const about = el('p', { class: 'small' });
     const sample = tw.trainSample(panel);
     tw.fill(body,
       el('div', { class: 'row' }, tasksBox.label, learnersBox.label, el('label', { for: 'train-seed' }, 'Seed', seed)),
       el('div', { class: 'row train-buttons' }, playButton, stepButton, resetButton),
       about, text, charts, sample.element);
-    view = { panel, about, charts, status: text, play: playButton, step: stepButton, tasksBox: tasksBox.box, learnersBox: learnersBox.box, seed, sample };
+    view = { panel, about, charts, status: text, play: playButton, step: stepButton, reset: resetButton, tasksBox: tasksBox.box, learnersBox: learnersBox.box, seed, sample };
   }
 
   function update(state, data, changed) {
@@ -215,6 +218,7 @@
       return parts.sheet(`${run.learner} on \u201c${run.task}\u201d, seed ${run.seed}, ${run.losses.length} steps, fingerprint ${fingerprint(run)}`, 920, 250,
         curves(run, true).map((node, i) => ({ node, x: 8 + 456 * i, y: 36 })));
     },
+    keep: () => ({ runs: runs.slice(-3) }),
     json: () => (runs.length === 0 ? null : { runs: runs.map((run) => ({ ...run, fingerprint: fingerprint(run) })) }),
   });
 })();
