@@ -27,7 +27,7 @@
   const running = new Map();
   const seen = new Map();
   // How many answers of one kind an export takes along; a layer is large, and an attend is computed from it.
-  const KEPT = { attend: 4, layer: 4, matrix: 10, train: 0 };
+  const KEPT = { attend: 4, layer: 8, matrix: 10, train: 0 };
 
   function remember(name, key, answer) {
     const limit = name in KEPT ? KEPT[name] : 24;

@@ -19,6 +19,8 @@
     const layers = { ...((tw.embedded && tw.embedded.layers) || {}) };
     const answers = {};
     for (const [key, answer] of Object.entries(seen)) (key.startsWith('layer ') ? layers : answers)[key] = answer;
+    // The layer shown, however many others were asked for since.
+    if (tw.data.layer && !tw.data.stale) layers[tw.api.keyOf('layer', tw.layerParams())] = tw.data.layer;
     return { info: tw.data.info, state: tw.state, layers, answers, sources: await sources() };
   }
 

@@ -83,7 +83,11 @@
     largest(a.sum, b.sum), largest(a.weights, b.weights), largest(a.output, b.output));
 
   /** The parameters of the attend that the page shows. */
-  tw.attendParams = (terms) => ({ ...tw.layerParams(), terms: tw.within(terms, tw.data.layer.terms), query: tw.state.query, target: tw.state.target });
+  tw.attendParams = (terms) => {
+    const { layer } = tw.data;
+    // A target is a colour; only a layer whose output is one can be sent towards it.
+    return { ...tw.layerParams(), terms: tw.within(terms, layer.terms), query: tw.state.query, target: layer.colour ? tw.state.target : null };
+  };
 
   // Counts the states asked about: an answer to an earlier one comes too late to be shown.
   let turn = 0;
