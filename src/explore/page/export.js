@@ -21,7 +21,8 @@
     for (const [key, answer] of Object.entries(seen)) (key.startsWith('layer ') ? layers : answers)[key] = answer;
     // The layer shown, however many others were asked for since.
     if (tw.data.layer && !tw.data.stale) layers[tw.api.keyOf('layer', tw.layerParams())] = tw.data.layer;
-    return { info: tw.data.info, state: tw.state, layers, answers, sources: await sources() };
+    const kept = Object.fromEntries(tw.panels.filter((panel) => panel.keep).map((panel) => [panel.id, panel.keep()]));
+    return { info: tw.data.info, state: tw.state, layers, answers, kept, sources: await sources() };
   }
 
   /** The files that the panels name, where the engine gives them. */

@@ -18,7 +18,7 @@
    *   update(state, data, changed)     called once after mount and after each change (see PAGE events)
    *   svg()    an <svg> node or null; light colours, for export
    *   json()   a plain object of the numbers shown, or null
-   *   online   true: does not work without an engine; the page says so where there is none
+   *   keep()   what a saved page should hold for it beside the engine's answers: `tw.embedded.kept[id]` there
    */
   tw.panel = (spec) => {
     const panel = { order: 100, lead: '', ...spec, section: null, body: null };
