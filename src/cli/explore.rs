@@ -10,6 +10,9 @@ use crate::explore::{Assets, Engine, Server};
 /// Arguments of `termwise explore`.
 #[derive(clap::Args)]
 pub struct Args {
+    /// A checkpoint of `termwise train`, or the folder of a training, to look into
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    given: Option<PathBuf>,
     /// The port to listen on; 0 takes any that is free
     #[arg(long, value_name = "N", default_value_t = 8731)]
     port: u16,
@@ -21,7 +24,8 @@ pub struct Args {
 /// Runs the command, until Ctrl-C.
 pub fn run(args: &Args) -> Result<(), Fault> {
     let assets = args.assets.clone().map_or(Assets::BuiltIn, Assets::Folder);
-    let server = Server::bind(args.port, assets, Engine::new()).map_err(|error| {
+    let engine = Engine::new(args.given.as_deref()).map_err(|failure| Fault::Input(failure.sentence))?;
+    let server = Server::bind(args.port, assets, engine).map_err(|error| {
         Fault::Input(format!("--port: expected one that is free, found {}: {error}", args.port))
     })?;
     interrupted(); // from now on Ctrl-C is noticed

@@ -7,6 +7,9 @@
 //! | `engine` | the questions and who answers them |
 //! | `fields` | reading a question |
 //! | `info` | what there is to ask for |
+//! | `probe` | probes that are trained while one looks |
+//! | `networks` | networks from checkpoints |
+//! | `worker` | a model on a thread of its own |
 //! | `scene` | pictures of cells |
 //! | `lesson` | the parameters of the layer whose terms each do one thing |
 //! | `layer` | a Transformer attention that can be looked at |
@@ -25,9 +28,12 @@ mod info;
 mod layer;
 mod lesson;
 mod matrix;
+mod networks;
 mod page;
+mod probe;
 mod scene;
 mod server;
+mod worker;
 
 pub use engine::Engine;
 pub use page::Assets;

@@ -10,7 +10,7 @@ use super::http::Failure;
 /// The longest side of a scene of the lesson.
 pub const SIZE: usize = 32;
 /// The longest side of a picture that a trained network looks at.
-pub const PICTURE: usize = 512;
+pub const PICTURE: usize = 256;
 
 /// Directions of arrows 1 to 4: up, right, down, left as (dy, dx).
 pub const DIRECTIONS: [(i64, i64); 4] = [(-1, 0), (0, 1), (1, 0), (0, -1)];
@@ -38,7 +38,8 @@ pub const SCENES: [(&str, &str); 5] = [
 ];
 
 const WHITE: [u8; 3] = [245, 245, 245];
-const PALETTE: [[u8; 3]; 8] = [
+/// Eight colours, the last two white and dark grey.
+pub const PALETTE: [[u8; 3]; 8] = [
     [214, 39, 40],
     [44, 130, 60],
     [31, 90, 200],

@@ -69,7 +69,7 @@ impl Server {
 }
 
 /// The text that a panic came with.
-fn message(payload: &(dyn Any + Send)) -> &str {
+pub fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
@@ -136,7 +136,7 @@ impl Site {
                     return refused("POST");
                 }
                 let body = read_body(stream, head, limit)?;
-                Ok(Response::json(200, &self.engine.answer(name, &head.query, &body)?))
+                Ok(Response::json(200, &self.engine.answer(name, &head.query, body)?))
             }
         }
     }
