@@ -37,6 +37,7 @@ test('all sixteen combinations, each with the weights that the engine computes',
     await settled(page);
     const answer = await attendOf(page, { terms });
     const shown = await page.evaluate(() => [tw.data.attend.weights, tw.panels.find(({ id }) => id === 'sixteen').json().weights[tw.state.terms]]);
+    assert.ok((await page.evaluate(() => tw.data.difference)) < 1e-9, 'the page computes what the engine does');
     answer.weights.forEach((weight, k) => shown.forEach((weights) => close(weights[k], weight, `${terms} key ${k}`)));
   }
   // By keyboard: one stop of the tab key, arrows inside, Enter chooses.

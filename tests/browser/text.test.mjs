@@ -9,6 +9,9 @@ async function shown(page) {
   const now = await page.evaluate(() => tw.panels.find(({ id }) => id === 'text').json());
   const source = { kind: 'text', block: now.block, text: await page.evaluate(() => tw.state.text || tw.data.info.translator.example), translation: now.sentence.translation };
   const answer = await ask('attend', { source, scene: null, head: now.head, terms: now.terms, query: [now.word, 0], target: null });
+  // What the page computes itself, for exports, is the same.
+  const [, most] = (await page.locator('#text .difference').textContent()).match(/differ by (\S+) at most/);
+  assert.ok(Number(most) < 1e-9, `the page's own numbers differ by ${most}`);
   return { now, answer };
 }
 

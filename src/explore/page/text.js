@@ -71,7 +71,7 @@
     shown.attend = { ...compute(layer, word, termsOf(layer)), by: 'page' };
     shown.difference = null;
     drawEnergies();
-    tw.wordMatrix(matrix, layer, Array.from({ length: layer.queries }, (_, q) => compute(layer, q, termsOf(layer)).weights), word, pickWord);
+    tw.wordMatrix(matrix, layer, Array.from({ length: layer.queries }, (_, q) => compute(layer, q, termsOf(layer))), word, pickWord);
     const top = shown.attend.weights.map((w, k) => [w, k]).sort((a, b) => b[0] - a[0]).slice(0, 3);
     shown.summary = `${layer.query_words[word]} looks most at ` + top.map(([w, k]) => `${layer.key_words[k]} with ${(100 * w).toFixed(1)} per cent`).join('; ');
   }

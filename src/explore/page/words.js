@@ -37,10 +37,11 @@
   };
 
   /** All queries (rows) by all keys (columns); a row's header chooses its word. */
-  tw.wordMatrix = (box, layer, weights, word, pick) => {
+  tw.wordMatrix = (box, layer, answers, word, pick) => {
     const head = el('tr', {}, el('td', {}), layer.key_words.map((key) => el('th', { scope: 'col', class: 'tilted' }, el('span', {}, key))));
-    const rows = weights.map((row, q) => el('tr', { class: q === word ? 'chosen' : '' }, el('th', { scope: 'row' }, layer.query_words[q]),
-      row.map((value, k) => {
+    const rows = answers.map((answer, q) => el('tr', { class: q === word ? 'chosen' : '' }, el('th', { scope: 'row' }, layer.query_words[q]),
+      Array.from(answer.weights, (value, k) => {
+        if (!seen(answer, k)) return el('td', { class: 'small-heat', 'aria-label': 'may not be looked at' });
         const rgb = tw.colour.of(value, [0, 1], 'sequential');
         return el('td', { class: 'heat small-heat', style: `background:${tw.colour.css(rgb)}`, 'aria-label': tw.format.share(value), onclick: () => pick(q),
           onpointerenter: (event) => tw.draw.tip([tw.format.share(value), `${layer.query_words[q]} \u2192 ${layer.key_words[k]}`], event) });
