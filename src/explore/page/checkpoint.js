@@ -31,7 +31,7 @@
   function describe() {
     const { checkpoint } = tw.data.info;
     if (!checkpoint) {
-      tw.fill(choices, el('p', { class: 'hint' }, 'Nothing is loaded. `termwise segment` and `termwise translate` write such files.'));
+      tw.fill(choices, el('p', { class: 'hint' }, 'Nothing is loaded. `termwise train segmentation --out DIR` writes such a file (DIR/checkpoint.safetensors).'));
       return;
     }
     const { source } = tw.state;

@@ -113,7 +113,7 @@
 
   function build(body) {
     if (!translator()) {
-      tw.fill(body, el('p', {}, 'There is no translation model here. Train one with `termwise translate` and load its checkpoint below.'));
+      tw.fill(body, el('p', {}, 'There is no translation model here. Train one with `termwise train translation --out DIR` and load its checkpoint below.'));
       return;
     }
     translation = el('p', { class: 'translation' });
