@@ -9,7 +9,7 @@
   const CHANCE = 1 / 8;
   const word = (x) => /^[A-Za-z0-9_ -]{0,40}$/.test(x);
   tw.define('task', '', tw.codec.text, word);
-  tw.define('learner', '0100', tw.codec.text, word);
+  tw.define('learner', '1000', tw.codec.text, word);
   tw.define('trainSeed', 1, tw.codec.number, tw.valid.integer(0, 2 ** 32 - 1));
   tw.define('sample', 0, tw.codec.number, tw.valid.integer(0, 999));
 
@@ -146,7 +146,7 @@
     const recent = mean(run.accuracies)[n - 1][1];
     const lines = [
       el('p', {}, `Run ${run.number}: ${run.learner} on \u201c${run.task}\u201d, seed ${run.seed}. `, el('strong', { 'data-step': n }, `Step ${n} of ${run.steps}`),
-        `; loss ${tw.format(run.losses[n - 1])}, accuracy ${tw.format.share(run.accuracies[n - 1])} (mean of the last ${Math.min(MEAN, n)}: ${tw.format.share(recent)}).`),
+        `; loss ${tw.format(run.losses[n - 1])}, accuracy ${tw.format.share(run.accuracies[n - 1])} (mean of the last ${Math.min(MEAN, n)}: ${tw.format.share(recent)}).${run.finished ? (n < run.steps ? ' Solved: it ends here.' : ' Finished.') : ''}`),
       el('p', {}, 'Fingerprint of the curve so far: ', el('code', { 'data-fingerprint': fingerprint(run) }, fingerprint(run)), '. It is a hash of the bits of all numbers drawn: the same settings give the same one.'),
     ];
     const pair = twin(run);

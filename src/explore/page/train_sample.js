@@ -4,9 +4,17 @@
   const tw = window.tw;
   const { el, svg } = tw;
 
-  // Eight values, told apart by their digit; the tints only help.
-  const TINTS = ['#8ecae6', '#ffd6a5', '#b7e4c7', '#e0bbe4', '#f6e58d', '#ffadad', '#c8d6e5', '#d5c4a1'];
   const FONT = { 'font-family': 'system-ui, sans-serif', 'text-anchor': 'middle' };
+  const letter = (symbol) => String.fromCharCode(65 + symbol);
+
+  /** The colour of each value, as the sample's own cells show it. */
+  function palette({ values, scene }) {
+    const colours = [];
+    (values || []).forEach((value, i) => {
+      colours[value] = scene.rgb.slice(3 * i, 3 * i + 3);
+    });
+    return Array.from({ length: 8 }, (_, value) => colours[value] || [200, 200, 200]);
+  }
 
   function picture(label, size, cell) {
     const node = svg('svg', { class: 'train-picture', viewBox: `0 0 ${size} ${size}`, width: 200, height: 200, role: 'img', 'aria-label': label });
@@ -14,22 +22,32 @@
     return node;
   }
 
-  function digits(label, values, targets, size) {
+  /** Values in their colours with their digit; a wrong one is struck through, and keeps its digit readable. */
+  function digits(label, values, targets, size, colours) {
     return picture(label, size, (i, x, y) => {
       const [value, target] = [values[i], targets[i]];
       if (target < 0) return [svg('rect', { x, y, width: 1, height: 1, fill: 'var(--grid)', stroke: 'var(--paper)', 'stroke-width': 0.04 })];
-      const wrong = value !== target;
+      const rgb = colours[value % 8];
+      const ink = tw.colour.ink(rgb);
       return [
-        svg('rect', { x, y, width: 1, height: 1, fill: TINTS[value % 8], stroke: 'var(--paper)', 'stroke-width': 0.04 }),
-        svg('text', { ...FONT, x: x + 0.5, y: y + 0.7, 'font-size': 0.55, fill: '#1f2328', 'font-weight': wrong ? 700 : 400 }, value),
-        ...(wrong ? [svg('line', { x1: x + 0.1, y1: y + 0.9, x2: x + 0.9, y2: y + 0.1, stroke: '#b02a30', 'stroke-width': 0.09 })] : []),
+        svg('rect', { x, y, width: 1, height: 1, fill: tw.colour.css(rgb), stroke: 'var(--paper)', 'stroke-width': 0.04 }),
+        svg('text', { ...FONT, x: x + 0.5, y: y + 0.7, 'font-size': 0.55, fill: ink }, value),
+        ...(value !== target ? [svg('line', { x1: x + 0.12, y1: y + 0.88, x2: x + 0.88, y2: y + 0.12, stroke: ink, 'stroke-width': 0.06 })] : []),
       ];
     });
   }
 
-  function scenePicture(scene) {
-    const node = picture('What the probe sees', scene.width, (i, x, y) => [svg('rect', { x, y, width: 1.01, height: 1.01, fill: tw.colour.hex(scene.rgb.slice(3 * i, 3 * i + 3)) })]);
+  /** The cells' values as colours, with their symbols, what each asks for, arrows and the lit cell. */
+  function scenePicture({ scene, symbols = [], questions = [], lit = null }) {
+    const node = picture('What the probe sees', scene.width, (i, x, y) => {
+      const rgb = scene.rgb.slice(3 * i, 3 * i + 3);
+      const text = (dy, size, content) => svg('text', { ...FONT, x: x + 0.5, y: y + dy, 'font-size': size, fill: tw.colour.ink(rgb), 'font-weight': size > 0.4 ? 700 : 400 }, content);
+      return [svg('rect', { x, y, width: 1.01, height: 1.01, fill: tw.colour.hex(rgb) }),
+        symbols[i] >= 0 ? text(0.5, 0.5, letter(symbols[i])) : null,
+        questions[i] >= 0 ? text(0.9, 0.36, letter(questions[i]) + '?') : null].filter(Boolean);
+    });
     node.append(tw.draw.sceneArrows(scene));
+    if (lit !== null) node.append(tw.parts.outline(lit % scene.width, Math.floor(lit / scene.width)));
     return node;
   }
 
@@ -71,11 +89,12 @@
       const { targets, predictions, width } = sample;
       const counted = targets.filter((t) => t >= 0).length;
       const right = targets.filter((t, i) => t >= 0 && t === predictions[i]).length;
-      const marks = typeof sample.marks === 'string' ? sample.marks : '';
+      const colours = palette(sample);
+      const marks = typeof sample.marks === 'string' ? sample.marks : '8\u00d78 cells';
       tw.fill(pictures,
-        figure('what it sees', scenePicture(sample.scene), marks),
-        figure('what it should say', digits('Targets: ' + targets.join(' '), targets, targets, width), 'grey: does not count'),
-        figure('what it says', digits('Predictions: ' + predictions.join(' '), predictions, targets, width), `${right} of ${counted} right; struck through: wrong`));
+        figure('what it sees', scenePicture(sample), `${marks}; colours are values`),
+        figure('what it should say', digits('Targets: ' + targets.join(' '), targets, targets, width, colours), 'grey: does not count'),
+        figure('what it says', digits('Predictions: ' + predictions.join(' '), predictions, targets, width, colours), `${right} of ${counted} right; struck through: wrong`));
     }
 
     return {
