@@ -106,7 +106,7 @@ export async function hoverCell(page, card, index, width, height) {
   await page.mouse.move(box.x + x * box.width, box.y + y * box.height);
 }
 
-/** What a click saves: {name, text}. */
+/** What a click saves: {name, path}. */
 export async function saved(page, click) {
   const [download] = await Promise.all([page.waitForEvent('download'), click()]);
   const path = await download.path();

@@ -46,9 +46,10 @@
     const { attend } = tw.data;
     const { backward } = attend;
     const list = (values) => '(' + values.slice(0, 4).map(tw.format).join(', ') + (values.length > 4 ? ', \u2026' : '') + ')';
-    if (!tw.data.layer.colour) tw.fill(lossLine, 'The output of this layer is not a colour, so there is no target: all derivatives are zero.');
-    else tw.fill(lossLine, tw.state.target === null ? 'No target: the loss and all derivatives are zero.'
-      : ['loss = \u00bd |output \u2212 target|\u00b2 = ', el('strong', { 'data-loss': backward.loss }, tw.format(backward.loss)), `; d loss / d output = output \u2212 target = ${list(backward.grad_output)}`]);
+    const aim = tw.data.layer.colour && tw.state.target;
+    tw.fill(lossLine, tw.data.layer.colour ? null : 'The output of this layer is not a colour, so the target is zero. ',
+      aim ? 'loss = \u00bd |output \u2212 target|\u00b2 = ' : 'loss = \u00bd |output|\u00b2 = ', el('strong', { 'data-loss': backward.loss }, tw.format(backward.loss)),
+      `; d loss / d output = ${aim ? 'output \u2212 target' : 'output'} = ${list(backward.grad_output)}`);
   }
 
   tw.panel({

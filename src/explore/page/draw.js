@@ -53,12 +53,11 @@
     return Array.from(values, (value) => tw.colour.of(value, range, kind));
   }
 
-  /** An outline of cell `i` of a map `width` wide. */
+  /** An outline of cell `i` of a map `width` wide, no thicker where cells are large. */
   function ring(i, width, name) {
-    const [x, y] = [i % width, Math.floor(i / width)];
-    return svg('g', { class: 'ring ' + name },
-      svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke: '#1f2328', 'stroke-width': 0.34 }),
-      svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke: name === 'query' ? '#ffffff' : '#ffd23f', 'stroke-width': 0.17 }));
+    const [x, y, thick] = [i % width, Math.floor(i / width), 0.34 * Math.min(1, width / 14)];
+    const line = (stroke, size) => svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke, 'stroke-width': size });
+    return svg('g', { class: 'ring ' + name }, line('#1f2328', thick), line(name === 'query' ? '#ffffff' : '#ffd23f', thick / 2));
   }
 
   /**

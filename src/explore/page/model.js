@@ -9,7 +9,7 @@
 
   /** What the panels show. `picture` is the input of the layer looked at: the scene, or a probe's sample. `attend.by` is 'page' or
    'engine'; `difference` compares the two. `stale`: another scene or layer is on its way. */
-  tw.data = { info: null, scene: null, picture: null, layer: null, attend: null, difference: null, problem: null, stale: true };
+  tw.data = { info: null, scene: null, photo: null, picture: null, layer: null, attend: null, difference: null, problem: null, stale: true };
 
   /** A copy of `base` with the cells of `painted` ([[index, r, g, b, arrow], ..]) over it. */
   function paint(base, painted) {
@@ -52,20 +52,29 @@
       base = { name: `${name} ${size} ${seed}`, scene: answer };
     }
     tw.data.scene = paint(base.scene, painted);
-    if (tw.state.source.kind !== 'probe') tw.data.picture = tw.data.scene;
+    if (tw.state.source.kind !== 'probe') tw.data.picture = input();
     if (tw.state.source.kind === 'lesson') clampQuery(tw.data.scene.height, tw.data.scene.width);
     tw.notify(['data.scene']);
   }
 
+  /** What the layer looks at: a photo where one was loaded for a checkpoint, else the scene. */
+  const input = () => (tw.state.source.kind === 'checkpoint' && tw.data.photo) || tw.data.scene;
   /** The parameters that name the layer looked at. */
-  tw.layerParams = () => ({ source: tw.state.source, scene: tw.data.scene, head: tw.state.head });
+  tw.layerParams = () => ({ source: tw.state.source, scene: input(), head: tw.state.head });
+  /** A picture finer than a scene, for checkpoints; null for none. It is too large for the address. */
+  tw.setPhoto = (photo) => {
+    tw.data.photo = photo;
+    if (tw.state.source.kind !== 'checkpoint') return;
+    tw.data.stale = true;
+    loadLayer().catch(problem);
+  };
 
   async function loadLayer() {
     const { source } = tw.state;
     // A session or a checkpoint has its own input; the painted scene stays for the lesson.
     const [layer, picture] = await Promise.all([
       tw.api.call('layer', tw.layerParams(), 'model.layer'),
-      source.kind === 'probe' ? tw.api.call('sample', { session: source.session, index: source.sample }, 'model.sample').then((sample) => sample.scene) : tw.data.scene,
+      source.kind === 'probe' ? tw.api.call('sample', { session: source.session, index: source.sample }, 'model.sample').then((sample) => sample.scene) : input(),
     ]);
     if (source !== tw.state.source) return;
     // The lesson's values are colours; bytes to features, so that outputs can be drawn and targets computed.

@@ -62,20 +62,18 @@
 
   /** Loss 1/2 |output - target|^2 and its derivatives in the weights and energies. */
   function backward(layer, weights, output, target) {
-    const zeros = new Array(layer.keys).fill(0);
-    if (!target) return { loss: 0, target: output.map(() => 0), grad_output: output.map(() => 0), grad_weights: zeros, grad_energies: zeros };
-    const { value_dim: dv, channels: c } = layer;
+    const { value_dim: dv } = layer;
     const grad_output = output.map((x, i) => x - target[i]);
     const grad_head = Array.from({ length: dv }, (_, j) => grad_output.reduce((sum, g, i) => sum + g * layer.output_matrix[i * dv + j], 0));
-    const grad_weights = zeros.map((_, k) => dot(grad_head, layer.value, k));
+    const grad_weights = weights.map((_, k) => dot(grad_head, layer.value, k));
     const mean = grad_weights.reduce((sum, g, k) => sum + g * weights[k], 0);
     const grad_energies = grad_weights.map((g, k) => weights[k] * (g - mean));
-    return { loss: 0.5 * grad_output.reduce((sum, g) => sum + g * g, 0), target, grad_output: grad_output.slice(0, c), grad_weights, grad_energies };
+    return { loss: 0.5 * grad_output.reduce((sum, g) => sum + g * g, 0), target, grad_output, grad_weights, grad_energies };
   }
 
-  /** A colour as the layer's output would have to be; null where the layer does not mix colours. */
+  /** A colour as the layer's output would have to be; zeros where there is no target or the layer does not mix colours. */
   tw.targetOf = (layer, target) => {
-    if (!target || !layer.colour) return null;
+    if (!target || !layer.colour) return new Array(layer.channels).fill(0);
     const { scale, shift } = layer.colour;
     return Array.from({ length: layer.channels }, (_, i) => (i < 3 ? target[i] * scale + shift : 0));
   };

@@ -31,7 +31,7 @@
     tw.data.info = info;
     tw.restore(tw.embedded && tw.embedded.state);
     document.getElementById('top-tools').append(...tw.exportButtons(), themeButton());
-    if (!tw.api.online) document.querySelector('.lead').after(tw.el('p', { class: 'saved' }, 'A saved page: it works without an engine, with what was kept. Numbers that were not kept are computed here where that is possible.'));
+    if (!tw.api.online) document.querySelector('.lead').after(tw.el('p', { class: 'saved' }, 'A saved page: no engine, no network. It shows what was kept and computes the rest where it can.'));
     tw.fill(document.getElementById('bottom'), `Termwise ${info.version}. Everything is computed on this machine; the page asks no other.`);
     tw.mountPanels(info);
     tw.startModel();

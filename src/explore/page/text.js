@@ -60,7 +60,9 @@
     const word = wordIn(layer);
     const cross = translator().blocks.find(({ name }) => name === tw.state.block).kind === 'cross';
     const again = rows.contains(document.activeElement);
-    tw.fill(rows, boxes(layer.query_words, 'Queries: choose a word', word, pickWord), cross ? boxes(layer.key_words, 'Keys: the source', null, null) : null);
+    tw.fill(rows, boxes(layer.query_words, 'Queries: choose a word', word, pickWord), cross ? boxes(layer.key_words, 'Keys: the source', null, null) : null,
+      [...layer.query_words, ...layer.key_words].some((piece) => piece.length > 1 && piece.startsWith('\u00b7'))
+        ? el('p', { class: 'small' }, 'A word that the model does not know whole is cut into pieces; a piece that begins with \u00b7 goes on.') : null);
     if (again) rows.querySelector('[aria-pressed=true]').focus();
     for (const [i, button] of switches.entries()) {
       button.disabled = layer.terms[i] !== '1';
