@@ -42,13 +42,13 @@ test('cells painted by dragging the mouse reach the maps and the address, and ca
   const page = await open('size=8&query=3,3&terms=1000');
   const before = await mapsFollow(page);
   const at = await begin(page);
-  await brush(page, 'paint blue');
+  await brush(page, 'paint orange');
   await page.mouse.move(...at(1, 1, 8));
   await page.mouse.down();
   // One jump across five cells: no gaps.
   await page.mouse.move(...at(1, 6, 8));
   await page.mouse.up();
-  for (let x = 1; x <= 6; x++) assert.deepEqual((await cellOf(page, 8 + x)).slice(0, 3), [31, 90, 200], `cell ${x}`);
+  for (let x = 1; x <= 6; x++) assert.deepEqual((await cellOf(page, 8 + x)).slice(0, 3), [240, 140, 30], `cell ${x}`);
   await brush(page, 'draw an arrow right');
   await page.mouse.click(...at(3, 3, 8));
   assert.equal((await cellOf(page, 27))[3], 2);
@@ -64,7 +64,7 @@ test('cells painted by dragging the mouse reach the maps and the address, and ca
   const original = await ask('scene', { name: 'arrows', size: 8, seed: 1 });
   assert.deepEqual((await cellOf(page, 9)).slice(0, 3), original.rgb.slice(27, 30));
   await page.getByRole('button', { name: 'Undo' }).click();
-  assert.deepEqual((await cellOf(page, 9)).slice(0, 3), [31, 90, 200]);
+  assert.deepEqual((await cellOf(page, 9)).slice(0, 3), [240, 140, 30]);
   await page.getByRole('button', { name: 'Clear what I painted' }).click();
   assert.deepEqual(await page.evaluate(() => tw.data.scene), original);
   await done(page);

@@ -66,6 +66,7 @@ test('play and pause by keyboard; the curves grow, and stand still while it paus
   await page.waitForTimeout(400);
   const [run] = await runs(page);
   assert.equal(run.losses.length, losses.length);
+  assert.equal(run.finished, false, 'it was paused, not done');
   const points = await page.locator('.train-charts .chart').first().locator('path.line').first().getAttribute('d');
   assert.equal(points.split(/[ML]/).length - 1, run.losses.length, 'a point for each step');
   assert.equal(await page.locator('#training [data-step]').getAttribute('data-step'), String(run.losses.length));
