@@ -61,7 +61,7 @@ test('every card, by keyboard alone: what it says is what the numbers say', asyn
   }
   assert.equal(await page.locator('.quiz-score').textContent(), `Score: ${count} of ${count} right`);
   // The score and the card are in the address.
-  await page.waitForFunction(() => location.hash.includes('answers='));
+  await page.waitForFunction(() => location.hash.slice(1) === tw.hash(tw.state));
   const again = await open((await page.evaluate(() => location.hash)).slice(1));
   assert.equal(await again.locator('.quiz-score').textContent(), `Score: ${count} of ${count} right`);
   await again.getByRole('button', { name: 'Start again' }).click();

@@ -54,7 +54,7 @@ test('cells painted by dragging the mouse reach the maps and the address, and ca
   assert.equal((await cellOf(page, 27))[3], 2);
   const after = await mapsFollow(page);
   assert.ok(after.some((weight, k) => Math.abs(weight - before[k]) > 1e-3), 'the map changed');
-  await page.waitForFunction(() => location.hash.includes('painted='));
+  await page.waitForFunction(() => location.hash.slice(1) === tw.hash(tw.state));
   const again = await open((await page.evaluate(() => location.hash)).slice(1));
   assert.deepEqual(await again.evaluate(() => tw.data.scene), await page.evaluate(() => tw.data.scene), 'a new tab shows the same');
   await done(again);
