@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use termwise_autograd::{Array, Cpu, Tape};
 use termwise_models::checkpoint::Checkpoint;
 use termwise_ops::attention::{Terms, projected_2d};
@@ -26,9 +26,10 @@ pub const UPLOAD_BYTES: usize = 64 * 1024 * 1024;
 const EXAMPLE: &str = "Her old grandmother gives the doctor the suitcase.";
 
 /// The translator that is there where no other one is given: trained for two minutes on the built-in sentences by
-/// `termwise train translation --config small.toml --time-limit 110`, where `small.toml` says `epochs = 12`, and under
-/// `[translation]` `dropout = 0.0`, `label_smoothing = 0.05`, `model = {vocabulary = 500, channels = 32, num_heads = 4,
-/// feed_forward = 64, encoder_layers = 2, decoder_layers = 2}`; then written anew without what only a training needs.
+/// `termwise train translation --device cpu --config small.toml --time-limit 150 --out DIR`, where `small.toml` says
+/// `epochs = 20` and under `[translation]` `dropout = 0.0`, `label_smoothing = 0.05`, `model = { vocabulary = 1000,
+/// channels = 32, num_heads = 4, feed_forward = 64, encoder_layers = 2, decoder_layers = 1 }`. Of its checkpoint the
+/// tensors `training/...` and the entry `training`, which only going on with the training needs, are left out.
 const TRANSLATOR: &[u8] = include_bytes!("translator.safetensors");
 
 /// A network on its thread, and what the page is told of it.
@@ -169,7 +170,14 @@ impl Engine {
 
     fn layer(&self, value: &Value) -> Result<Value, Failure> {
         let fields = Fields::of(value, "", &["source", "scene", "head"])?;
-        Ok(self.head(&fields)?.0.json())
+        let (layer, colours) = self.head(&fields)?;
+        let mut answer = layer.json();
+        if colours {
+            // Bytes to the units of values, and what a page without an engine makes the layer of another scene with.
+            answer["colour"] = json!({"scale": 1.0 / 255.0, "shift": 0.0});
+            answer["lesson"] = lesson::json();
+        }
+        Ok(answer)
     }
 
     fn gradcheck(&self, value: &Value) -> Result<Value, Failure> {

@@ -1,6 +1,6 @@
 //! What there is to ask for.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use termwise_datasets::probe::ProbeTask;
 use termwise_models::probe::ProbeMechanism;
 
@@ -35,23 +35,57 @@ fn task(task: ProbeTask) -> Value {
     json!({"name": task.name(), "title": title})
 }
 
+macro_rules! sources {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_str!(concat!("../../", $path)))),*]
+    };
+}
+
+/// The files that compute what the panels show and those that check them, as they were built in.
+const SOURCES: [(&str, &str); 12] = sources![
+    "ops/src/attention/definition.rs",
+    "ops/src/attention/deformable_conv.rs",
+    "ops/src/attention/deformable_conv_cases.rs",
+    "ops/src/attention/dynamic_conv_2d.rs",
+    "ops/src/attention/dynamic_conv_cases.rs",
+    "ops/src/attention/transformer.rs",
+    "ops/src/attention/transformer_cases.rs",
+    "ops/src/attention/transformer_simple.rs",
+    "ops/tests/definition/main.rs",
+    "ops/tests/gradients.rs",
+    "models/src/probe/train.rs",
+    "models/src/translation/layer.rs",
+];
+
+/// The text of one of the files that [`fixed`] names.
+pub fn source(path: &str) -> Option<&'static str> {
+    SOURCES.iter().find(|(other, _)| *other == path).map(|(_, text)| *text)
+}
+
+/// All of these files by their paths.
+pub fn sources() -> Value {
+    SOURCES.iter().map(|(path, text)| ((*path).to_owned(), Value::from(*text))).collect::<Map<_, _>>().into()
+}
+
 /// The file that computes what a panel shows, and the one that its gradient is checked with.
 fn files() -> Value {
-    let attention = "ops/src/attention";
     let of = |source: &str, check: &str| json!({"source": source, "check": check});
-    let transformer =
-        of(&format!("{attention}/transformer.rs"), &format!("{attention}/transformer_cases.rs"));
+    let attention = |source: &str, check: &str| {
+        of(&format!("ops/src/attention/{source}.rs"), &format!("ops/src/attention/{check}_cases.rs"))
+    };
     json!({
-        "attention": transformer,
-        "compare": transformer,
-        "cards": transformer,
-        "backward": of(&format!("{attention}/transformer_simple.rs"), "ops/tests/gradients.rs"),
-        "deformable": of(&format!("{attention}/deformable_conv.rs"), &format!("{attention}/deformable_conv_cases.rs")),
-        "dynamic": of(&format!("{attention}/dynamic_conv_2d.rs"), &format!("{attention}/dynamic_conv_cases.rs")),
-        "matrix": of(&format!("{attention}/definition.rs"), "ops/tests/definition/main.rs"),
+        "attention": attention("transformer", "transformer"),
+        "formula": attention("definition", "transformer"),
+        "sixteen": attention("transformer", "transformer"),
+        "compare": attention("transformer", "transformer"),
+        "cards": attention("transformer", "transformer"),
+        "backward": of("ops/src/attention/transformer_simple.rs", "ops/tests/gradients.rs"),
+        "deformable": attention("deformable_conv", "deformable_conv"),
+        "dynamic": attention("dynamic_conv_2d", "dynamic_conv"),
+        "matrix": of("ops/src/attention/definition.rs", "ops/tests/definition/main.rs"),
         "training": of("models/src/probe/train.rs", "ops/tests/gradients.rs"),
-        "text": of("models/src/translation/layer.rs", &format!("{attention}/transformer_cases.rs")),
-        "checkpoint": of("models/src/segmentation/model.rs", &format!("{attention}/transformer_cases.rs")),
+        "text": of("models/src/translation/layer.rs", "ops/src/attention/transformer_cases.rs"),
+        "checkpoint": attention("transformer", "transformer"),
     })
 }
 
@@ -73,6 +107,7 @@ pub fn fixed() -> Value {
         "scenes": SCENES.map(|(name, title)| json!({"name": name, "title": title})),
         "tasks": ProbeTask::ALL.map(task),
         "files": files(),
+        "sources": true,
         "limits": {
             "size": SIZE,
             "picture_size": PICTURE,
@@ -81,4 +116,18 @@ pub fn fixed() -> Value {
             "question_bytes": JSON_BYTES,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_is_named_is_there() {
+        for (panel, files) in files().as_object().unwrap() {
+            for path in files.as_object().unwrap().values() {
+                assert!(source(path.as_str().unwrap()).is_some(), "{panel}: {path}");
+            }
+        }
+    }
 }

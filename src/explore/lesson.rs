@@ -14,6 +14,7 @@
 //! so that no term reads a channel of another one.
 
 use ndarray::{Array2, Array3, Array4, ArrayD, Axis};
+use serde_json::{Value, json};
 use termwise_autograd::{Array, Cpu, Tape, Var};
 use termwise_ops::attention::{Projections, TransformerSettings, sinusoidal_embedding};
 
@@ -239,6 +240,21 @@ pub fn kernel_predictor() -> ArrayD<f64> {
 /// Picks the colours. (3, 9, 1, 1)
 pub fn colours() -> ArrayD<f64> {
     Array4::from_shape_fn((COLOURS, CONTENT, 1, 1), |(o, c, _, _)| if o == c { 1.0 } else { 0.0 }).into_dyn()
+}
+
+/// What makes queries, keys, values, offsets and kernels out of a cell's content, each row by row, nine columns wide.
+pub fn json() -> Value {
+    let list = |array: &ArrayD<f64>| array.iter().copied().collect::<Vec<f64>>();
+    let parameters = parameters();
+    let named = |name: &str| parameters.iter().find(|(other, _)| *other == name).map(|(_, array)| list(array));
+    json!({
+        "query": named("query"),
+        "key": named("key"),
+        "value": named("value"),
+        "offsets": list(&offset_predictor()),
+        "dynamic": list(&kernel_predictor()),
+        "taps": taps(),
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `server`, `http` | connections: one request each, bounded in bytes and time, and from this machine alone |
 //! | `page` | the document, put together from the files in `page/` |
+//! | `export` | the page in a file, with answers in it |
 //! | `engine` | the questions and who answers them |
 //! | `fields` | reading a question |
 //! | `info` | what there is to ask for |
@@ -22,6 +23,7 @@
 mod check;
 mod convolution;
 mod engine;
+mod export;
 mod fields;
 mod http;
 mod info;
@@ -36,5 +38,6 @@ mod server;
 mod worker;
 
 pub use engine::Engine;
+pub use export::export;
 pub use page::Assets;
 pub use server::Server;

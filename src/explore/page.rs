@@ -23,13 +23,47 @@ macro_rules! files {
 /// The document that the others are put into.
 const INDEX: &str = include_str!("page/index.html");
 /// Styles and scripts, in their order: `page/scripts.txt` lists the same.
-const FILES: &[(&str, &str)] = &files![];
+const FILES: &[(&str, &str)] = &files![
+    "style.css",
+    "panels.css",
+    "core.js",
+    "state.js",
+    "api.js",
+    "panel.js",
+    "colour.js",
+    "draw.js",
+    "chart.js",
+    "offline.js",
+    "lesson.js",
+    "model.js",
+    "attention.js",
+    "formula.js",
+    "sixteen.js",
+    "backward.js",
+    "compare.js",
+    "words.js",
+    "text.js",
+    "checkpoint.js",
+    "export.js",
+    "parts.js",
+    "painter.js",
+    "input.js",
+    "cards_list.js",
+    "deformable.js",
+    "dynamic.js",
+    "matrix_table.js",
+    "matrix.js",
+    "train_sample.js",
+    "train.js",
+    "cards.js",
+    "start.js",
+];
 
 /// A document, and what it may run.
 pub struct Document {
     /// The HTML.
     pub html: String,
-    /// The policy that allows its own style and scripts and nothing else.
+    /// The policy that allows its own style and scripts, questions to this server, and nothing else.
     pub policy: String,
 }
 
@@ -66,8 +100,7 @@ impl Assets {
         let hashes: Vec<String> = scripts.iter().map(hash).collect();
         // Drawings are turned into pictures by way of blob: and data: addresses, which leave nothing.
         let policy = format!(
-            "default-src 'none'; script-src {}; style-src {}; img-src data: blob:; connect-src 'self'; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; script-src {}; style-src {}; img-src data: blob:; base-uri 'none'; form-action 'none'",
             if hashes.is_empty() { "'none'".to_owned() } else { hashes.join(" ") },
             hash(&style)
         );
@@ -81,6 +114,43 @@ impl Assets {
             .replacen("<!-- style -->", &format!("<style>{style}</style>"), 1)
             .replacen("<!-- embedded -->", &data, 1)
             .replacen("<!-- scripts -->", &elements, 1);
-        Ok(Document { html, policy })
+        let Some(_) = embedded else {
+            return Ok(Document { html, policy: policy + "; connect-src 'self'; frame-ancestors 'none'" });
+        };
+        // A file has no field to say it in.
+        let meta = format!("<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">");
+        Ok(Document { html: html.replacen("<meta charset=\"utf-8\">", &meta, 1), policy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_are_those_of_the_list() {
+        let listed = include_str!("page/scripts.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        assert_eq!(FILES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), listed.collect::<Vec<_>>());
+    }
+
+    /// What would end an element, or be taken for a place to put something.
+    #[test]
+    fn no_file_ends_its_element() {
+        for (name, text) in FILES {
+            for mark in ["</script", "</style", "<!--"] {
+                assert!(!text.to_lowercase().contains(mark), "{name} holds {mark}");
+            }
+        }
+        for mark in ["<!-- style -->", "<!-- embedded -->", "<!-- scripts -->", "<meta charset=\"utf-8\">"] {
+            assert_eq!(INDEX.matches(mark).count(), 1, "{mark}");
+        }
+    }
+
+    #[test]
+    fn a_document_holds_its_data_and_says_what_it_may_run() {
+        let document = Assets::BuiltIn.document(Some(r#"{"a":"</script>"}"#)).unwrap();
+        assert!(document.html.contains(r#"id="embedded">{"a":"\u003c/script>"}</script>"#));
+        assert!(document.html.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-"));
+        assert_eq!(document.policy.matches("sha256-").count(), 1 + document.html.matches("<script>").count());
     }
 }

@@ -1,6 +1,5 @@
 //! The server: takes connections on this machine, refuses those of other pages, and hands questions to the engine.
 
-use std::any::Any;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::http::{Failure, Head, Response, read_body, read_head};
+use super::info;
 use super::page::Assets;
 
 /// Connections served at a time; a further one is told to come again.
@@ -68,10 +68,14 @@ impl Server {
     }
 }
 
-/// The text that a panic came with.
-pub fn message(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+/// What a computation gives; a panic is a failure.
+pub fn guarded<R>(computation: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+    catch_unwind(AssertUnwindSafe(computation)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        let message = text.unwrap_or("a panic without a message");
+        Err(Failure::new(500, format!("the computation failed: {message}")))
+    })
 }
 
 impl Site {
@@ -101,12 +105,7 @@ impl Site {
             Err(failure) => Response::failure(&failure),
             Ok(Some(mut head)) => {
                 head_only = head.method == "HEAD";
-                let answer = catch_unwind(AssertUnwindSafe(|| self.answer(&mut stream, &mut head)));
-                let answer = answer.unwrap_or_else(|payload| {
-                    let sentence = format!("the computation failed: {}", message(payload.as_ref()));
-                    Err(Failure::new(500, sentence))
-                });
-                answer.unwrap_or_else(|failure| Response::failure(&failure))
+                guarded(|| self.answer(&mut stream, &mut head)).unwrap_or_else(|failure| Response::failure(&failure))
             }
         };
         let _ = response.send(&mut stream, head_only); // a client that has left wants no answer
@@ -127,6 +126,20 @@ impl Site {
             "/" if reads => self.page(),
             "/" | "/api/info" if !reads => refused("GET, HEAD"),
             "/api/info" => Ok(Response::json(200, &self.engine.info())),
+            path if path.starts_with("/source/") => {
+                let text = info::source(&path["/source/".len()..]).ok_or_else(|| {
+                    Failure::new(404, "path: expected a file that a panel names, found another")
+                })?;
+                if !reads {
+                    return refused("GET, HEAD");
+                }
+                Ok(Response {
+                    status: 200,
+                    kind: "text/plain; charset=utf-8",
+                    fields: Vec::new(),
+                    body: text.as_bytes().to_vec(),
+                })
+            }
             path => {
                 let limit = path.strip_prefix("/api/").and_then(|name| Some((name, Engine::limit(name)?)));
                 let Some((name, limit)) = limit else {

@@ -1,11 +1,10 @@
 //! Something that lives on a thread of its own: a model's parameters belong to the thread that made them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
 use super::http::Failure;
-use super::server::message;
+use super::server::guarded;
 
 type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
 
@@ -21,11 +20,7 @@ impl<T: 'static> Worker<T> {
         let (say, made) = channel();
         let live = move || {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-            let value = match catch_unwind(AssertUnwindSafe(make)) {
-                Ok(value) => value,
-                Err(payload) => Err(Failure::new(500, format!("the computation failed: {}", message(payload.as_ref())))),
-            };
-            let value = value.and_then(|value| match &pool {
+            let value = guarded(make).and_then(|value| match &pool {
                 Ok(_) => Ok(value),
                 Err(error) => Err(Failure::new(500, format!("threads: expected one more, found {error}"))),
             });
@@ -56,13 +51,24 @@ impl<T: 'static> Worker<T> {
     ) -> Result<R, Failure> {
         let (say, answer) = channel();
         let job: Job<T> = Box::new(move |value| {
-            let result = catch_unwind(AssertUnwindSafe(|| question(value)));
-            let _ = say.send(result.unwrap_or_else(|payload| {
-                Err(Failure::new(500, format!("the computation failed: {}", message(payload.as_ref()))))
-            }));
+            let _ = say.send(guarded(|| question(value))); // one who has left needs no answer
         });
         let gone = || Failure::new(500, "the computation ended without an answer");
         self.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).send(job).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_with_its_message_and_the_value_lives_on() {
+        let worker = Worker::new(|| Ok(1)).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let failure = worker.ask::<()>(|value| panic!("the value is {value}")).unwrap_err();
+        assert_eq!((failure.status, failure.sentence.as_str()), (500, "the computation failed: the value is 1"));
+        assert_eq!(worker.ask(|value| Ok(*value + 1)).unwrap(), 2);
+        assert!(Worker::<u8>::new(|| panic!("no value")).is_err_and(|failure| failure.status == 500));
     }
 }
