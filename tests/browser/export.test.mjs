@@ -1,12 +1,14 @@
 // Row 13: the whole page as one file, SVG and PNG of the panels, JSON of the numbers.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { attendOf, close, done, hoverCell, number, open, openFile, saved, settled } from './helpers.mjs';
+import { ask, attendOf, close, done, hoverCell, number, open, openFile, saved, settled } from './helpers.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'termwise-export-'));
+const program = process.env.TERMWISE || '../../target/release/termwise';
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 async function savedPage(page) {
@@ -90,5 +92,35 @@ test('SVG, PNG and JSON of each panel', async () => {
   const all = await saved(page, () => page.locator('#save-numbers').click());
   const panels = JSON.parse(readFileSync(all.path, 'utf8')).panels;
   assert.deepEqual(panels.attention.sum, answer.sum);
+  await done(page);
+});
+
+test('the page that the command writes works without a network', async () => {
+  const file = join(folder, 'command.html');
+  execFileSync(program, ['explore', '--export', file, ...(process.env.ASSETS ? ['--assets', process.env.ASSETS] : [])], { stdio: 'ignore' });
+  const page = await openFile(file);
+  await page.waitForFunction(() => tw.data.attend && document.querySelector('.word-energies td'));
+  await page.waitForFunction(() => document.querySelector('.badge').dataset.status === 'PASS', null, { timeout: 10000 });
+  // Every panel has come near the screen once.
+  for (const id of await page.evaluate(() => tw.panels.map((panel) => panel.id))) {
+    await page.locator(`#${id}`).scrollIntoViewIfNeeded();
+    await page.waitForTimeout(150);
+  }
+  const notes = await page.locator('.note:not([hidden])').allTextContents();
+  assert.deepEqual(notes, []);
+  const answer = await ask('attend', await page.evaluate(() => tw.attendParams('0110')));
+  await page.keyboard.press('1');
+  await page.keyboard.press('4');
+  const weights = await page.evaluate(() => tw.data.attend.weights);
+  answer.weights.forEach((weight, k) => close(weights[k], weight, `key ${k}`));
+  // Every block and head of the example sentence is there.
+  for (const block of await page.locator('#block option').evaluateAll((options) => options.map((option) => option.value))) {
+    await page.locator('#block').selectOption(block);
+    await page.locator('#text-head').selectOption({ index: 1 });
+    await page.waitForFunction((name) => tw.panels.find(({ id }) => id === 'text').json().block === name && tw.state.textHead === 1, block);
+    assert.equal(await page.locator('#text .note:not([hidden])').count(), 0, block);
+  }
+  await page.locator('#attention .provenance a').first().click();
+  assert.match(await page.locator('dialog pre').textContent(), /fn /);
   await done(page);
 });
