@@ -27,11 +27,14 @@
       return { button, cell: el('th', { scope: 'col', class: COLUMNS[i][1] ? null : 'matrix-words' }, button) };
     });
     const body = el('tbody', {});
+    const caption = el('caption', {});
     const element = el('details', { class: 'matrix-table', open: true }, el('summary', {}, 'Cost of each, sortable'),
       el('div', { class: 'table-scroll', tabindex: '0', role: 'region', 'aria-label': 'Cost of each mechanism' },
-        el('table', { class: 'numbers' }, el('caption', {}, 'Multiply-adds and parameters for the scene above'), el('thead', {}, el('tr', {}, heads.map((x) => x.cell))), body)));
+        el('table', { class: 'numbers' }, caption, el('thead', {}, el('tr', {}, heads.map((x) => x.cell))), body)));
 
     function draw() {
+      const first = answers.size > 0 ? [...answers.values()][0] : {};
+      caption.textContent = 'Multiply-adds for the scene above, and parameters' + (first.parameters_meaning ? ', ' + first.parameters_meaning : '');
       const [column, way] = tw.state.sort;
       const [, numeric, value] = COLUMNS[column];
       heads.forEach(({ cell, button }, i) => {
