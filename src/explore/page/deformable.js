@@ -125,6 +125,7 @@
   async function ask() {
     const { scene } = tw.data;
     if (!scene) return;
+    view.overview.update();
     await view.panel.run(tw.api.call('deformable', params(scene)), (got) => {
       answer = { ...got, query: parts.queryIn(scene), scene };
       draw();
@@ -297,7 +298,6 @@
 
   function update(state, data, changed) {
     const any = (...keys) => changed.has('all') || keys.some((key) => changed.has(key));
-    if (any('data.scene', 'query')) view.overview.update();
     if (any('axis')) view.axis.show(state.axis);
     if (any('target') && state.target) view.target.value = tw.colour.hex(state.target);
     if (any('offsets')) view.reset.disabled = state.offsets === null;

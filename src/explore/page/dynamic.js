@@ -72,6 +72,7 @@
     const { scene } = tw.data;
     if (!scene) return;
     const query = parts.queryIn(scene);
+    view.overview.update();
     await view.panel.run(tw.api.call('dynamic', { scene, query }), (got) => {
       answer = { ...got, scene, query };
       draw();
@@ -114,10 +115,8 @@
 
   function update(state, data, changed) {
     const any = (...keys) => changed.has('all') || keys.some((key) => changed.has(key));
-    if (any('data.scene', 'query')) {
-      view.overview.update();
-      view.ask();
-    } else if (any('group', 'data.layer') && answer) draw();
+    if (any('data.scene', 'query')) view.ask();
+    else if (any('group', 'data.layer') && answer) draw();
   }
 
   function figure() {

@@ -171,7 +171,7 @@
       const canvas = el('canvas', { width: 1, height: 1, 'aria-hidden': 'true' });
       const cost = el('span', { class: 'matrix-cost' });
       const button = el('button', { type: 'button', class: 'matrix-small', 'data-code': mechanism.code, 'aria-pressed': 'false', 'aria-label': `Show ${mechanism.code}, ${mechanism.name}`,
-        onclick: () => tw.set({ mech: mechanism.code }) }, canvas, el('span', { class: 'matrix-code' }, mechanism.code), cost);
+        onclick: () => tw.set({ mech: mechanism.code }) }, canvas, el('span', { class: 'matrix-code' }, mechanism.code.split('+').map((part, i) => (i === 0 ? part : ['+', el('wbr'), part]))), cost);
       return [mechanism.code, { button, canvas, cost }];
     }));
     const large = tw.draw.map({

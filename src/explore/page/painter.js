@@ -29,6 +29,15 @@
     let cursor = [0, 0];
     let focused = false;
     let last = null;
+    // Cells passed since the last picture: a fast stroke changes the page once a picture, not once an event.
+    let passed = [];
+    let frame = 0;
+
+    function flush() {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      if (passed.length > 0) onpaint(passed.splice(0));
+    }
 
     function marks() {
       if (!scene) return;
@@ -58,12 +67,14 @@
       if (!last) return;
       const now = cellAt(event);
       if (now[0] === last[0] && now[1] === last[1]) return;
-      onpaint(between(last, now).slice(1));
+      passed.push(...between(last, now).slice(1));
+      if (frame === 0) frame = requestAnimationFrame(flush);
       last = now;
       cursor = now;
     });
     for (const end of ['pointerup', 'pointercancel', 'lostpointercapture']) {
       element.addEventListener(end, () => {
+        flush();
         last = null;
       });
     }
