@@ -100,11 +100,13 @@
   }
 
   function sceneControls(info) {
-    const scene = el('select', { id: 'scene', onchange: () => tw.set({ scene: scene.value, own: null, painted: [] }) },
+    // Another picture takes the place of what was painted, and of a probe's.
+    const choose = (patch) => tw.set({ ...patch, own: null, painted: [], ...(tw.state.source.kind === 'probe' ? { source: { kind: 'lesson' }, head: 0 } : {}) });
+    const scene = el('select', { id: 'scene', onchange: () => choose({ scene: scene.value }) },
       info.scenes.map(({ name, title }) => el('option', { value: name }, title)), el('option', { value: 'own', hidden: true }, 'Own picture'));
-    const size = el('select', { id: 'size', onchange: () => tw.set({ size: Number(size.value), own: null, painted: [] }) },
+    const size = el('select', { id: 'size', onchange: () => choose({ size: Number(size.value) }) },
       [8, 12, 16, 24, 32].filter((n) => n <= info.limits.size).map((n) => el('option', { value: n }, `${n}\u202f\u00d7\u202f${n}`)));
-    const seed = el('button', { type: 'button', title: 'Another picture of this kind', onclick: () => tw.set({ seed: (tw.state.seed % 9999) + 1, own: null, painted: [] }) }, 'another');
+    const seed = el('button', { type: 'button', title: 'Another picture of this kind', onclick: () => choose({ seed: (tw.state.seed % 9999) + 1 }) }, 'another');
     tw.on(() => show());
     function show() {
       scene.value = tw.state.own ? 'own' : tw.state.scene;
@@ -158,7 +160,7 @@
       showSource(state);
       if (data.picture && data.layer && (changed.has('data.layer') || changed.has('data.scene'))) drawPicture();
       const has = (...keys) => keys.some((key) => changed.has(key));
-      if (has('all', 'terms', 'backward', 'source')) drawControls(state);
+      if (has('all', 'terms', 'backward', 'source', 'data.layer')) drawControls(state);
       if (data.attend && has('data.attend', 'backward', 'table')) drawMaps(state, data);
       else if (has('key')) marks();
     },
@@ -229,14 +231,16 @@
     document.querySelector('#attention .panel-lead').textContent = LEADS[state.backward];
     for (const button of document.querySelectorAll('.views button')) button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
     tw.terms.forEach((term, i) => {
-      const on = state.terms[i] === '1';
+      const there = !tw.data.layer || tw.data.layer.terms[i] === '1';
+      const on = there && state.terms[i] === '1';
       const card = cardOf[term.name];
+      card.switch.disabled = card.button.disabled = !there;
       card.switch.setAttribute('aria-pressed', String(on));
       card.element.classList.toggle('off', !on);
       if (state.backward) tw.fill(card.text, on ? `d loss / d ${term.name}: the same for every term that is on.` : 'Off: nothing flows back to it.');
       else tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
     });
-    for (const [name, [, forward, backward]] of Object.entries(STEPS)) tw.fill(cardOf[name].text, state.backward ? backward : [name === 'sum' ? equation(state.terms) : null, forward]);
+    for (const [name, [, forward, backward]] of Object.entries(STEPS)) tw.fill(cardOf[name].text, state.backward ? backward : [name === 'sum' ? equation(tw.data.layer ? tw.within(state.terms, tw.data.layer.terms) : state.terms) : null, forward]);
   }
 
   function drawMaps(state, data) {

@@ -6,7 +6,10 @@
 
   let colour, none, lossLine, maps, badge, checked = null, checkedFor = '', chain;
 
-  const checkParams = () => ({ source: tw.state.source, scene: tw.data.scene, terms: tw.state.terms });
+  const checkParams = () => {
+    const { source, scene } = tw.layerParams();
+    return { source, scene, terms: tw.within(tw.state.terms, tw.data.layer.terms) };
+  };
   const checkKey = () => tw.api.keyOf('gradcheck', checkParams());
 
   function showBadge(kind, text) {
@@ -89,7 +92,7 @@
       if (state.target) colour.value = tw.colour.hex(state.target);
       none.textContent = state.target ? 'no target' : 'set the target';
       document.getElementById('show-backward').setAttribute('aria-pressed', String(state.backward));
-      if (changed.has('data.layer') || changed.has('terms')) {
+      if (data.layer && (changed.has('data.layer') || changed.has('terms'))) {
         if (checkKey() !== checkedFor) {
           showBadge('none', tw.api.online ? 'not checked yet' : 'not checked in a saved page');
           checked = null;

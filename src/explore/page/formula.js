@@ -76,6 +76,27 @@
     tw.formula(box, layer, attend, query, key);
   }
 
+  /** Text in lines of at most `most` letters, broken at spaces. */
+  const broken = (text, most) => text.split(' ').reduce((lines, word) => {
+    const last = lines[lines.length - 1];
+    if (last !== undefined && last.length + word.length < most) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+    return lines;
+  }, []);
+
+  /** The long form as it stands in `panel`, as an <svg>. */
+  function drawing(panel) {
+    const lines = [[panel.querySelector('.formula-head').textContent, tw.colour.light[6]]];
+    panel.querySelectorAll('.formula-term').forEach((line) => {
+      const total = line.classList.contains('total');
+      const text = [...line.children].map((part) => part.textContent).join('  ');
+      broken(text, 120).forEach((part, n) => lines.push([n === 0 ? part : '      ' + part, total ? '#1f2328' : tw.colour.light[tw.terms.findIndex(({ name }) => text.startsWith(name))]]));
+    });
+    const [width, height] = [860, 24 + 20 * lines.length];
+    return tw.svg('svg', { width, height, viewBox: `0 0 ${width} ${height}` }, tw.svg('rect', { width, height, fill: '#fdfcf8' }),
+      lines.map(([text, fill], i) => tw.svg('text', { ...tw.draw.TEXT, 'font-size': 12, 'xml:space': 'preserve', x: 16, y: 26 + 20 * i, fill }, text)));
+  }
+
   tw.panel({
     id: 'formula', files: 'attention', order: 11, short: 'In numbers', title: 'The same in numbers',
     lead: 'Hover over a key in any map, or click it to keep it: its energies are dot products of these vectors.',
@@ -88,6 +109,7 @@
     update(state, data, changed) {
       if (['data.attend', 'key', 'terms', 'query'].some((name) => changed.has(name))) show();
     },
+    svg: () => (tw.data.attend ? drawing(box) : null),
     json() {
       const { layer, attend } = tw.data;
       const key = tw.inspected();

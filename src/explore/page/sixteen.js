@@ -29,7 +29,7 @@
     if (from < 0 || !step) return;
     event.preventDefault();
     const to = tw.codes[from + step];
-    if (to) cells[to].element.focus();
+    if (to && !cells[to].element.hidden) cells[to].element.focus();
   }
 
   tw.panel({
@@ -40,14 +40,16 @@
       body.append(grid);
     },
     update(state, data, changed) {
+      const now = data.layer ? tw.within(state.terms, data.layer.terms) : state.terms;
       for (const [code, { element }] of Object.entries(cells)) {
-        element.setAttribute('aria-pressed', String(code === state.terms));
-        element.tabIndex = code === state.terms ? 0 : -1;
+        element.setAttribute('aria-pressed', String(code === now));
+        element.tabIndex = code === now ? 0 : -1;
       }
       if (!data.layer || !['data.layer', 'query'].some((key) => changed.has(key))) return;
       const query = state.query[0] * data.layer.width + state.query[1];
       for (const [code, { map, element }] of Object.entries(cells)) {
-        const answer = weightsOf(code);
+        // Only what the layer has can be combined.
+        const answer = tw.within(code, data.layer.terms) === code ? weightsOf(code) : null;
         element.hidden = !answer;
         if (!answer) continue;
         map.draw(answer.weights, data.layer.height, data.layer.width);
@@ -56,9 +58,9 @@
     },
     svg() {
       const { layer } = tw.data;
-      if (!layer || !weightsOf('1111')) return null;
+      if (!layer || !weightsOf('0000')) return null;
       const query = tw.state.query[0] * layer.width + tw.state.query[1];
-      const maps = tw.codes.map((code) => ({ title: code, values: weightsOf(code).weights, height: layer.height, width: layer.width, query }));
+      const maps = tw.codes.filter((code) => tw.within(code, layer.terms) === code).map((code) => ({ title: code, values: weightsOf(code).weights, height: layer.height, width: layer.width, query }));
       return tw.draw.figure(`Softmax under all combinations of terms, query at ${tw.cellName(query, layer.width)}`, maps, { columns: 8, size: 110 });
     },
     json() {

@@ -61,6 +61,7 @@
     const cross = translator().blocks.find(({ name }) => name === tw.state.block).kind === 'cross';
     const again = rows.contains(document.activeElement);
     tw.fill(rows, boxes(layer.query_words, 'Queries: choose a word', word, pickWord), cross ? boxes(layer.key_words, 'Keys: the source', null, null) : null,
+      tw.state.block.startsWith('decoder') ? el('p', { class: 'small' }, 'In the decoder a query is the word just written; what it looks at helps to choose the next one.') : null,
       [...layer.query_words, ...layer.key_words].some((piece) => piece.length > 1 && piece.startsWith('\u00b7'))
         ? el('p', { class: 'small' }, 'A word that the model does not know whole is cut into pieces; a piece that begins with \u00b7 goes on.') : null);
     if (again) rows.querySelector('[aria-pressed=true]').focus();
