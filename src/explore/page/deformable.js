@@ -214,6 +214,8 @@
     tw.fill(view.front, labels);
   }
 
+  // What is zero but for rounding is shown as zero.
+  const tidy = (x) => (Math.abs(x) < 1e-15 ? 0 : x);
   const vector = (values) => values.slice(0, 3).map((x) => tw.format(x));
   const cellsOf = (name, values) => el('tr', {}, el('th', { scope: 'row' }, name), values.map((x) => el('td', {}, x)));
 
@@ -238,7 +240,7 @@
       el('tbody', {},
         cellsOf('offset', offsets()[i].map((x) => tw.format(x))),
         cellsOf('position', tap.at.map((x) => tw.format(x))),
-        ['red', 'green', 'blue'].map((name, c) => cellsOf(`d ${name} / d offset`, tap.grad_output.map((g) => tw.format(g[c])))),
+        ['red', 'green', 'blue'].map((name, c) => cellsOf(`d ${name} / d offset`, tap.grad_output.map((g) => tw.format(tidy(g[c]))))),
         el('tr', { class: 'strong' }, el('th', { scope: 'row' }, 'd loss / d offset'), tap.grad.map((g, axis) => el('td', { 'data-grad': axis, 'data-value': g }, tw.format.fine(g))))));
     tw.fill(view.numbers,
       el('p', { class: 'deform-loss' }, 'loss = \u00bd |output \u2212 target|\u00b2 = ', el('strong', { 'data-loss': answer.loss }, tw.format.fine(answer.loss)),
