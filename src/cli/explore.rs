@@ -35,8 +35,9 @@ pub fn run(args: &Args) -> Result<(), Fault> {
         write_atomically(path, page.as_bytes())?;
         return say(&path.display().to_string());
     }
-    let server = Server::bind(args.port, assets, engine)
-        .map_err(|error| Fault::Input(format!("--port: expected one that is free, found {}: {error}", args.port)))?;
+    let server = Server::bind(args.port, assets, engine).map_err(|error| {
+        Fault::Input(format!("--port: expected one that is free, found {}: {error}", args.port))
+    })?;
     interrupted(); // from now on Ctrl-C is noticed
     say(&format!("listening on http://127.0.0.1:{}/ (Ctrl-C stops)", server.port()))?;
     server.run(interrupted);

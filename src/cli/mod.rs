@@ -161,9 +161,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
             device::host_only("the probe", device).and_then(|()| probe::run(&args, threads))
         }
         Command::Bench(args) => device::host_only("bench", device).and_then(|()| bench::run(&args, threads)),
-        Command::Explore(args) => {
-            device::host_only("explore", device).and_then(|()| explore::run(&args))
-        }
+        Command::Explore(args) => device::host_only("explore", device).and_then(|()| explore::run(&args)),
         Command::Train(Train::Segmentation(args)) => segmentation::train(&args, device),
         Command::Train(Train::Detection(args)) => detection::train(&args, device),
         Command::Train(Train::Translation(args)) => translation::train(&args, device),

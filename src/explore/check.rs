@@ -45,9 +45,10 @@ pub fn gradcheck(layer: &HeadLayer, terms: Terms) -> Value {
     };
     // Threads are not what is in question here, and other questions are computed meanwhile.
     let report = Check::new().threads(false).run("transformer_attention", &inputs, attention);
-    let worst = report.inputs.iter().max_by(|a, b| {
-        a.verdict.cmp(&b.verdict).then(a.largest_error.total_cmp(&b.largest_error))
-    });
+    let worst = report
+        .inputs
+        .iter()
+        .max_by(|a, b| a.verdict.cmp(&b.verdict).then(a.largest_error.total_cmp(&b.largest_error)));
     let summary = report.summary();
     json!({
         "op": report.op,

@@ -87,7 +87,14 @@ impl Place {
         let (n, h, w) = (offsets.shape()[0], self.scene.height, self.scene.width);
         let colours = lesson::content(&self.scene).into_raw_vec_and_offset().0[..COLOURS * h * w].repeat(n);
         let x = tape.constant(Array::host(&[n, COLOURS, h, w], colours));
-        let y = deform_conv2d(&x, offsets, None, &tape.constant(weight.clone()), None, Conv2dOptions::new().padding(1));
+        let y = deform_conv2d(
+            &x,
+            offsets,
+            None,
+            &tape.constant(weight.clone()),
+            None,
+            Conv2dOptions::new().padding(1),
+        );
         let outputs = y.shape()[1];
         reshape(&narrow(&reshape(&y, &[n, outputs, h * w]), 2, self.query, 1), &[n, outputs])
     }
@@ -148,7 +155,8 @@ pub fn deformable(value: &Value) -> Result<Value, Failure> {
     let of_loss = place.gradient(&samples, |offsets| place.loss(&place.deformed(offsets, &kernel())));
     let of_output: Vec<Vec<f64>> = (0..COLOURS)
         .map(|c| {
-            let channel = |offsets: &Var<B>| sum(&narrow(&place.deformed(offsets, &kernel()), 1, c, 1), None, false);
+            let channel =
+                |offsets: &Var<B>| sum(&narrow(&place.deformed(offsets, &kernel()), 1, c, 1), None, false);
             place.gradient(&samples, channel).concat()
         })
         .collect();
@@ -205,8 +213,7 @@ pub fn deformable_scan(value: &Value) -> Result<Value, Failure> {
         fields.number(name).ok().filter(|number| number.abs() <= FARTHEST).ok_or_else(wrong)
     };
     let (from, to) = (bound("from")?, bound("to")?);
-    let along: Vec<f64> =
-        (0..count).map(|i| from + (to - from) * i as f64 / (count - 1) as f64).collect();
+    let along: Vec<f64> = (0..count).map(|i| from + (to - from) * i as f64 / (count - 1) as f64).collect();
     let moved = |value: &f64| {
         let mut offsets = offsets;
         offsets[tap][axis] = *value;

@@ -89,8 +89,8 @@ impl Engine {
     pub fn limit(name: &str) -> Option<usize> {
         match name {
             "picture" | "checkpoint" => Some(UPLOAD_BYTES),
-            "scene" | "layer" | "attend" | "gradcheck" | "deformable" | "deformable_scan" | "dynamic" | "matrix"
-            | "train" | "sample" | "sentence" => Some(JSON_BYTES),
+            "scene" | "layer" | "attend" | "gradcheck" | "deformable" | "deformable_scan" | "dynamic"
+            | "matrix" | "train" | "sample" | "sentence" => Some(JSON_BYTES),
             _ => None,
         }
     }
@@ -105,7 +105,8 @@ impl Engine {
             }
             _ => {}
         }
-        let value: Value = serde_json::from_slice(&body).map_err(|error| Failure::field("question", "JSON", error))?;
+        let value: Value =
+            serde_json::from_slice(&body).map_err(|error| Failure::field("question", "JSON", error))?;
         match name {
             "scene" => scene(&value),
             "layer" => self.layer(&value),
@@ -236,9 +237,11 @@ fn picture(query: &str, body: &[u8]) -> Result<Value, Failure> {
     let expected = format!("a whole number from 1 to {PICTURE}");
     let size = match sizes.as_slice() {
         [] => Ok(SIZE),
-        [text] => text.parse().ok().filter(|size| (1..=PICTURE).contains(size)).ok_or_else(|| {
-            Failure::field("size", &expected, format!("'{}'", shortened(text)))
-        }),
+        [text] => text
+            .parse()
+            .ok()
+            .filter(|size| (1..=PICTURE).contains(size))
+            .ok_or_else(|| Failure::field("size", &expected, format!("'{}'", shortened(text)))),
         _ => Err(Failure::field("size", &expected, "several")),
     }?;
     Ok(networks::picture(body, size)?.json())
@@ -262,4 +265,3 @@ pub fn lesson_layer(scene: &Scene) -> HeadLayer {
     let projected = projected_2d(&x, &projections, &settings);
     HeadLayer::of(&projected, &projections, &settings, 0, None)
 }
-

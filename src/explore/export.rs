@@ -73,7 +73,8 @@ fn part(scene: &Value) -> Value {
     let ([top, left], side) = PART;
     let width = SCENE[0] as usize;
     let cells = (top..top + side).flat_map(|row| (left..left + side).map(move |column| row * width + column));
-    let rgb: Vec<&Value> = cells.clone().flat_map(|cell| (0..3).map(move |c| &scene["rgb"][3 * cell + c])).collect();
+    let rgb: Vec<&Value> =
+        cells.clone().flat_map(|cell| (0..3).map(move |c| &scene["rgb"][3 * cell + c])).collect();
     let arrows: Vec<&Value> = cells.map(|cell| &scene["arrows"][cell]).collect();
     json!({"height": side, "width": side, "rgb": rgb, "arrows": arrows})
 }
@@ -118,8 +119,7 @@ fn text(answers: &mut Answers, translator: &Value) -> Result<(), Failure> {
     let text = &translator["example"];
     let sentence = answers.keep("sentence", &json!({"text": text}))?;
     for block in translator["blocks"].as_array().into_iter().flatten() {
-        let source =
-            json!({"kind": "text", "block": block["name"], "text": text, "translation": sentence["translation"]});
+        let source = json!({"kind": "text", "block": block["name"], "text": text, "translation": sentence["translation"]});
         for head in 0..block["heads"].as_u64().unwrap_or_default() {
             answers.keep("layer", &json!({"source": source, "scene": null, "head": head}))?;
         }

@@ -112,6 +112,8 @@ impl<'a> Fields<'a> {
     where
         T::Err: std::fmt::Display,
     {
-        self.text(name)?.parse().map_err(|error: T::Err| Failure::new(400, format!("{}: {error}", self.name(name))))
+        self.text(name)?
+            .parse()
+            .map_err(|error: T::Err| Failure::new(400, format!("{}: {error}", self.name(name))))
     }
 }

@@ -53,7 +53,8 @@ pub struct Head {
 impl Head {
     /// The value of a field that is there at most once.
     pub fn field(&self, name: &str) -> Result<Option<&str>, Failure> {
-        let mut values = self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
         let first = values.next();
         match values.next() {
             None => Ok(first),
@@ -64,7 +65,10 @@ impl Head {
     /// The length of the body; 0 where it is not stated.
     pub fn body_length(&self) -> Result<u64, Failure> {
         if self.field("transfer-encoding")?.is_some() {
-            return Err(Failure::new(501, "transfer-encoding: expected a body with a content-length, found an encoding"));
+            return Err(Failure::new(
+                501,
+                "transfer-encoding: expected a body with a content-length, found an encoding",
+            ));
         }
         let Some(text) = self.field("content-length")? else { return Ok(0) };
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -76,7 +80,7 @@ impl Head {
     }
 }
 
-/// Reads until `done` says that it is enough, the client ends, or the time is over.
+/// Reads what is there, or waits for it until the time is over; 0 where the client has ended.
 fn read_some(stream: &mut TcpStream, buffer: &mut [u8], until: Instant) -> io::Result<usize> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -95,7 +99,10 @@ pub fn read_head(stream: &mut TcpStream) -> Result<Option<Head>, Failure> {
             break at;
         }
         if bytes.len() > HEAD {
-            return Err(Failure::new(431, format!("request: expected a head of at most {HEAD} bytes, found more")));
+            return Err(Failure::new(
+                431,
+                format!("request: expected a head of at most {HEAD} bytes, found more"),
+            ));
         }
         match read_some(stream, &mut buffer, until) {
             Ok(0) | Err(_) => return Ok(None),
@@ -107,12 +114,17 @@ pub fn read_head(stream: &mut TcpStream) -> Result<Option<Head>, Failure> {
 }
 
 fn parse_head(bytes: &[u8], early: Vec<u8>) -> Result<Head, Failure> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Failure::field("request", "a head of text", "other bytes"))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| Failure::field("request", "a head of text", "other bytes"))?;
     let mut lines = text.split("\r\n");
     let first = lines.next().unwrap_or_default();
     let parts: Vec<&str> = first.split(' ').collect();
     let &[method, target, version] = parts.as_slice() else {
-        return Err(Failure::field("request", "a method, a path and a version", format!("{} words", parts.len())));
+        return Err(Failure::field(
+            "request",
+            "a method, a path and a version",
+            format!("{} words", parts.len()),
+        ));
     };
     if !matches!(version, "HTTP/1.1" | "HTTP/1.0") {
         return Err(Failure::new(505, "request: expected HTTP/1.1, found another version"));
@@ -124,7 +136,8 @@ fn parse_head(bytes: &[u8], early: Vec<u8>) -> Result<Head, Failure> {
     let mut fields = Vec::new();
     for line in lines {
         let field = line.split_once(':').filter(|(name, _)| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
         });
         let Some((name, value)) = field else {
             return Err(Failure::field("request", "fields of a name, a colon and a value", "another line"));
@@ -156,7 +169,12 @@ pub fn read_body(stream: &mut TcpStream, head: &mut Head, limit: usize) -> Resul
                 return Err(Failure::field("body", format!("{length} bytes"), found));
             }
             Ok(count) => body.extend_from_slice(&buffer[..count]),
-            Err(_) => return Err(Failure::new(408, format!("body: expected {length} bytes, found {} in time", body.len()))),
+            Err(_) => {
+                return Err(Failure::new(
+                    408,
+                    format!("body: expected {length} bytes, found {} in time", body.len()),
+                ));
+            }
         }
     }
     Ok(body)

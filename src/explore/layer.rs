@@ -38,14 +38,14 @@ pub struct HeadLayer {
     scale: f64,
     lattice: Lattice,
     visibility: Visibility,
-    query: Option<Array<B>>,                    // (1, Q, d)
-    key: Option<Array<B>>,                      // (1, K, d)
-    value: Array<B>,                            // (1, K, d_v)
-    positions: Vec<(Array<B>, RelativeIndex)>,  // (rows, d)
-    key_bias: Option<Array<B>>,                 // (1, d)
-    position_bias: Option<Array<B>>,            // (1, d)
-    output: Array<B>,                           // (C, d_v)
-    output_bias: Option<Array<B>>,              // (C,)
+    query: Option<Array<B>>,                   // (1, Q, d)
+    key: Option<Array<B>>,                     // (1, K, d)
+    value: Array<B>,                           // (1, K, d_v)
+    positions: Vec<(Array<B>, RelativeIndex)>, // (rows, d)
+    key_bias: Option<Array<B>>,                // (1, d)
+    position_bias: Option<Array<B>>,           // (1, d)
+    output: Array<B>,                          // (C, d_v)
+    output_bias: Option<Array<B>>,             // (C,)
 }
 
 /// Columns `m n .. (m + 1) n` of the last axis of `x`, n of `heads` equal parts.
@@ -231,7 +231,9 @@ impl HeadLayer {
         operands.push(("value", places(&self.value, &keys)));
         let (names, indices) = match self.lattice {
             Lattice::Sequence { .. } => (["position", ""], vec![lattice.x_index()]),
-            Lattice::Image { .. } => (["position_x", "position_y"], vec![lattice.x_index(), lattice.y_index()]),
+            Lattice::Image { .. } => {
+                (["position_x", "position_y"], vec![lattice.x_index(), lattice.y_index()])
+            }
         };
         for ((name, (table, whole)), index) in names.into_iter().zip(&self.positions).zip(&indices) {
             // Offset 0 is in row `shift` of either table.

@@ -66,7 +66,8 @@ pub fn content(scene: &Scene) -> ArrayD<f64> {
     for (i, (rgb, arrow)) in scene.rgb.iter().zip(&scene.arrows).enumerate() {
         let (row, column) = (i / scene.width, i % scene.width);
         let colour = colour(*rgb);
-        let (most, least) = (colour.iter().copied().fold(0.0, f64::max), colour.iter().copied().fold(1.0, f64::min));
+        let (most, least) =
+            (colour.iter().copied().fold(0.0, f64::max), colour.iter().copied().fold(1.0, f64::min));
         colour.iter().enumerate().for_each(|(c, value)| x[[0, c, row, column]] = *value);
         x[[0, BRIGHTNESS, row, column]] = (most + (most - least)) / 2.0;
         if *arrow > 0 {
@@ -246,7 +247,8 @@ pub fn colours() -> ArrayD<f64> {
 pub fn json() -> Value {
     let list = |array: &ArrayD<f64>| array.iter().copied().collect::<Vec<f64>>();
     let parameters = parameters();
-    let named = |name: &str| parameters.iter().find(|(other, _)| *other == name).map(|(_, array)| list(array));
+    let named =
+        |name: &str| parameters.iter().find(|(other, _)| *other == name).map(|(_, array)| list(array));
     json!({
         "query": named("query"),
         "key": named("key"),
@@ -276,7 +278,11 @@ mod tests {
                 let right = if axis == 0 { ahead(offset) } else { beside(offset) };
                 let down = if axis == 0 { beside(offset) } else { ahead(offset) };
                 for (d, expected) in [(0, 0.0), (4, right), (5, down), (7, 0.0), (8, far(offset))] {
-                    assert!((table[[i, d]] - expected).abs() < 0.1, "{name} {d} at {offset}: {}", table[[i, d]]);
+                    assert!(
+                        (table[[i, d]] - expected).abs() < 0.1,
+                        "{name} {d} at {offset}: {}",
+                        table[[i, d]]
+                    );
                 }
             }
         }

@@ -107,7 +107,8 @@ fn deformed(scene: &Scene) -> Array2<f64> {
     let tape = Tape::inference(Cpu::<f64>::new());
     let constant = |array: &ArrayD<f64>| tape.constant(Array::from_f64(tape.backend(), array));
     let x = constant(&lesson::content(scene));
-    let planes = conv2d(&x, &constant(&lesson::offset_predictor()), None, Conv2dOptions::new()).value().to_f64();
+    let planes =
+        conv2d(&x, &constant(&lesson::offset_predictor()), None, Conv2dOptions::new()).value().to_f64();
     let at = |(q, _, tap, axis): (usize, usize, usize, usize)| {
         planes[[0, 2 * tap + axis, q / scene.width, q % scene.width]]
     };
@@ -142,7 +143,8 @@ fn parameters(code: AttentionCode) -> usize {
     let spec = AttentionSpec { code, num_heads, limit_range: false };
     let module = count(&AttentionLayer::new(spec, channels, &mut init));
     let square = [channels, channels];
-    let deformable = count(&DeformConv2d::new(square, 3, 1, &mut init)) - count(&Conv2d::new(square, 3, 1, &mut init));
+    let deformable =
+        count(&DeformConv2d::new(square, 3, 1, &mut init)) - count(&Conv2d::new(square, 3, 1, &mut init));
     module + if code.deformable { deformable } else { 0 }
 }
 
@@ -154,7 +156,11 @@ fn counts(code: AttentionCode, extent: Extent) -> Vec<(&'static str, &'static st
     let mut parts = Vec::new();
     if code.module.is_dynamic() {
         parts.push(("linear layers of dynamic convolution", "3 N C²", 3.0 * n * c * c));
-        parts.push(("kernels predicted and applied, G = M groups of 9 taps", "9 N C (G + 1)", n * c * (heads + 1.0) * taps));
+        parts.push((
+            "kernels predicted and applied, G = M groups of 9 taps",
+            "9 N C (G + 1)",
+            n * c * (heads + 1.0) * taps,
+        ));
     }
     if let Some(terms) = code.module.terms() {
         let by_query = terms.uses_query() || terms.uses_position();
@@ -187,12 +193,19 @@ mod tests {
     fn the_parts_add_up_to_what_the_models_count() {
         let codes = Terms::all().map(|terms| terms.to_string());
         let mut codes: Vec<String> = codes.collect();
-        codes.extend(["w/o", "deformable", "dynamic", "0010+dynamic", "1111+deformable", "dynamic+deformable"].map(String::from));
+        codes.extend(
+            ["w/o", "deformable", "dynamic", "0010+dynamic", "1111+deformable", "dynamic+deformable"]
+                .map(String::from),
+        );
         for code in codes {
             for (height, width) in [(1, 1), (1, 5), (4, 6), (12, 12)] {
                 let (code, extent) = (code.parse().unwrap(), Extent::Image(height, width));
                 let sum: f64 = counts(code, extent).iter().map(|part| part.2).sum();
-                assert_eq!(sum, attention_flops(code, extent, [32, 4, 3], false), "{code} {height} x {width}");
+                assert_eq!(
+                    sum,
+                    attention_flops(code, extent, [32, 4, 3], false),
+                    "{code} {height} x {width}"
+                );
             }
         }
     }
@@ -215,9 +228,18 @@ mod tests {
             (deformed(&scene), deform_conv2d_pack(&x, &kernel, None, &predictor, None, false, options)),
             (
                 dynamic(&scene),
-                dynamic_conv_2d_output(&x, &constant(&lesson::kernel_predictor()), 3, Some(&constant(&lesson::colours())), options),
+                dynamic_conv_2d_output(
+                    &x,
+                    &constant(&lesson::kernel_predictor()),
+                    3,
+                    Some(&constant(&lesson::colours())),
+                    options,
+                ),
             ),
-            (transformer(&scene, settings.terms), attention_2d(&x, &lesson::projections(&lesson::leaves(&tape)), &settings)),
+            (
+                transformer(&scene, settings.terms),
+                attention_2d(&x, &lesson::projections(&lesson::leaves(&tape)), &settings),
+            ),
         ];
         for (i, (matrix, output)) in outputs.iter().enumerate() {
             let mixed = matrix.dot(&rows(&scene)); // (Q, 9)

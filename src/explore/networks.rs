@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use termwise_autograd::{Array, Cpu, Tape, Var};
-use termwise_datasets::bpe::Bpe;
 use termwise_datasets::batch::{Batch, Normalisation};
-use termwise_datasets::{DataError, Sample, picture_of_bytes};
+use termwise_datasets::bpe::Bpe;
 use termwise_datasets::resize::resize_image;
+use termwise_datasets::{DataError, Sample, picture_of_bytes};
 use termwise_models::Init;
 use termwise_models::checkpoint::{Checkpoint, CheckpointError};
 use termwise_models::detection::{Detector, DetectorConfig};
@@ -85,7 +85,9 @@ pub fn task(checkpoint: &Checkpoint) -> Result<String, Failure> {
     let architecture: Value = checkpoint.architecture()?;
     match architecture["task"].as_str() {
         Some(task @ ("segmentation" | "detection" | "translation")) => Ok(task.to_owned()),
-        _ => Err(checkpoint.fault("architecture.task", "segmentation, detection or translation", "another").into()),
+        _ => Err(checkpoint
+            .fault("architecture.task", "segmentation, detection or translation", "another")
+            .into()),
     }
 }
 
@@ -120,7 +122,10 @@ impl Pictures {
         } else {
             let config: DetectorConfig = checkpoint.architecture()?;
             config.check().map_err(wrong)?;
-            within(checkpoint, stages(config.width).saturating_add(config.channels.saturating_mul(config.hidden)))?;
+            within(
+                checkpoint,
+                stages(config.width).saturating_add(config.channels.saturating_mul(config.hidden)),
+            )?;
             let model = Detector::new(config, &mut init);
             checkpoint.load(&model)?;
             Model::Detector(Box::new(model))
@@ -146,7 +151,9 @@ impl Pictures {
             json!({"name": name, "title": name, "heads": heads.len(), "terms": terms})
         };
         let blocks: Vec<Value> = self.blocks(&grey).iter().map(block).collect();
-        Ok(json!({"file": file, "task": task, "attention": attention.to_string(), "size": size, "blocks": blocks}))
+        Ok(
+            json!({"file": file, "task": task, "attention": attention.to_string(), "size": size, "blocks": blocks}),
+        )
     }
 
     /// A head of one of its attentions over a picture.
@@ -212,7 +219,11 @@ impl Texts {
         let config: TranslationConfig = checkpoint.architecture()?;
         let model = &config.model;
         model.check().map_err(|error| {
-            Failure::from(checkpoint.fault(&format!("architecture.{}", error.field), error.expected, error.found))
+            Failure::from(checkpoint.fault(
+                &format!("architecture.{}", error.field),
+                error.expected,
+                error.found,
+            ))
         })?;
         if model.vocabulary != config.bpe.vocabulary_size() {
             let expected = format!("{} as there are tokens", config.bpe.vocabulary_size());
@@ -236,7 +247,8 @@ impl Texts {
             json!({"name": name, "title": title(name), "kind": kind, "heads": heads.len(), "terms": terms})
         };
         let blocks: Vec<Value> = self.blocks(source, target).iter().map(block).collect();
-        let (attention, cross) = (self.config.model.attention.to_string(), self.config.model.cross.to_string());
+        let (attention, cross) =
+            (self.config.model.attention.to_string(), self.config.model.cross.to_string());
         Ok(json!({
             "file": file,
             "task": "translation",
@@ -274,14 +286,20 @@ impl Texts {
     fn tokens(&self, text: &str, translation: Option<&str>) -> Result<(Vec<u32>, Vec<u32>), Failure> {
         let encode = |name: &str, text: &str| {
             if text.chars().count() > CHARACTERS {
-                return Err(Failure::field(name, format!("at most {CHARACTERS} characters"), text.chars().count()));
+                return Err(Failure::field(
+                    name,
+                    format!("at most {CHARACTERS} characters"),
+                    text.chars().count(),
+                ));
             }
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             let text = if self.config.lowercase { text.to_lowercase() } else { text };
             let tokens = if text.is_empty() { Vec::new() } else { self.config.bpe.encode(&text) };
             match tokens.len() {
                 0 => Err(Failure::field(name, "a sentence", "nothing")),
-                count if count > TOKENS => Err(Failure::field(name, format!("at most {TOKENS} pieces of words"), count)),
+                count if count > TOKENS => {
+                    Err(Failure::field(name, format!("at most {TOKENS} pieces of words"), count))
+                }
                 _ => Ok(tokens),
             }
         };
@@ -291,7 +309,8 @@ impl Texts {
             Some(translation) => target.extend(encode("translation", translation)?),
             None => {
                 let options = SearchOptions::default();
-                let lines = translate_text(&self.single, &self.config, &[self.config.bpe.decode(&source)], &options);
+                let lines =
+                    translate_text(&self.single, &self.config, &[self.config.bpe.decode(&source)], &options);
                 let line = lines.first().map_or("", String::as_str);
                 if !line.trim().is_empty() {
                     target.extend(self.config.bpe.encode(line).into_iter().take(TOKENS));
@@ -338,7 +357,8 @@ impl Texts {
 /// `decoder.1.cross` in words.
 fn title(name: &str) -> String {
     let mut parts = name.split('.');
-    let (side, layer) = (parts.next().unwrap_or_default(), parts.next().and_then(|i| i.parse::<usize>().ok()));
+    let (side, layer) =
+        (parts.next().unwrap_or_default(), parts.next().and_then(|i| i.parse::<usize>().ok()));
     let what = match (side, parts.next()) {
         (_, Some(_)) => "the translation looks at the sentence",
         ("encoder", None) => "the sentence looks at itself",

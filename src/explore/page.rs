@@ -75,7 +75,8 @@ impl Assets {
         };
         let text = |name: &str| {
             let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(|error| format!("{}: expected a text, found {error}", path.display()))
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("{}: expected a text, found {error}", path.display()))
         };
         let names = text("scripts.txt")?;
         let names = names.lines().map(str::trim).filter(|name| !name.is_empty() && !name.starts_with('#'));
@@ -93,7 +94,8 @@ impl Assets {
     /// The document, with `embedded` data in it where it is to work without the engine.
     pub fn document(&self, embedded: Option<&str>) -> Result<Document, String> {
         let (index, files) = self.read()?;
-        let (styles, scripts): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| name.ends_with(".css"));
+        let (styles, scripts): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(name, _)| name.ends_with(".css"));
         let style: String = styles.into_iter().map(|(_, text)| text).collect();
         let scripts: Vec<String> = scripts.into_iter().map(|(_, text)| text).collect();
         let hash = |text: &String| format!("'sha256-{}'", base64(&Sha256::digest(text)));
@@ -118,7 +120,9 @@ impl Assets {
             return Ok(Document { html, policy: policy + "; connect-src 'self'; frame-ancestors 'none'" });
         };
         // A file has no field to say it in.
-        let meta = format!("<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">");
+        let meta = format!(
+            "<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">"
+        );
         Ok(Document { html: html.replacen("<meta charset=\"utf-8\">", &meta, 1), policy })
     }
 }
@@ -129,7 +133,9 @@ mod tests {
 
     #[test]
     fn the_files_are_those_of_the_list() {
-        let listed = include_str!("page/scripts.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let listed = include_str!("page/scripts.txt")
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         assert_eq!(FILES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), listed.collect::<Vec<_>>());
     }
 
@@ -150,7 +156,9 @@ mod tests {
     fn a_document_holds_its_data_and_says_what_it_may_run() {
         let document = Assets::BuiltIn.document(Some(r#"{"a":"</script>"}"#)).unwrap();
         assert!(document.html.contains(r#"id="embedded">{"a":"\u003c/script>"}</script>"#));
-        assert!(document.html.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-"));
+        assert!(document.html.contains(
+            "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-"
+        ));
         assert_eq!(document.policy.matches("sha256-").count(), 1 + document.html.matches("<script>").count());
     }
 }

@@ -55,7 +55,8 @@ impl Sessions {
         let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let sessions = &mut kept.1;
         let Some(at) = sessions.iter().position(|(other, _)| *other == number) else {
-            let expected = format!("one that is kept (at most {SESSIONS} are; the one not used for longest goes)");
+            let expected =
+                format!("one that is kept (at most {SESSIONS} are; the one not used for longest goes)");
             return Err(Failure::new(404, fields.wrong("session", expected).sentence));
         };
         let session = sessions.remove(at);
@@ -164,7 +165,9 @@ impl Session {
         let marks = match (self.task, lit) {
             (ProbeTask::Match, _) => "16 cells have a symbol each, and every cell asks for one".to_owned(),
             (ProbeTask::PointNear | ProbeTask::PointFar, _) => "every cell has an arrow".to_owned(),
-            (_, Some(cell)) => format!("lit: row {}, column {}", cell / PROBE_GRID + 1, cell % PROBE_GRID + 1),
+            (_, Some(cell)) => {
+                format!("lit: row {}, column {}", cell / PROBE_GRID + 1, cell % PROBE_GRID + 1)
+            }
             _ => "colours alone".to_owned(),
         };
         json!({

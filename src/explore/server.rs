@@ -83,7 +83,8 @@ impl Site {
     fn take(self: &Arc<Self>, mut stream: TcpStream) {
         let busy = self.active.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS;
         if busy {
-            let failure = Failure::new(503, format!("connections: expected at most {CONNECTIONS}, found more"));
+            let failure =
+                Failure::new(503, format!("connections: expected at most {CONNECTIONS}, found more"));
             Response::failure(&failure).send_and_leave(&mut stream);
             self.active.fetch_sub(1, Ordering::SeqCst);
             return;
@@ -105,7 +106,8 @@ impl Site {
             Err(failure) => Response::failure(&failure),
             Ok(Some(mut head)) => {
                 head_only = head.method == "HEAD";
-                guarded(|| self.answer(&mut stream, &mut head)).unwrap_or_else(|failure| Response::failure(&failure))
+                guarded(|| self.answer(&mut stream, &mut head))
+                    .unwrap_or_else(|failure| Response::failure(&failure))
             }
         };
         let _ = response.send(&mut stream, head_only); // a client that has left wants no answer
@@ -143,7 +145,10 @@ impl Site {
             path => {
                 let limit = path.strip_prefix("/api/").and_then(|name| Some((name, Engine::limit(name)?)));
                 let Some((name, limit)) = limit else {
-                    return Err(Failure::new(404, "path: expected / or a question under /api/, found another"));
+                    return Err(Failure::new(
+                        404,
+                        "path: expected / or a question under /api/, found another",
+                    ));
                 };
                 if head.method != "POST" {
                     return refused("POST");
@@ -159,7 +164,12 @@ impl Site {
         let named = |text: &str| self.hosts.iter().any(|host| text.eq_ignore_ascii_case(host));
         match head.field("host")? {
             Some(host) if named(host) => {}
-            _ => return Err(Failure::new(421, format!("host: expected {}, found another", self.hosts.join(" or ")))),
+            _ => {
+                return Err(Failure::new(
+                    421,
+                    format!("host: expected {}, found another", self.hosts.join(" or ")),
+                ));
+            }
         }
         if let Some(origin) = head.field("origin")?
             && !origin.strip_prefix("http://").is_some_and(named)

@@ -67,7 +67,10 @@ mod tests {
     fn a_panic_is_a_failure_with_its_message_and_the_value_lives_on() {
         let worker = Worker::new(|| Ok(1)).unwrap_or_else(|failure| panic!("{failure:?}"));
         let failure = worker.ask::<()>(|value| panic!("the value is {value}")).unwrap_err();
-        assert_eq!((failure.status, failure.sentence.as_str()), (500, "the computation failed: the value is 1"));
+        assert_eq!(
+            (failure.status, failure.sentence.as_str()),
+            (500, "the computation failed: the value is 1")
+        );
         assert_eq!(worker.ask(|value| Ok(*value + 1)).unwrap(), 2);
         assert!(Worker::<u8>::new(|| panic!("no value")).is_err_and(|failure| failure.status == 500));
     }

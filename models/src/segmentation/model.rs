@@ -8,9 +8,7 @@ use termwise_ops::spatial::{Interpolation, Resize, interpolate};
 use termwise_ops::{Kernels, add};
 
 use crate::Init;
-use crate::layers::{
-    AttentionInput, AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode,
-};
+use crate::layers::{AttentionInput, AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode};
 
 /// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -46,8 +46,7 @@ impl<B: Kernels> CrossAttention<B> {
 
 /// Who is shown the Transformer attentions of a layer: the attention, what its queries come from, and what its keys come
 /// from where that is something else.
-pub(super) type See<'s, 'a, B> =
-    &'s mut dyn FnMut(&'a TransformerAttention<B>, &Var<B>, Option<&Var<B>>);
+pub(super) type See<'s, 'a, B> = &'s mut dyn FnMut(&'a TransformerAttention<B>, &Var<B>, Option<&Var<B>>);
 
 /// A layer: self-attention, in the decoder attention to the source, a feed-forward network. Each is normalised
 /// before and added to its input ("pre-norm"): at small scale that trains at a high rate from the first steps on,

@@ -10,9 +10,7 @@ use termwise_ops::{
 use super::layer::Layer;
 use super::{Decoding, TranslatorConfig};
 use crate::Init;
-use crate::layers::{
-    AttentionInput, Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops,
-};
+use crate::layers::{AttentionInput, Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops};
 
 /// Sentences to sentences: a Transformer encoder-decoder, its three tables of tokens (source, target and output) one
 /// and the same.
@@ -133,7 +131,9 @@ impl<B: Kernels> Translator<B> {
         let mut x = self.embed(tape, &target.tokens, &off);
         for (i, layer) in self.decoder.iter().enumerate() {
             let name = format!("decoder.{i}");
-            let see = &mut |attention, queries: &Var<B>, keys: Option<&Var<B>>| see(&name, attention, queries, keys);
+            let see = &mut |attention, queries: &Var<B>, keys: Option<&Var<B>>| {
+                see(&name, attention, queries, keys)
+            };
             x = layer.decode(&x, &memory, None, &off, see);
         }
         inputs
