@@ -124,5 +124,11 @@ test('the page that the command writes works without a network', async () => {
   }
   await page.locator('#attention .provenance a').first().click();
   assert.match(await page.locator('dialog pre').textContent(), /fn /);
+  await page.keyboard.press('Escape');
+  const again = await savedPage(page);
   await done(page);
+  const copy = await openFile(again);
+  await copy.waitForFunction(() => tw.data.attend && tw.state.terms === '0110');
+  assert.match(await copy.locator('meta[http-equiv]').getAttribute('content'), /default-src 'none'/);
+  await done(copy);
 });

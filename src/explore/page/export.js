@@ -44,17 +44,20 @@
   /** The page as it is now, as the text of an HTML file. */
   tw.exportPage = async () => {
     const page = new DOMParser().parseFromString(source, 'text/html');
-    page.querySelectorAll('#embedded, meta[http-equiv]').forEach((old) => old.remove());
+    page.querySelectorAll('#embedded').forEach((old) => old.remove());
     const data = page.createElement('script');
     data.type = 'application/json';
     data.id = 'embedded';
     // Nothing in a text can end the element.
     data.textContent = JSON.stringify(await holdings()).replace(/</g, '\\u003c');
     page.querySelector('script').before(data);
-    const policy = page.createElement('meta');
-    policy.httpEquiv = 'Content-Security-Policy';
-    policy.content = POLICY;
-    page.querySelector('meta[charset]').after(policy);
+    // A file that the command wrote has a policy of its own, which names these very scripts.
+    if (!page.querySelector('meta[http-equiv]')) {
+      const policy = page.createElement('meta');
+      policy.httpEquiv = 'Content-Security-Policy';
+      policy.content = POLICY;
+      page.querySelector('meta[charset]').after(policy);
+    }
     return '<!doctype html>\n' + page.documentElement.outerHTML + '\n';
   };
 
