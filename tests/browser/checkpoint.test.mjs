@@ -13,7 +13,28 @@ const program = process.env.TERMWISE || '../../target/release/termwise';
 
 test('a segmenter that our trainer made', async () => {
   const out = join(folder, 'run');
-  execFileSync(program, ['train', 'segmentation', '--attention', '1111', '--epochs', '1', '--scenes', '8', '--width', '8', '--heads', '2', '--size', '32x32', '--out', out], { stdio: 'ignore' });
+  execFileSync(
+    program,
+    [
+      'train',
+      'segmentation',
+      '--attention',
+      '1111',
+      '--epochs',
+      '1',
+      '--scenes',
+      '8',
+      '--width',
+      '8',
+      '--heads',
+      '2',
+      '--size',
+      '32x32',
+      '--out',
+      out,
+    ],
+    { stdio: 'ignore' },
+  );
   const page = await open('size=32');
   await page.locator('#checkpoint-file').setInputFiles(join(out, 'checkpoint.safetensors'));
   await page.waitForFunction(() => tw.state.source.kind === 'checkpoint');
@@ -34,7 +55,11 @@ test('a segmenter that our trainer made', async () => {
       const answer = await attendOf(page, { head, source: { kind: 'checkpoint', block: name } });
       for (const key of [0, answer.weights.length - 1]) {
         await hoverCell(page, '[data-map=softmax]', key, answer.width, answer.height);
-        close(number((await page.locator('#tip strong').textContent()).split(': ')[1]), answer.weights[key], `${name}, head ${head}, key ${key}`);
+        close(
+          number((await page.locator('#tip strong').textContent()).split(': ')[1]),
+          answer.weights[key],
+          `${name}, head ${head}, key ${key}`,
+        );
       }
       assert.ok((await page.evaluate(() => tw.data.difference)) < 1e-9, 'the page computes the same');
     }
@@ -47,13 +72,22 @@ test('a segmenter that our trainer made', async () => {
 
 test('a translator that our trainer made takes the place of the one on the page', async () => {
   const out = join(folder, 'translator');
-  execFileSync(program, ['train', 'translation', '--sentences', '64', '--epochs', '1', '--attention', '0110', '--cross', '1000', '--out', out], { stdio: 'ignore' });
+  execFileSync(
+    program,
+    ['train', 'translation', '--sentences', '64', '--epochs', '1', '--attention', '0110', '--cross', '1000', '--out', out],
+    { stdio: 'ignore' },
+  );
   const page = await open();
   await page.locator('#checkpoint-file').setInputFiles(join(out, 'checkpoint.safetensors'));
   await page.waitForFunction(() => tw.data.info.translator && tw.data.info.translator.attention === '0110');
   await page.waitForFunction(() => /by the engine/.test(document.querySelector('#text .difference').textContent));
   // The layer has two terms only, and its switches say so.
-  assert.deepEqual(await page.locator('[data-text-term]').evaluateAll((buttons) => buttons.map((button) => button.disabled)), [true, false, false, true]);
+  assert.deepEqual(await page.locator('[data-text-term]').evaluateAll((buttons) => buttons.map((button) => button.disabled)), [
+    true,
+    false,
+    false,
+    true,
+  ]);
   assert.deepEqual(await page.locator('.word-energies tbody th').allTextContents(), ['E2', 'E3', 'sum', 'share']);
   await done(page);
 });

@@ -99,7 +99,9 @@ test('SVG, PNG and JSON of each panel', async () => {
 
 test('the page that the command writes works without a network', async () => {
   const file = join(folder, 'command.html');
-  execFileSync(program, ['explore', '--export', file, ...(process.env.ASSETS ? ['--assets', process.env.ASSETS] : [])], { stdio: 'ignore' });
+  execFileSync(program, ['explore', '--export', file, ...(process.env.ASSETS ? ['--assets', process.env.ASSETS] : [])], {
+    stdio: 'ignore',
+  });
   const page = await openFile(file);
   await page.waitForFunction(() => tw.data.attend && document.querySelector('.word-energies td'));
   await page.waitForFunction(() => document.querySelector('.badge').dataset.status === 'PASS', null, { timeout: 10000 });

@@ -9,7 +9,15 @@ export const ADDRESS = process.env.TERMWISE_URL;
 assert.ok(ADDRESS, 'TERMWISE_URL: expected the address of a running `termwise explore`; use tests/browser/run');
 
 const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 let browser;
 before(async () => {
@@ -77,7 +85,11 @@ export async function done(page) {
 
 /** The engine's answer, asked by the test itself. */
 export async function ask(name, params) {
-  const response = await fetch(`${ADDRESS}/api/${name}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(params) });
+  const response = await fetch(`${ADDRESS}/api/${name}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(params),
+  });
   const answer = await response.json();
   assert.ok(response.ok, `${name}: ${answer.error}`);
   return answer;

@@ -4,8 +4,13 @@ import { test } from 'node:test';
 import { attendOf, close, done, hoverCell, number, open, settled } from './helpers.mjs';
 
 const MAPS = ['E1', 'E2', 'E3', 'E4', 'sum', 'softmax'];
-const valuesOf = (answer, name) => (name === 'sum' ? answer.sum : name === 'softmax' ? answer.weights : answer.energies[MAPS.indexOf(name)]);
-const pixels = (page, name) => page.locator(`[data-map=${name}] canvas`).first().evaluate((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.join());
+const valuesOf = (answer, name) =>
+  name === 'sum' ? answer.sum : name === 'softmax' ? answer.weights : answer.energies[MAPS.indexOf(name)];
+const pixels = (page, name) =>
+  page
+    .locator(`[data-map=${name}] canvas`)
+    .first()
+    .evaluate((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.join());
 
 test('a switch for each term, by mouse and by keys 1 to 4', async () => {
   const page = await open();
@@ -36,7 +41,10 @@ test('all sixteen combinations, each with the weights that the engine computes',
     assert.equal(await page.locator('.sixteen-cell[aria-pressed=true]').getAttribute('data-code'), terms);
     await settled(page);
     const answer = await attendOf(page, { terms });
-    const shown = await page.evaluate(() => [tw.data.attend.weights, tw.panels.find(({ id }) => id === 'sixteen').json().weights[tw.state.terms]]);
+    const shown = await page.evaluate(() => [
+      tw.data.attend.weights,
+      tw.panels.find(({ id }) => id === 'sixteen').json().weights[tw.state.terms],
+    ]);
     assert.ok((await page.evaluate(() => tw.data.difference)) < 1e-9, 'the page computes what the engine does');
     answer.weights.forEach((weight, k) => shown.forEach((weights) => close(weights[k], weight, `${terms} key ${k}`)));
   }
@@ -84,7 +92,12 @@ test('hovered numbers are the op\u2019s, in every map', async () => {
     const values = valuesOf(answer, name);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const shown = await page.locator(`[data-map=${name}] .legend:visible span:not(.strip)`).allTextContents();
-    [low, high].forEach((x, i) => assert.ok(Math.abs(number(shown[i].replace('\u2212', '-')) - x) <= 6e-4 * Math.abs(x) + 5e-3 * Math.abs(x) * (Math.abs(x) < 1e-4), `${name}: ${shown[i]} for ${x}`));
+    [low, high].forEach((x, i) =>
+      assert.ok(
+        Math.abs(number(shown[i].replace('\u2212', '-')) - x) <= 6e-4 * Math.abs(x) + 5e-3 * Math.abs(x) * (Math.abs(x) < 1e-4),
+        `${name}: ${shown[i]} for ${x}`,
+      ),
+    );
   }
   const output = await page.locator('.output dd').evaluateAll((items) => items.map((item) => Number(item.dataset.value)));
   answer.output.forEach((x, i) => close(output[i], x, `output ${i}`));
@@ -127,7 +140,10 @@ test('a key in numbers: the products add up, and the share is the map\u2019s cel
         const [, sign, left, right] = part.match(/^([+-] )?(.*)\u00b7\(?([^)]*)\)?$/);
         return total + (sign === '- ' ? -1 : 1) * Number(left) * Number(right);
       }, 0);
-      assert.ok(Math.abs(sum - answer.energies[i][key]) < 5e-3 * Math.max(1, Math.abs(sum)), `E${i + 1}: ${text} is ${sum}, expected ${answer.energies[i][key]}`);
+      assert.ok(
+        Math.abs(sum - answer.energies[i][key]) < 5e-3 * Math.max(1, Math.abs(sum)),
+        `E${i + 1}: ${text} is ${sum}, expected ${answer.energies[i][key]}`,
+      );
     });
   }
   // By keyboard: arrows inspect keys in a map, Enter pins one, and it stays in the address.

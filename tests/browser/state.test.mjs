@@ -5,8 +5,24 @@ import { ADDRESS, attendOf, close, done, open, settled } from './helpers.mjs';
 
 test('the address holds the whole state, and a new tab restores it', async () => {
   const page = await open();
-  const state = { scene: (await page.evaluate(() => tw.data.info.scenes[1].name)), size: 12, seed: 7, terms: '0110', query: [3, 8], key: [2, 2], other: '1001', target: [10, 200, 30],
-    painted: [[0, 255, 0, 0, 0], [13, 1, 2, 3, 2]], backward: true, theme: 'dark', look: 'sum', table: 'sum' };
+  const state = {
+    scene: await page.evaluate(() => tw.data.info.scenes[1].name),
+    size: 12,
+    seed: 7,
+    terms: '0110',
+    query: [3, 8],
+    key: [2, 2],
+    other: '1001',
+    target: [10, 200, 30],
+    painted: [
+      [0, 255, 0, 0, 0],
+      [13, 1, 2, 3, 2],
+    ],
+    backward: true,
+    theme: 'dark',
+    look: 'sum',
+    table: 'sum',
+  };
   await page.evaluate((patch) => tw.set(patch), state);
   await settled(page);
   await page.waitForFunction(() => location.hash === '#' + tw.hash(tw.state));
@@ -46,7 +62,10 @@ test('a table for each map, with a caption, by keyboard', async () => {
   assert.equal(await table.locator('tbody tr').count(), answer.height);
   assert.equal(await table.locator('tbody td').count(), answer.height * answer.width);
   const cell = await table.locator('tbody tr').nth(2).locator('td').nth(5).textContent();
-  assert.ok(Math.abs(Number(cell.replace('\u2212', '-')) - answer.energies[3][2 * answer.width + 5]) < 1e-3 * Math.abs(Number(cell.replace('\u2212', '-'))));
+  assert.ok(
+    Math.abs(Number(cell.replace('\u2212', '-')) - answer.energies[3][2 * answer.width + 5]) <
+      1e-3 * Math.abs(Number(cell.replace('\u2212', '-'))),
+  );
   await page.keyboard.press('Enter');
   assert.equal(await table.count(), 0);
   await done(page);
@@ -56,12 +75,24 @@ test('screen readers hear what the query looks at; every control has a name', as
   const page = await open();
   await page.locator('.picture .map-frame').focus();
   await page.keyboard.press('ArrowDown');
-  await page.waitForFunction(() => /^Query at row \d+, column \d+, terms 1111\. Looks most at row \d+, column \d+ with [\d.]+ per cent;/.test(document.getElementById('live').textContent));
-  const nameless = await page.evaluate(() => [...document.querySelectorAll('button, select, input, a, [role=application], table')].filter((node) => {
-    if (node.closest('[hidden], [aria-hidden=true]')) return false;
-    const label = node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && [...node.labels].map((l) => l.textContent).join('')) || node.title;
-    return !label;
-  }).map((node) => node.outerHTML.slice(0, 120)));
+  await page.waitForFunction(() =>
+    /^Query at row \d+, column \d+, terms 1111\. Looks most at row \d+, column \d+ with [\d.]+ per cent;/.test(
+      document.getElementById('live').textContent,
+    ),
+  );
+  const nameless = await page.evaluate(() =>
+    [...document.querySelectorAll('button, select, input, a, [role=application], table')]
+      .filter((node) => {
+        if (node.closest('[hidden], [aria-hidden=true]')) return false;
+        const label =
+          node.getAttribute('aria-label') ||
+          node.textContent.trim() ||
+          (node.labels && [...node.labels].map((l) => l.textContent).join('')) ||
+          node.title;
+        return !label;
+      })
+      .map((node) => node.outerHTML.slice(0, 120)),
+  );
   assert.deepEqual(nameless, []);
   const headings = await page.locator('h1').count();
   assert.equal(headings, 1);
@@ -87,16 +118,22 @@ test('no sideways scrolling at 360 points, light and dark readable, motion reduc
     assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector('.switch .knob')).transitionDuration), '0s');
     const contrast = await page.evaluate(() => {
       const luminance = (css) => {
-        const [r, g, b] = css.match(/[\d.]+/g).map(Number).map((x) => x / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+        const [r, g, b] = css
+          .match(/[\d.]+/g)
+          .map(Number)
+          .map((x) => x / 255)
+          .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
       };
       const paper = luminance(getComputedStyle(document.body).backgroundColor);
-      return [...document.querySelectorAll('h1, h2, p, .switch strong, .legend, button:not([disabled])')].map((node) => {
-        const style = getComputedStyle(node);
-        const behind = style.backgroundColor === 'rgba(0, 0, 0, 0)' ? paper : luminance(style.backgroundColor);
-        const [a, b] = [luminance(style.color), behind];
-        return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), node.outerHTML.slice(0, 80)];
-      }).filter(([ratio, html]) => ratio < (html.includes('<strong') ? 3 : 4.5));
+      return [...document.querySelectorAll('h1, h2, p, .switch strong, .legend, button:not([disabled])')]
+        .map((node) => {
+          const style = getComputedStyle(node);
+          const behind = style.backgroundColor === 'rgba(0, 0, 0, 0)' ? paper : luminance(style.backgroundColor);
+          const [a, b] = [luminance(style.color), behind];
+          return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), node.outerHTML.slice(0, 80)];
+        })
+        .filter(([ratio, html]) => ratio < (html.includes('<strong') ? 3 : 4.5));
     });
     assert.deepEqual(contrast, [], colorScheme);
     await done(page);

@@ -7,7 +7,12 @@ import { ask, close, done, number, open } from './helpers.mjs';
 async function shown(page) {
   await page.waitForFunction(() => /by the engine/.test(document.querySelector('#text .difference').textContent));
   const now = await page.evaluate(() => tw.panels.find(({ id }) => id === 'text').json());
-  const source = { kind: 'text', block: now.block, text: await page.evaluate(() => tw.state.text || tw.data.info.translator.example), translation: now.sentence.translation };
+  const source = {
+    kind: 'text',
+    block: now.block,
+    text: await page.evaluate(() => tw.state.text || tw.data.info.translator.example),
+    translation: now.sentence.translation,
+  };
   const answer = await ask('attend', { source, scene: null, head: now.head, terms: now.terms, query: [now.word, 0], target: null });
   // What the page computes itself, for exports, is the same.
   const [, most] = (await page.locator('#text .difference').textContent()).match(/differ by (\S+) at most/);
@@ -22,13 +27,20 @@ test('a word\u2019s energies, sum and shares are the engine\u2019s, in every kin
   assert.ok(blocks.some(({ kind }) => kind === 'cross') && blocks.some(({ name }) => name.startsWith('decoder')), 'blocks of all kinds');
   for (const { name, heads, kind, terms } of blocks) {
     await page.locator('#block').selectOption(name);
-    await page.waitForFunction((block) => tw.panels.find(({ id }) => id === 'text').json().block === block && document.querySelector('#text-head').length > 0, name);
+    await page.waitForFunction(
+      (block) => tw.panels.find(({ id }) => id === 'text').json().block === block && document.querySelector('#text-head').length > 0,
+      name,
+    );
     await page.locator('#text-head').selectOption(String(heads - 1));
     await page.locator('.word-rows [data-word="2"]').first().click();
     const { now, answer } = await shown(page);
     assert.deepEqual([now.word, now.head], [2, heads - 1], name);
     assert.equal(now.key_words.length, answer.weights.length, name);
-    for (const [row, values] of [['sum', answer.sum], ['share', answer.weights], ...answer.energies.map((energy, i) => [`E${i + 1}`, energy]).filter(([, energy]) => energy)]) {
+    for (const [row, values] of [
+      ['sum', answer.sum],
+      ['share', answer.weights],
+      ...answer.energies.map((energy, i) => [`E${i + 1}`, energy]).filter(([, energy]) => energy),
+    ]) {
       for (const key of [0, values.length - 1]) {
         if (answer.visible && !answer.visible[key]) continue;
         const cell = page.locator(`.word-energies [data-row=${row}][data-key="${key}"]`);
@@ -51,7 +63,11 @@ test('hovering a word shows its numbers; terms switch; by keyboard too', async (
   const first = await shown(page);
   await page.locator('.word-energies [data-row=E3][data-key="1"]').hover();
   close(number((await page.locator('#tip strong').textContent()).split(': ')[1]), first.answer.energies[2][1], 'E3');
-  close(Number(await page.locator('#text .formula [data-share]').getAttribute('data-share')), first.answer.weights[1], 'share in the formula');
+  close(
+    Number(await page.locator('#text .formula [data-share]').getAttribute('data-share')),
+    first.answer.weights[1],
+    'share in the formula',
+  );
   await page.locator('[data-text-term="1"]').focus();
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => tw.state.textTerms), '1011');
@@ -75,7 +91,10 @@ test('another sentence is translated, and the address keeps it', async () => {
   await page.locator('#sentence').press('Enter');
   await page.waitForFunction((text) => tw.state.text === text, words);
   const answer = await ask('sentence', { text: words });
-  await page.waitForFunction((translation) => document.querySelector('.translation strong').textContent === translation, answer.translation);
+  await page.waitForFunction(
+    (translation) => document.querySelector('.translation strong').textContent === translation,
+    answer.translation,
+  );
   await page.waitForFunction(() => location.hash.includes('text='));
   const tab = await page.context().newPage();
   await tab.goto(page.url());

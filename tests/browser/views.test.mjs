@@ -12,13 +12,19 @@ test('two combinations and their difference', async () => {
   const [first, second] = await Promise.all(['1010', '0011'].map((terms) => attendOf(page, { terms })));
   const card = (n) => `#compare .card:nth-child(${n})`;
   for (const key of [3, 71, 200]) {
-    for (const [n, expected] of [[1, first.weights[key]], [2, second.weights[key]], [3, first.weights[key] - second.weights[key]]]) {
+    for (const [n, expected] of [
+      [1, first.weights[key]],
+      [2, second.weights[key]],
+      [3, first.weights[key] - second.weights[key]],
+    ]) {
       await hoverCell(page, card(n), key, first.width, first.height);
       close(number((await page.locator('#tip strong').textContent()).split(': ')[1]), expected, `map ${n}, key ${key}`);
     }
   }
   // Both maps have one scale; that of the difference is symmetric.
-  const legends = await page.locator('#compare .legend').evaluateAll((all) => all.map((legend) => [...legend.querySelectorAll('.min, .max')].map((x) => x.textContent)));
+  const legends = await page
+    .locator('#compare .legend')
+    .evaluateAll((all) => all.map((legend) => [...legend.querySelectorAll('.min, .max')].map((x) => x.textContent)));
   assert.deepEqual(legends[0], legends[1]);
   assert.equal(legends[2][0].replace('\u2212', ''), legends[2][1]);
   await page.locator('#compare button', { hasText: 'swap' }).focus();
@@ -38,7 +44,12 @@ test('the derivatives in the maps are the engine\u2019s, and those of the loss',
   const answer = await attendOf(page);
   close(Number(await page.locator('[data-loss]').getAttribute('data-loss')), answer.backward.loss, 'loss');
   await page.locator('#show-backward').click();
-  const expected = { E1: answer.backward.grad_energies, E2: answer.backward.grad_energies.map(() => 0), sum: answer.backward.grad_energies, softmax: answer.backward.grad_weights };
+  const expected = {
+    E1: answer.backward.grad_energies,
+    E2: answer.backward.grad_energies.map(() => 0),
+    sum: answer.backward.grad_energies,
+    softmax: answer.backward.grad_weights,
+  };
   for (const [name, values] of Object.entries(expected)) {
     for (const key of [0, 90, 199]) {
       await hoverCell(page, `[data-map=${name}]`, key, answer.width, answer.height);

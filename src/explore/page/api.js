@@ -19,7 +19,11 @@
   const sorted = (value) => {
     if (Array.isArray(value)) return value.map(sorted);
     if (value === null || typeof value !== 'object') return value;
-    return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+    return Object.fromEntries(
+      Object.keys(value)
+        .sort()
+        .map((key) => [key, sorted(value[key])]),
+    );
   };
   /** The name under which an export keeps an answer. */
   const keyOf = (name, params) => name + ' ' + JSON.stringify(sorted(params));

@@ -11,42 +11,22 @@
 
   const FORMULAS = ['q \u00b7 k', 'q \u00b7 r', 'u \u00b7 k', 'v \u00b7 r'];
   const LESSON = ['Here: the same colour.', 'Here: along its arrow.', 'Here: bright colours.', 'Here: near cells.'];
+  /** What term `i` does in the lesson, for the query chosen. */
+  function lesson(i) {
+    const { scene } = tw.data;
+    const [row, column] = tw.state.query;
+    return i === 1 && scene && scene.arrows[row * scene.width + column] === 0 ? 'Here: no arrow, so 0.' : LESSON[i];
+  }
   const STEPS = {
     sum: ['Sum', 'added up for each cell.', 'd loss / d energy: how the loss changes with each cell\u2019s energy.'],
-    softmax: ['Softmax', 'Exponentials over their total: shares that add up to 1.', 'd loss / d weight: how the loss changes with each cell\u2019s share.'],
+    softmax: [
+      'Softmax',
+      'Exponentials over their total: shares that add up to 1.',
+      'd loss / d weight: how the loss changes with each cell\u2019s share.',
+    ],
   };
   const cardOf = {};
   let picture, output, inspect, tables, problem, difference, sourceLine, headPicker;
-
-  /** Where a cell is: "row 3, column 5". */
-  tw.cellName = (index, width) => `row ${Math.floor(index / width)}, column ${index % width}`;
-
-  /** Switches term `i`. */
-  tw.toggle = (i) => {
-    const terms = [...tw.state.terms];
-    terms[i] = terms[i] === '1' ? '0' : '1';
-    tw.set({ terms: terms.join('') });
-    tw.say(`${tw.terms[i].name} ${terms[i] === '1' ? 'on' : 'off'}`);
-  };
-
-  document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest && event.target.closest('input, textarea, select, dialog, [contenteditable]')) return;
-    const i = ['1', '2', '3', '4'].indexOf(event.key);
-    if (i >= 0) tw.toggle(i);
-  });
-
-  const move = (rows, columns) => {
-    const { layer } = tw.data;
-    if (!layer) return;
-    const [row, column] = tw.state.query;
-    tw.set({ query: [Math.min(Math.max(row + rows, 0), layer.height - 1), Math.min(Math.max(column + columns, 0), layer.width - 1)] });
-  };
-  const pick = (index) => tw.set({ query: [Math.floor(index / tw.data.layer.width), index % tw.data.layer.width] });
-  const pin = (index) => {
-    const at = [Math.floor(index / tw.data.layer.width), index % tw.data.layer.width];
-    tw.set({ key: JSON.stringify(at) === JSON.stringify(tw.state.key) ? null : at });
-  };
 
   /** The numbers of each map: forward, or the derivatives. */
   function numbers(name) {
@@ -67,8 +47,17 @@
   };
 
   function tableButton(name, title) {
-    return el('button', { type: 'button', class: 'quiet table-button', 'aria-pressed': 'false', 'aria-label': `Table of ${title}`,
-      onclick: () => tw.set({ table: tw.state.table === name ? '' : name }) }, 'table');
+    return el(
+      'button',
+      {
+        type: 'button',
+        class: 'quiet table-button',
+        'aria-pressed': 'false',
+        'aria-label': `Table of ${title}`,
+        onclick: () => tw.set({ table: tw.state.table === name ? '' : name }),
+      },
+      'table',
+    );
   }
 
   /** A map with its head and its sentence; forward and backward use two scales. */
@@ -80,19 +69,38 @@
       if (index === null || !values) return tw.draw.tip(null);
       return tw.draw.tip([`${meaning(name)}: ${tw.format.fine(values[index])}`, `key at ${tw.cellName(index, card.map.width)}`], event);
     };
-    const make = (kind) => tw.draw.map({ label: `${title}: arrow keys inspect a key, Enter pins it`, kind, onhover, onpick: pin });
+    const make = (kind) => tw.draw.map({ label: `${title}: arrow keys inspect a key, Enter pins it`, kind, onhover, onpick: tw.pinKey });
     const [forward, backward] = [make('sequential'), make('diverging')];
     const absent = el('p', { class: 'absent', hidden: true }, 'This layer lacks the term.');
     const text = el('p', { class: 'card-line' }, sentence);
     const button = tableButton(name, title);
-    const element = el('div', { class: 'card', 'data-map': name }, el('div', { class: 'card-head' }, head, button), text, absent, forward.element, backward.element);
+    const element = el(
+      'div',
+      { class: 'card', 'data-map': name },
+      el('div', { class: 'card-head' }, head, button),
+      text,
+      absent,
+      forward.element,
+      backward.element,
+    );
     cardOf[name] = { element, forward, backward, text, absent, button, title, map: forward };
     return element;
   }
 
   function termCard(term, i) {
-    const button = el('button', { type: 'button', class: `switch term-${i + 1}`, 'data-term': i, onclick: () => tw.toggle(i), title: `Switch ${term.name} (key ${i + 1})` },
-      el('span', { class: 'knob', 'aria-hidden': 'true' }), el('strong', {}, term.name), el('span', { class: 'math' }, ` = ${FORMULAS[i]}`));
+    const button = el(
+      'button',
+      {
+        type: 'button',
+        class: `switch term-${i + 1}`,
+        'data-term': i,
+        onclick: () => tw.toggle(i),
+        title: `Switch ${term.name} (key ${i + 1})`,
+      },
+      el('span', { class: 'knob', 'aria-hidden': 'true' }),
+      el('strong', {}, term.name),
+      el('span', { class: 'math' }, ` = ${FORMULAS[i]}`),
+    );
     const element = mapCard(term.name, term.name, button, term.line);
     element.style.setProperty('--term', tw.colour.term(i));
     cardOf[term.name].switch = button;
@@ -101,34 +109,64 @@
 
   function sceneControls(info) {
     // Another picture takes the place of what was painted, and of a probe's.
-    const choose = (patch) => tw.set({ ...patch, own: null, painted: [], ...(tw.state.source.kind === 'probe' ? { source: { kind: 'lesson' }, head: 0 } : {}) });
-    const scene = el('select', { id: 'scene', onchange: () => choose({ scene: scene.value }) },
-      info.scenes.map(({ name, title }) => el('option', { value: name }, title)), el('option', { value: 'own', hidden: true }, 'Own picture'));
-    const size = el('select', { id: 'size', onchange: () => choose({ size: Number(size.value) }) },
-      [8, 12, 16, 24, 32].filter((n) => n <= info.limits.size).map((n) => el('option', { value: n }, `${n}\u202f\u00d7\u202f${n}`)));
-    const seed = el('button', { type: 'button', title: 'Another picture of this kind', onclick: () => choose({ seed: (tw.state.seed % 9999) + 1 }) }, 'another');
+    const choose = (patch) =>
+      tw.set({ ...patch, own: null, painted: [], ...(tw.state.source.kind === 'probe' ? { source: { kind: 'lesson' }, head: 0 } : {}) });
+    const scene = el(
+      'select',
+      { id: 'scene', onchange: () => choose({ scene: scene.value }) },
+      info.scenes.map(({ name, title }) => el('option', { value: name }, title)),
+      el('option', { value: 'own', hidden: true }, 'Own picture'),
+    );
+    const size = el(
+      'select',
+      { id: 'size', onchange: () => choose({ size: Number(size.value) }) },
+      [8, 12, 16, 24, 32].filter((n) => n <= info.limits.size).map((n) => el('option', { value: n }, `${n}\u202f\u00d7\u202f${n}`)),
+    );
+    const seed = el(
+      'button',
+      { type: 'button', title: 'Another picture of this kind', onclick: () => choose({ seed: (tw.state.seed % 9999) + 1 }) },
+      'another',
+    );
     tw.on(() => show());
     function show() {
       scene.value = tw.state.own ? 'own' : tw.state.scene;
       size.value = String(tw.state.size);
     }
     show();
-    return el('div', { class: 'row scene-controls' }, el('label', {}, 'Picture', scene), el('label', { class: 'unlabelled' }, el('span', { class: 'unseen' }, 'Size'), size), seed);
+    return el(
+      'div',
+      { class: 'row scene-controls' },
+      el('label', {}, 'Picture', scene),
+      el('label', { class: 'unlabelled' }, el('span', { class: 'unseen' }, 'Size'), size),
+      seed,
+    );
   }
 
   const LEADS = {
-    false: 'Click a cell of the picture to make it the query. Each map shows how strongly one term draws the query to every cell: dark least, pale yellow most.',
+    false:
+      'Click a cell of the picture to make it the query. Each map shows how strongly one term draws the query to every cell: dark least, pale yellow most.',
     true: 'The loss, sent back through the same maps. Blue: more there lowers the loss. Orange: it raises the loss. The target colour is chosen further below.',
   };
 
   tw.panel({
-    id: 'attention', order: 10, short: 'The terms', title: 'One query, four terms', lead: LEADS[false],
+    id: 'attention',
+    order: 10,
+    short: 'The terms',
+    title: 'One query, four terms',
+    lead: LEADS[false],
 
     mount(body) {
-      picture = tw.draw.map({ label: 'Picture: arrow keys move the query', kind: 'colours', className: 'picture', onpick: pick, onmove: move, onhover: (index, event) => {
-        tw.hover(index);
-        tw.draw.tip(index === null ? null : [`make ${tw.cellName(index, picture.width)} the query`], event);
-      } });
+      picture = tw.draw.map({
+        label: 'Picture: arrow keys move the query',
+        kind: 'colours',
+        className: 'picture',
+        onpick: tw.pickQuery,
+        onmove: tw.moveQuery,
+        onhover: (index, event) => {
+          tw.hover(index);
+          tw.draw.tip(index === null ? null : [`make ${tw.cellName(index, picture.width)} the query`], event);
+        },
+      });
       sourceLine = el('p', { class: 'source-line' });
       const head = el('select', { id: 'head', onchange: () => tw.set({ head: Number(head.value) }) });
       headPicker = el('label', { hidden: true }, 'Head', head);
@@ -138,19 +176,51 @@
       inspect = el('div', { class: 'inspect' });
       tables = el('div', { class: 'tables' });
       const [title, forward] = STEPS.sum;
-      const views = el('div', { class: 'views', role: 'group', 'aria-label': 'Direction' },
-        [['forward', false], ['backward', true]].map(([name, value]) => el('button', { type: 'button', 'data-backward': String(value), onclick: () => tw.set({ backward: value }) }, name)));
-      body.append(problem, el('div', { class: 'flow' },
-        el('div', { class: 'flow-input' },
-          el('div', { class: 'card-head' }, el('h3', {}, 'Picture and query')), picture.element, el('p', { class: 'query-line' }),
-          sceneControls(tw.data.info), sourceLine, headPicker, views, difference),
-        el('div', { class: 'flow-maps' },
-          tw.terms.map(termCard),
-          mapCard('sum', title, el('h3', {}, title), forward),
-          mapCard('softmax', STEPS.softmax[0], el('h3', {}, STEPS.softmax[0]), STEPS.softmax[1]),
-          el('div', { class: 'card' }, el('div', { class: 'card-head' }, el('h3', {}, 'Output')),
-            el('p', { class: 'card-line' }, 'The values of all cells, mixed by their shares.'), output),
-          el('div', { class: 'card' }, el('div', { class: 'card-head' }, el('h3', {}, 'This key')), inspect))), tables);
+      const views = el(
+        'div',
+        { class: 'views', role: 'group', 'aria-label': 'Direction' },
+        [
+          ['forward', false],
+          ['backward', true],
+        ].map(([name, value]) =>
+          el('button', { type: 'button', 'data-backward': String(value), onclick: () => tw.set({ backward: value }) }, name),
+        ),
+      );
+      body.append(
+        problem,
+        el(
+          'div',
+          { class: 'flow' },
+          el(
+            'div',
+            { class: 'flow-input' },
+            el('div', { class: 'card-head' }, el('h3', {}, 'Picture and query')),
+            picture.element,
+            el('p', { class: 'query-line' }),
+            sceneControls(tw.data.info),
+            sourceLine,
+            headPicker,
+            views,
+            difference,
+          ),
+          el(
+            'div',
+            { class: 'flow-maps' },
+            tw.terms.map(termCard),
+            mapCard('sum', title, el('h3', {}, title), forward),
+            mapCard('softmax', STEPS.softmax[0], el('h3', {}, STEPS.softmax[0]), STEPS.softmax[1]),
+            el(
+              'div',
+              { class: 'card' },
+              el('div', { class: 'card-head' }, el('h3', {}, 'Output')),
+              el('p', { class: 'card-line' }, 'The values of all cells, mixed by their shares.'),
+              output,
+            ),
+            el('div', { class: 'card' }, el('div', { class: 'card-head' }, el('h3', {}, 'This key')), inspect),
+          ),
+        ),
+        tables,
+      );
       tw.onHover(marks);
     },
 
@@ -160,7 +230,7 @@
       showSource(state);
       if (data.picture && data.layer && (changed.has('data.layer') || changed.has('data.scene'))) drawPicture();
       const has = (...keys) => keys.some((key) => changed.has(key));
-      if (has('all', 'terms', 'backward', 'source', 'data.layer')) drawControls(state);
+      if (has('all', 'terms', 'backward', 'source', 'query', 'data.layer')) drawControls(state);
       if (data.attend && has('data.attend', 'backward', 'table')) drawMaps(state, data);
       else if (has('key')) marks();
     },
@@ -172,13 +242,30 @@
       const key = tw.state.key ? tw.state.key[0] * layer.width + tw.state.key[1] : null;
       const shape = { height: layer.height, width: layer.width, query, key };
       const same = shown.height === layer.height && shown.width === layer.width;
-      const items = [{ title: 'picture and query', values: shown.rgb, kind: 'colours', height: shown.height, width: shown.width, query: same ? query : null, layer: same ? tw.draw.sceneArrows(shown) : null }];
+      const items = [
+        {
+          title: 'picture and query',
+          values: shown.rgb,
+          kind: 'colours',
+          height: shown.height,
+          width: shown.width,
+          query: same ? query : null,
+          layer: same ? tw.draw.sceneArrows(shown) : null,
+        },
+      ];
       for (const [name, card] of Object.entries(cardOf)) {
         const i = ['E1', 'E2', 'E3', 'E4'].indexOf(name);
         const values = numbers(name);
-        if (values) items.push({ title: meaning(name) + (i >= 0 && tw.state.terms[i] === '0' ? ' (off)' : ''), colour: tw.colour.light[i], values, kind: card.map.kind, ...shape });
+        if (values)
+          items.push({
+            title: meaning(name) + (i >= 0 && tw.state.terms[i] === '0' ? ' (off)' : ''),
+            colour: tw.colour.light[i],
+            values,
+            kind: card.map.kind,
+            ...shape,
+          });
       }
-      const mixed = outputColour(attend.output);
+      const mixed = tw.outputColour(attend.output);
       if (mixed) items.push({ title: 'output', values: mixed, kind: 'colours', height: 1, width: 1 });
       return tw.draw.figure(`Terms ${tw.state.terms}, query at ${tw.cellName(query, layer.width)}`, items);
     },
@@ -190,25 +277,29 @@
 
   /** A button that leaves a probe or a checkpoint. */
   function backToLesson() {
-    return el('button', { type: 'button', class: 'quiet', onclick: () => tw.set({ source: { kind: 'lesson' }, head: 0 }) }, 'back to the lesson');
+    return el(
+      'button',
+      { type: 'button', class: 'quiet', onclick: () => tw.set({ source: { kind: 'lesson' }, head: 0 }) },
+      'back to the lesson',
+    );
   }
   function showSource({ source }) {
-    const names = { probe: `Looking at a trained probe, sample ${source.sample}.`, checkpoint: `Looking at ${source.block} of the loaded checkpoint.` };
+    const names = {
+      probe: `Looking at a trained probe, sample ${source.sample}.`,
+      checkpoint: `Looking at ${source.block} of the loaded checkpoint.`,
+    };
     tw.fill(sourceLine, names[source.kind] ? [names[source.kind], ' ', backToLesson()] : null);
     sourceLine.hidden = !names[source.kind];
     const heads = tw.data.layer ? tw.data.layer.heads : 1;
     headPicker.hidden = heads < 2;
     const select = headPicker.querySelector('select');
-    if (select.length !== heads) tw.fill(select, Array.from({ length: heads }, (_, i) => el('option', { value: i }, `${i + 1} of ${heads}`)));
+    if (select.length !== heads)
+      tw.fill(
+        select,
+        Array.from({ length: heads }, (_, i) => el('option', { value: i }, `${i + 1} of ${heads}`)),
+      );
     select.value = String(tw.state.head);
   }
-
-  /** An output as a colour [r, g, b] 0..255, or null where the layer does not mix colours. */
-  function outputColour(values) {
-    const { colour } = tw.data.layer;
-    return colour ? values.slice(0, 3).map((x) => Math.round(Math.min(Math.max((x - colour.shift) / colour.scale, 0), 255))) : null;
-  }
-  tw.outputColour = outputColour;
 
   function drawPicture() {
     const { picture: shown, layer } = tw.data;
@@ -229,7 +320,8 @@
 
   function drawControls(state) {
     document.querySelector('#attention .panel-lead').textContent = LEADS[state.backward];
-    for (const button of document.querySelectorAll('.views button')) button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
+    for (const button of document.querySelectorAll('.views button'))
+      button.setAttribute('aria-pressed', String((button.dataset.backward === 'true') === state.backward));
     tw.terms.forEach((term, i) => {
       const there = !tw.data.layer || tw.data.layer.terms[i] === '1';
       const on = there && state.terms[i] === '1';
@@ -237,10 +329,17 @@
       card.switch.disabled = card.button.disabled = !there;
       card.switch.setAttribute('aria-pressed', String(on));
       card.element.classList.toggle('off', !on);
-      if (state.backward) tw.fill(card.text, on ? `d loss / d ${term.name}: the same for every term that is on.` : 'Off: nothing flows back to it.');
-      else tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + LESSON[i] : ''));
+      if (state.backward)
+        tw.fill(card.text, on ? `d loss / d ${term.name}: the same for every term that is on.` : 'Off: nothing flows back to it.');
+      else tw.fill(card.text, term.line + (state.source.kind === 'lesson' ? ' ' + lesson(i) : ''));
     });
-    for (const [name, [, forward, backward]] of Object.entries(STEPS)) tw.fill(cardOf[name].text, state.backward ? backward : [name === 'sum' ? equation(tw.data.layer ? tw.within(state.terms, tw.data.layer.terms) : state.terms) : null, forward]);
+    for (const [name, [, forward, backward]] of Object.entries(STEPS))
+      tw.fill(
+        cardOf[name].text,
+        state.backward
+          ? backward
+          : [name === 'sum' ? equation(tw.data.layer ? tw.within(state.terms, tw.data.layer.terms) : state.terms) : null, forward],
+      );
   }
 
   function drawMaps(state, data) {
@@ -254,15 +353,16 @@
       card.backward.element.hidden = !values || !state.backward;
       if (values) card.map.draw(values, layer.height, layer.width);
     }
-    drawOutput(attend);
+    tw.showOutput(output, attend);
     const query = state.query[0] * layer.width + state.query[1];
     document.querySelector('.query-line').textContent = `Query at ${tw.cellName(query, layer.width)}`;
-    difference.textContent = attend.by === 'engine'
-      ? `Numbers by the engine${data.difference === null ? '' : `; the page\u2019s own differ by ${data.difference.toExponential(1)} at most`}.`
-      : 'Numbers computed by this page.';
+    difference.textContent =
+      attend.by === 'engine'
+        ? `Numbers by the engine${data.difference === null ? '' : `; the page\u2019s own differ by ${data.difference.toExponential(1)} at most`}.`
+        : 'Numbers computed by this page.';
     showTable(state, layer);
     marks();
-    summary();
+    tw.summary();
   }
 
   /** "E1 + E3, " in the terms' colours. */
@@ -272,26 +372,18 @@
     return [on.map(([term, i], n) => [n > 0 ? ' + ' : null, el('strong', { style: `color:${tw.colour.term(i)}` }, term.name)]), ', '];
   }
 
-  function drawOutput(attend) {
-    const mixed = outputColour(attend.output);
-    const shown = attend.output.slice(0, 6);
-    const swatch = (rgb, name) => el('div', { class: 'mix' }, el('span', { class: 'mix-box', style: `background:${tw.colour.css(rgb)}`, role: 'img', 'aria-label': `${name}: red ${rgb[0]}, green ${rgb[1]}, blue ${rgb[2]}` }), name);
-    tw.fill(output, mixed ? el('div', { class: 'mixes' }, swatch(mixed, 'output'), tw.state.target ? swatch(tw.state.target, 'target') : null) : null,
-      el('dl', { class: 'vector' }, shown.map((value, i) => [el('dt', {}, mixed && i < 3 ? ['red', 'green', 'blue'][i] : `y${i}`), el('dd', { 'data-value': value }, tw.format(value))])),
-      attend.output.length > shown.length ? el('p', { class: 'small' }, `and ${attend.output.length - shown.length} more`) : null);
-  }
-
   function showTable(state, layer) {
     const values = state.table && numbers(state.table);
-    tw.fill(tables, values ? tw.draw.table(`${meaning(state.table)} of each key, query at row ${state.query[0]}, column ${state.query[1]}`, values, layer.height, layer.width) : null);
+    tw.fill(
+      tables,
+      values
+        ? tw.draw.table(
+            `${meaning(state.table)} of each key, query at row ${state.query[0]}, column ${state.query[1]}`,
+            values,
+            layer.height,
+            layer.width,
+          )
+        : null,
+    );
   }
-
-  /** What screen readers hear after the query or the terms have settled. */
-  const summary = tw.later(500, () => {
-    const { attend, layer } = tw.data;
-    if (!attend) return;
-    const top = attend.weights.map((w, k) => [w, k]).sort((a, b) => b[0] - a[0]).slice(0, 3);
-    tw.say(`Query at row ${tw.state.query[0]}, column ${tw.state.query[1]}, terms ${tw.state.terms}. Looks most at ` +
-      top.map(([w, k]) => `${tw.cellName(k, layer.width)} with ${(100 * w).toFixed(1)} per cent`).join('; ') + '.');
-  });
 })();

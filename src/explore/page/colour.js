@@ -4,9 +4,27 @@
   const tw = window.tw;
 
   // Evenly spaced in lightness, so that equal steps look equal to every kind of colour vision and in grey prints.
-  const SEQUENTIAL = [[21, 13, 102], [2, 53, 102], [4, 81, 116], [4, 110, 132], [5, 139, 145], [9, 171, 146], [73, 201, 123], [170, 222, 111], [251, 238, 117]];
+  const SEQUENTIAL = [
+    [21, 13, 102],
+    [2, 53, 102],
+    [4, 81, 116],
+    [4, 110, 132],
+    [5, 139, 145],
+    [9, 171, 146],
+    [73, 201, 123],
+    [170, 222, 111],
+    [251, 238, 117],
+  ];
   // Blue for less, orange for more, pale at zero: told apart by all common deficiencies.
-  const DIVERGING = [[0, 63, 117], [0, 114, 178], [112, 172, 212], [244, 243, 238], [236, 160, 96], [196, 84, 0], [124, 48, 0]];
+  const DIVERGING = [
+    [0, 63, 117],
+    [0, 114, 178],
+    [112, 172, 212],
+    [244, 243, 238],
+    [236, 160, 96],
+    [196, 84, 0],
+    [124, 48, 0],
+  ];
   const NOT_A_NUMBER = [128, 128, 128];
 
   const between = (anchors, position) => {
@@ -37,7 +55,8 @@
     hex: (rgb) => '#' + rgb.map((x) => x.toString(16).padStart(2, '0')).join(''),
     rgb: (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)),
     /** A CSS gradient of a scale, for legends. */
-    gradient: (kind) => `linear-gradient(to right, ${(kind === 'diverging' ? DIVERGING : SEQUENTIAL).map((rgb) => tw.colour.css(rgb)).join(', ')})`,
+    gradient: (kind) =>
+      `linear-gradient(to right, ${(kind === 'diverging' ? DIVERGING : SEQUENTIAL).map((rgb) => tw.colour.css(rgb)).join(', ')})`,
     /** Black or white, whichever is readable on `rgb`. */
     ink: ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue > 140 ? '#1f2328' : '#ffffff'),
     /** Term colours as CSS (they follow the theme) and, for files, as they are in light. */

@@ -11,9 +11,13 @@
       box.hidden = true;
       return;
     }
-    tw.fill(box, lines.map((line, i) => el(i === 0 ? 'strong' : 'span', {}, line)));
+    tw.fill(
+      box,
+      lines.map((line, i) => el(i === 0 ? 'strong' : 'span', {}, line)),
+    );
     box.hidden = false;
-    const frame = at instanceof Element ? at.getBoundingClientRect() : { left: at.clientX, right: at.clientX, top: at.clientY, bottom: at.clientY };
+    const frame =
+      at instanceof Element ? at.getBoundingClientRect() : { left: at.clientX, right: at.clientX, top: at.clientY, bottom: at.clientY };
     const size = box.getBoundingClientRect();
     const left = frame.right + 14 + size.width > innerWidth ? frame.left - 14 - size.width : frame.right + 14;
     const top = Math.min(frame.bottom + 12, innerHeight - size.height - 6);
@@ -28,10 +32,17 @@
     const size = Math.min(head, length);
     const [bx, by] = [x2 - dx * size, y2 - dy * size];
     const wing = 0.6 * size;
-    const points = [[x2, y2], [bx - dy * wing, by + dx * wing], [bx + dy * wing, by - dx * wing]];
-    return svg('g', { class: 'arrow', ...rest },
+    const points = [
+      [x2, y2],
+      [bx - dy * wing, by + dx * wing],
+      [bx + dy * wing, by - dx * wing],
+    ];
+    return svg(
+      'g',
+      { class: 'arrow', ...rest },
       svg('line', { x1, y1, x2: bx, y2: by, stroke: colour, 'stroke-width': width }),
-      svg('polygon', { points: points.map((p) => p.join(',')).join(' '), fill: colour }));
+      svg('polygon', { points: points.map((p) => p.join(',')).join(' '), fill: colour }),
+    );
   }
 
   const STEPS = [null, [0, -1], [1, 0], [0, 1], [-1, 0]];
@@ -56,7 +67,8 @@
   /** An outline of cell `i` of a map `width` wide, no thicker where cells are large. */
   function ring(i, width, name) {
     const [x, y, thick] = [i % width, Math.floor(i / width), 0.34 * Math.min(1, width / 14)];
-    const line = (stroke, size) => svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke, 'stroke-width': size });
+    const line = (stroke, size) =>
+      svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke, 'stroke-width': size });
     return svg('g', { class: 'ring ' + name }, line('#1f2328', thick), line(name === 'query' ? '#ffffff' : '#ffd23f', thick / 2));
   }
 
@@ -70,7 +82,12 @@
     const canvas = el('canvas', { width: 1, height: 1 });
     const over = svg('svg', { class: 'marks', 'aria-hidden': 'true', preserveAspectRatio: 'none' });
     const inside = onhover || onpick || onmove;
-    const frame = el('div', { class: 'map-frame', tabindex: inside ? '0' : null, role: inside ? 'application' : 'img', 'aria-label': label }, canvas, over);
+    const frame = el(
+      'div',
+      { class: 'map-frame', tabindex: inside ? '0' : null, role: inside ? 'application' : 'img', 'aria-label': label },
+      canvas,
+      over,
+    );
     const [low, high] = [el('span', { class: 'min' }), el('span', { class: 'max' })];
     const strip = el('span', { class: 'strip', style: 'background:' + tw.colour.gradient(kind) });
     const foot = legend && kind !== 'colours' ? el('div', { class: 'legend' }, low, strip, high) : null;
@@ -122,7 +139,7 @@
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (step && onmove) onmove(...step, event);
       else if (step && onhover) {
-        const from = self.hovered === null ? (self.marked && (self.marked.key ?? self.marked.query)) ?? 0 : self.hovered;
+        const from = self.hovered === null ? ((self.marked && (self.marked.key ?? self.marked.query)) ?? 0) : self.hovered;
         const at = [Math.floor(from / self.width) + step[0], (from % self.width) + step[1]];
         const inside = at[0] >= 0 && at[1] >= 0 && at[0] < self.height && at[1] < self.width;
         hover(inside ? at[0] * self.width + at[1] : from, frame);
@@ -147,12 +164,18 @@
     cellColours(values, kind, span).forEach((rgb, i) => {
       cells.append(svg('rect', { x: i % width, y: Math.floor(i / width), width: 1, height: 1, fill: tw.colour.hex(rgb) }));
     });
-    const marks = [layer ? layer.cloneNode(true) : null, query === null || query === undefined ? null : ring(query, width, 'query'), key === null || key === undefined ? null : ring(key, width, 'key')];
+    const marks = [
+      layer ? layer.cloneNode(true) : null,
+      query === null || query === undefined ? null : ring(query, width, 'query'),
+      key === null || key === undefined ? null : ring(key, width, 'key'),
+    ];
     group.append(cells, svg('g', { transform: `translate(0 18) scale(${unit})` }, marks));
     if (kind !== 'colours') {
       const y = 18 + unit * height + 13;
-      group.append(svg('text', { ...TEXT, 'font-size': 10, y }, tw.format(span[0])),
-        svg('text', { ...TEXT, 'font-size': 10, y, x: unit * width, 'text-anchor': 'end' }, tw.format(span[1])));
+      group.append(
+        svg('text', { ...TEXT, 'font-size': 10, y }, tw.format(span[0])),
+        svg('text', { ...TEXT, 'font-size': 10, y, x: unit * width, 'text-anchor': 'end' }, tw.format(span[1])),
+      );
     }
     return group;
   }
@@ -161,9 +184,12 @@
   function figure(heading, maps, { columns = 4, size = 180 } = {}) {
     const [across, down, step] = [Math.min(columns, maps.length), Math.ceil(maps.length / columns), size + 24];
     const [width, height] = [across * step + 16, 36 + down * (size + 48)];
-    const node = svg('svg', { width, height, viewBox: `0 0 ${width} ${height}` },
+    const node = svg(
+      'svg',
+      { width, height, viewBox: `0 0 ${width} ${height}` },
       svg('rect', { width, height, fill: '#fdfcf8' }),
-      svg('text', { ...TEXT, x: 20, y: 22, 'font-size': 13 }, heading));
+      svg('text', { ...TEXT, x: 20, y: 22, 'font-size': 13 }, heading),
+    );
     maps.forEach((item, i) => {
       const group = mapSvg(item, size);
       group.setAttribute('transform', `translate(${20 + (i % columns) * step} ${36 + Math.floor(i / columns) * (size + 48)})`);
@@ -174,11 +200,25 @@
 
   /** A real table of a map's numbers. */
   function table(caption, values, height, width) {
-    const head = el('tr', {}, el('th', { scope: 'col' }, 'row'), Array.from({ length: width }, (_, x) => el('th', { scope: 'col' }, x)));
+    const head = el(
+      'tr',
+      {},
+      el('th', { scope: 'col' }, 'row'),
+      Array.from({ length: width }, (_, x) => el('th', { scope: 'col' }, x)),
+    );
     const rows = Array.from({ length: height }, (_, y) =>
-      el('tr', {}, el('th', { scope: 'row' }, y), Array.from({ length: width }, (_, x) => el('td', {}, tw.format(values[y * width + x])))));
-    return el('div', { class: 'table-scroll', tabindex: '0', role: 'region', 'aria-label': caption },
-      el('table', { class: 'numbers' }, el('caption', {}, caption), el('thead', {}, head), el('tbody', {}, rows)));
+      el(
+        'tr',
+        {},
+        el('th', { scope: 'row' }, y),
+        Array.from({ length: width }, (_, x) => el('td', {}, tw.format(values[y * width + x]))),
+      ),
+    );
+    return el(
+      'div',
+      { class: 'table-scroll', tabindex: '0', role: 'region', 'aria-label': caption },
+      el('table', { class: 'numbers' }, el('caption', {}, caption), el('thead', {}, head), el('tbody', {}, rows)),
+    );
   }
 
   tw.draw = { tip, arrow, sceneArrows, map, mapSvg, figure, table, ring, TEXT };

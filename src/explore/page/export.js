@@ -11,7 +11,8 @@
   };
 
   // A saved page may run its own scripts and load nothing at all.
-  const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'";
+  const POLICY =
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'";
 
   /** What a saved page holds. */
   async function holdings() {
@@ -29,15 +30,21 @@
   async function sources() {
     if (!tw.api.online) return (tw.embedded && tw.embedded.sources) || {};
     if (!tw.data.info.sources) return {};
-    const paths = new Set(Object.values(tw.data.info.files || {}).flatMap((files) => [files.source, files.check]).filter(Boolean));
-    const texts = await Promise.all([...paths].map(async (path) => {
-      try {
-        const response = await fetch('/source/' + path);
-        return response.ok ? [path, await response.text()] : null;
-      } catch {
-        return null;
-      }
-    }));
+    const paths = new Set(
+      Object.values(tw.data.info.files || {})
+        .flatMap((files) => [files.source, files.check])
+        .filter(Boolean),
+    );
+    const texts = await Promise.all(
+      [...paths].map(async (path) => {
+        try {
+          const response = await fetch('/source/' + path);
+          return response.ok ? [path, await response.text()] : null;
+        } catch {
+          return null;
+        }
+      }),
+    );
     return Object.fromEntries(texts.filter(Boolean));
   }
 
@@ -73,16 +80,36 @@
 
   /** The buttons of the page's head. */
   tw.exportButtons = () => [
-    el('button', { type: 'button', class: 'quiet', id: 'save-page', title: 'One HTML file that works without this program and without a network', onclick: async (event) => {
-      const button = event.currentTarget;
-      button.disabled = true;
-      try {
-        tw.save('termwise-explore.html', await tw.exportPage(), 'text/html');
-        tw.say('The page is saved as one file.');
-      } finally {
-        button.disabled = false;
-      }
-    } }, 'Save page'),
-    el('button', { type: 'button', class: 'quiet', id: 'save-numbers', title: 'The numbers of all panels', onclick: () => tw.save('termwise-explore.json', JSON.stringify(tw.exportNumbers()), 'application/json') }, 'Save numbers'),
+    el(
+      'button',
+      {
+        type: 'button',
+        class: 'quiet',
+        id: 'save-page',
+        title: 'One HTML file that works without this program and without a network',
+        onclick: async (event) => {
+          const button = event.currentTarget;
+          button.disabled = true;
+          try {
+            tw.save('termwise-explore.html', await tw.exportPage(), 'text/html');
+            tw.say('The page is saved as one file.');
+          } finally {
+            button.disabled = false;
+          }
+        },
+      },
+      'Save page',
+    ),
+    el(
+      'button',
+      {
+        type: 'button',
+        class: 'quiet',
+        id: 'save-numbers',
+        title: 'The numbers of all panels',
+        onclick: () => tw.save('termwise-explore.json', JSON.stringify(tw.exportNumbers()), 'application/json'),
+      },
+      'Save numbers',
+    ),
   ];
 })();

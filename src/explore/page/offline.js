@@ -84,7 +84,8 @@
     const q = layer.kind === 'sequence' ? query[0] : query[0] * layer.width + query[1];
     const energies = energiesOf(layer, q);
     const sum = Array.from({ length: layer.keys }, (_, k) =>
-      energies.reduce((total, energy, i) => total + (energy && terms[i] === '1' ? energy[k] : 0), 0));
+      energies.reduce((total, energy, i) => total + (energy && terms[i] === '1' ? energy[k] : 0), 0),
+    );
     const visible = sum.map((_, k) => allowed(layer, q, k));
     const most = sum.reduce((max, x, k) => (visible[k] && x > max ? x : max), -Infinity);
     const exps = sum.map((x, k) => (visible[k] ? Math.exp(x - most) : 0));
@@ -95,10 +96,21 @@
     weights.forEach((w, k) => {
       for (let j = 0; j < dv; j++) head_output[j] += w * layer.value[k * dv + j];
     });
-    const output = Array.from({ length: channels }, (_, i) => dot(head_output, layer.output_matrix, i) + (layer.output_bias ? layer.output_bias[i] : 0));
+    const output = Array.from(
+      { length: channels },
+      (_, i) => dot(head_output, layer.output_matrix, i) + (layer.output_bias ? layer.output_bias[i] : 0),
+    );
     return {
-      height: layer.height, width: layer.width, query_vector: layer.query ? row(layer.query, q, layer.head_dim) : null,
-      energies, sum, visible: visible.every(Boolean) ? null : visible, weights, head_output, output, backward: backward(layer, weights, output, tw.targetOf(layer, target)),
+      height: layer.height,
+      width: layer.width,
+      query_vector: layer.query ? row(layer.query, q, layer.head_dim) : null,
+      energies,
+      sum,
+      visible: visible.every(Boolean) ? null : visible,
+      weights,
+      head_output,
+      output,
+      backward: backward(layer, weights, output, tw.targetOf(layer, target)),
     };
   };
 })();

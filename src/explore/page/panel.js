@@ -15,7 +15,8 @@
    *   title    and `lead`, one sentence below it
    *   order    place on the page, ascending
    *   mount(body, panel)               called once; builds
-   *   update(state, data, changed)     called once after mount and after each change (see PAGE events)
+   *   update(state, data, changed)     called once after all are mounted ('all' is in `changed`) and after each change of
+   *            the state or of tw.data ('data.scene', 'data.layer', 'data.attend', 'data.problem', 'data.info')
    *   svg()    an <svg> node or null; light colours, for export
    *   json()   a plain object of the numbers shown, or null
    *   keep()   what a saved page should hold for it beside the engine's answers: `tw.embedded.kept[id]` there
@@ -58,19 +59,30 @@
   const FORMATS = {
     SVG: async (panel, name) => tw.save(name + '.svg', tw.svgText(panel.svg()), 'image/svg+xml'),
     PNG: async (panel, name) => tw.save(name + '.png', await tw.png(panel.svg())),
-    JSON: async (panel, name) => tw.save(name + '.json', JSON.stringify({ panel: panel.id, state: tw.state, ...panel.json() }), 'application/json'),
+    JSON: async (panel, name) =>
+      tw.save(name + '.json', JSON.stringify({ panel: panel.id, state: tw.state, ...panel.json() }), 'application/json'),
   };
 
   function tools(panel) {
     const buttons = Object.keys(FORMATS)
       .filter((format) => (format === 'JSON' ? panel.json : panel.svg))
       .map((format) =>
-        tw.el('button', { type: 'button', class: 'quiet', 'data-export': format, 'aria-label': `Save ${panel.title} as ${format}`,
-          onclick: () => {
-            const ready = format === 'JSON' ? panel.json() : panel.svg();
-            if (!ready) return panel.note('There is nothing to save yet.');
-            return FORMATS[format](panel, 'termwise-' + panel.id).catch((error) => panel.note(error.message));
-          } }, format));
+        tw.el(
+          'button',
+          {
+            type: 'button',
+            class: 'quiet',
+            'data-export': format,
+            'aria-label': `Save ${panel.title} as ${format}`,
+            onclick: () => {
+              const ready = format === 'JSON' ? panel.json() : panel.svg();
+              if (!ready) return panel.note('There is nothing to save yet.');
+              return FORMATS[format](panel, 'termwise-' + panel.id).catch((error) => panel.note(error.message));
+            },
+          },
+          format,
+        ),
+      );
     return tw.el('div', { class: 'panel-tools', role: 'group', 'aria-label': 'Save' }, buttons);
   }
 
@@ -78,10 +90,19 @@
   function provenance(panel, info) {
     const files = info.files && (info.files[panel.id] || info.files[panel.files]);
     if (!files) return null;
-    const link = (path) => tw.el('a', { href: '/source/' + path, 'data-path': path, onclick: (event) => {
-      event.preventDefault();
-      tw.showSource(path);
-    } }, path);
+    const link = (path) =>
+      tw.el(
+        'a',
+        {
+          href: '/source/' + path,
+          'data-path': path,
+          onclick: (event) => {
+            event.preventDefault();
+            tw.showSource(path);
+          },
+        },
+        path,
+      );
     const parts = [];
     if (files.source) parts.push('computed by ', link(files.source));
     if (files.check) parts.push(parts.length ? ', checked by ' : 'checked by ', link(files.check));
@@ -103,9 +124,12 @@
     } catch {
       text = `${path}\n\nThis file of the source tree of Termwise computes or checks what the panel shows; this page holds no copy of it.`;
     }
-    const dialog = tw.el('dialog', { class: 'source', 'aria-label': path },
+    const dialog = tw.el(
+      'dialog',
+      { class: 'source', 'aria-label': path },
       tw.el('form', { method: 'dialog' }, tw.el('code', {}, path), tw.el('button', {}, 'Close')),
-      tw.el('pre', { tabindex: '0' }, text));
+      tw.el('pre', { tabindex: '0' }, text),
+    );
     dialog.addEventListener('close', () => dialog.remove());
     dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
     document.body.append(dialog);
@@ -134,10 +158,15 @@
       }
       panel.section.removeAttribute('aria-busy');
     };
-    panel.section = tw.el('section', { id: panel.id, class: 'panel', 'aria-labelledby': panel.id + '-title', tabindex: '-1' },
+    panel.section = tw.el(
+      'section',
+      { id: panel.id, class: 'panel', 'aria-labelledby': panel.id + '-title', tabindex: '-1' },
       tw.el('div', { class: 'panel-head' }, tw.el('h2', { id: panel.id + '-title' }, panel.title), tools(panel)),
       panel.lead ? tw.el('p', { class: 'panel-lead' }, panel.lead) : null,
-      message, panel.body, provenance(panel, info));
+      message,
+      panel.body,
+      provenance(panel, info),
+    );
     return panel.section;
   }
 
@@ -153,13 +182,24 @@
         panel.note(error.message);
       }
     }
-    tw.fill(document.getElementById('contents'),
-      tw.panels.map((panel) => tw.el('a', { href: '#' + panel.id, onclick: (event) => {
-        // The hash is the state; a jump must not replace it.
-        event.preventDefault();
-        panel.section.scrollIntoView();
-        panel.section.focus({ preventScroll: true });
-      } }, panel.short || panel.title)));
+    tw.fill(
+      document.getElementById('contents'),
+      tw.panels.map((panel) =>
+        tw.el(
+          'a',
+          {
+            href: '#' + panel.id,
+            onclick: (event) => {
+              // The hash is the state; a jump must not replace it.
+              event.preventDefault();
+              panel.section.scrollIntoView();
+              panel.section.focus({ preventScroll: true });
+            },
+          },
+          panel.short || panel.title,
+        ),
+      ),
+    );
     const update = (changed) => {
       for (const panel of tw.panels) {
         if (!panel.update) continue;

@@ -7,7 +7,11 @@
   const cells = {};
   let grid;
 
-  const describe = (code) => tw.terms.filter((_, i) => code[i] === '1').map((term) => term.name).join(' + ') || 'no term';
+  const describe = (code) =>
+    tw.terms
+      .filter((_, i) => code[i] === '1')
+      .map((term) => term.name)
+      .join(' + ') || 'no term';
   const weightsOf = (code) => tw.attend(tw.data.layer, { terms: code, query: tw.state.query, target: null });
 
   /** Codes have four digits; the grid's eight columns are E2 E3 E4, its two rows E1 off and on. */
@@ -15,8 +19,18 @@
     const map = tw.draw.map({ label: '', legend: false });
     map.frame.setAttribute('aria-hidden', 'true');
     const dots = tw.terms.map((term, i) => el('span', { class: 'dot', style: code[i] === '1' ? `background:${tw.colour.term(i)}` : '' }));
-    const element = el('button', { type: 'button', class: 'sixteen-cell', 'data-code': code, 'aria-label': `${code}: ${describe(code)}`, onclick: () => tw.set({ terms: code }) },
-      map.element, el('span', { class: 'sixteen-name', 'aria-hidden': 'true' }, code, el('span', { class: 'dots' }, dots)));
+    const element = el(
+      'button',
+      {
+        type: 'button',
+        class: 'sixteen-cell',
+        'data-code': code,
+        'aria-label': `${code}: ${describe(code)}`,
+        onclick: () => tw.set({ terms: code }),
+      },
+      map.element,
+      el('span', { class: 'sixteen-name', 'aria-hidden': 'true' }, code, el('span', { class: 'dots' }, dots)),
+    );
     cells[code] = { element, map };
     return element;
   }
@@ -33,7 +47,11 @@
   }
 
   tw.panel({
-    id: 'sixteen', files: 'attention', order: 12, short: 'All sixteen', title: 'All sixteen combinations',
+    id: 'sixteen',
+    files: 'attention',
+    order: 12,
+    short: 'All sixteen',
+    title: 'All sixteen combinations',
     lead: 'The softmax of the same query under every choice of terms, each on its own scale. Choose one to put it into the maps above.',
     mount(body) {
       grid = el('div', { class: 'sixteen', role: 'group', 'aria-label': 'Combinations of terms', onkeydown: walk }, tw.codes.map(button));
@@ -60,8 +78,13 @@
       const { layer } = tw.data;
       if (!layer || !weightsOf('0000')) return null;
       const query = tw.state.query[0] * layer.width + tw.state.query[1];
-      const maps = tw.codes.filter((code) => tw.within(code, layer.terms) === code).map((code) => ({ title: code, values: weightsOf(code).weights, height: layer.height, width: layer.width, query }));
-      return tw.draw.figure(`Softmax under all combinations of terms, query at ${tw.cellName(query, layer.width)}`, maps, { columns: 8, size: 110 });
+      const maps = tw.codes
+        .filter((code) => tw.within(code, layer.terms) === code)
+        .map((code) => ({ title: code, values: weightsOf(code).weights, height: layer.height, width: layer.width, query }));
+      return tw.draw.figure(`Softmax under all combinations of terms, query at ${tw.cellName(query, layer.width)}`, maps, {
+        columns: 8,
+        size: 110,
+      });
     },
     json() {
       if (!tw.data.layer) return null;

@@ -5,10 +5,15 @@
 
   const THEMES = { auto: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' };
   function themeButton() {
-    const button = tw.el('button', { type: 'button', class: 'quiet', id: 'theme', onclick: () => {
-      const names = Object.keys(THEMES);
-      tw.set({ theme: names[(names.indexOf(tw.state.theme) + 1) % names.length] });
-    } });
+    const button = tw.el('button', {
+      type: 'button',
+      class: 'quiet',
+      id: 'theme',
+      onclick: () => {
+        const names = Object.keys(THEMES);
+        tw.set({ theme: names[(names.indexOf(tw.state.theme) + 1) % names.length] });
+      },
+    });
     const show = () => {
       button.textContent = THEMES[tw.state.theme];
       if (tw.state.theme === 'auto') delete document.documentElement.dataset.theme;
@@ -31,7 +36,12 @@
     tw.data.info = info;
     tw.restore(tw.embedded && tw.embedded.state);
     document.getElementById('top-tools').append(...tw.exportButtons(), themeButton());
-    if (!tw.api.online) document.querySelector('.lead').after(tw.el('p', { class: 'saved' }, 'A saved page: no engine, no network. It shows what was kept and computes the rest where it can.'));
+    if (!tw.api.online)
+      document
+        .querySelector('.lead')
+        .after(
+          tw.el('p', { class: 'saved' }, 'A saved page: no engine, no network. It shows what was kept and computes the rest where it can.'),
+        );
     tw.fill(document.getElementById('bottom'), `Termwise ${info.version}. Everything is computed on this machine; the page asks no other.`);
     tw.mountPanels(info);
     tw.startModel();

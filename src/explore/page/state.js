@@ -60,7 +60,7 @@
 
   const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
-  /** The hash of a state, without '#'. Fields marked `local` in their codec stay out. */
+  /** The hash of a state, without '#'. */
   tw.hash = (state) => {
     const parts = [];
     for (const [key, { value, codec }] of Object.entries(fields)) {

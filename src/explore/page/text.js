@@ -52,31 +52,74 @@
   });
 
   const pickWord = (word) => tw.set({ word });
-  const boxes = (words, label, chosen, pick) => el('div', { class: 'words', role: 'group', 'aria-label': label }, el('span', { class: 'words-name' }, label),
-    words.map((word, i) => el('button', { type: 'button', class: 'word', 'data-word': i, 'aria-pressed': pick ? String(i === chosen) : null, disabled: !pick, onclick: () => pick && pick(i) }, word)));
+  const boxes = (words, label, chosen, pick) =>
+    el(
+      'div',
+      { class: 'words', role: 'group', 'aria-label': label },
+      el('span', { class: 'words-name' }, label),
+      words.map((word, i) =>
+        el(
+          'button',
+          {
+            type: 'button',
+            class: 'word',
+            'data-word': i,
+            'aria-pressed': pick ? String(i === chosen) : null,
+            disabled: !pick,
+            onclick: () => pick && pick(i),
+          },
+          word,
+        ),
+      ),
+    );
 
   function show() {
     const { layer } = shown;
     const word = wordIn(layer);
     const cross = translator().blocks.find(({ name }) => name === tw.state.block).kind === 'cross';
     const again = rows.contains(document.activeElement);
-    tw.fill(rows, boxes(layer.query_words, 'Queries: choose a word', word, pickWord), cross ? boxes(layer.key_words, 'Keys: the source', null, null) : null,
-      tw.state.block.startsWith('decoder') ? el('p', { class: 'small' }, 'In the decoder a query is the word just written; what it looks at helps to choose the next one.') : null,
+    tw.fill(
+      rows,
+      boxes(layer.query_words, 'Queries: choose a word', word, pickWord),
+      cross ? boxes(layer.key_words, 'Keys: the source', null, null) : null,
+      tw.state.block.startsWith('decoder')
+        ? el('p', { class: 'small' }, 'In the decoder a query is the word just written; what it looks at helps to choose the next one.')
+        : null,
       [...layer.query_words, ...layer.key_words].some((piece) => piece.length > 1 && piece.startsWith('\u00b7'))
-        ? el('p', { class: 'small' }, 'A word that the model does not know whole is cut into pieces; a piece that begins with \u00b7 goes on.') : null);
+        ? el(
+            'p',
+            { class: 'small' },
+            'A word that the model does not know whole is cut into pieces; a piece that begins with \u00b7 goes on.',
+          )
+        : null,
+    );
     if (again) rows.querySelector('[aria-pressed=true]').focus();
     for (const [i, button] of switches.entries()) {
       button.disabled = layer.terms[i] !== '1';
       button.setAttribute('aria-pressed', String(termsOf(layer)[i] === '1'));
     }
-    tw.fill(head, Array.from({ length: layer.heads }, (_, i) => el('option', { value: i }, `head ${i + 1}`)));
+    tw.fill(
+      head,
+      Array.from({ length: layer.heads }, (_, i) => el('option', { value: i }, `head ${i + 1}`)),
+    );
     head.value = String(Math.min(tw.state.textHead, layer.heads - 1));
     shown.attend = { ...compute(layer, word, termsOf(layer)), by: 'page' };
     shown.difference = null;
     drawEnergies();
-    tw.wordMatrix(matrix, layer, Array.from({ length: layer.queries }, (_, q) => compute(layer, q, termsOf(layer))), word, pickWord);
-    const top = shown.attend.weights.map((w, k) => [w, k]).sort((a, b) => b[0] - a[0]).slice(0, 3);
-    shown.summary = `${layer.query_words[word]} looks most at ` + top.map(([w, k]) => `${layer.key_words[k]} with ${(100 * w).toFixed(1)} per cent`).join('; ');
+    tw.wordMatrix(
+      matrix,
+      layer,
+      Array.from({ length: layer.queries }, (_, q) => compute(layer, q, termsOf(layer))),
+      word,
+      pickWord,
+    );
+    const top = shown.attend.weights
+      .map((w, k) => [w, k])
+      .sort((a, b) => b[0] - a[0])
+      .slice(0, 3);
+    shown.summary =
+      `${layer.query_words[word]} looks most at ` +
+      top.map(([w, k]) => `${layer.key_words[k]} with ${(100 * w).toFixed(1)} per cent`).join('; ');
   }
 
   function drawEnergies() {
@@ -86,8 +129,10 @@
       drawFormula();
     });
     drawFormula();
-    mine.difference.textContent = attend.by === 'page' ? 'Numbers computed by this page.'
-      : `Numbers by the engine; the page\u2019s own differ by ${shown.difference.toExponential(1)} at most.`;
+    mine.difference.textContent =
+      attend.by === 'page'
+        ? 'Numbers computed by this page.'
+        : `Numbers by the engine; the page\u2019s own differ by ${shown.difference.toExponential(1)} at most.`;
   }
 
   function drawFormula() {
@@ -99,35 +144,88 @@
 
   function controls() {
     const t = translator();
-    field = el('input', { type: 'text', id: 'sentence', maxlength: '400', autocomplete: 'off', spellcheck: 'false', value: textOf(tw.state) });
-    form = el('form', { class: 'row sentence-form', onsubmit: (event) => {
-      event.preventDefault();
-      tw.set({ text: field.value.trim(), word: 0 });
-    } }, el('label', { class: 'grow' }, 'Sentence', field), el('button', { type: 'submit' }, 'translate'));
-    block = el('select', { id: 'block', onchange: () => tw.set({ block: block.value, textHead: 0, word: 0 }) }, t.blocks.map(({ name, title }) => el('option', { value: name }, title)));
+    field = el('input', {
+      type: 'text',
+      id: 'sentence',
+      maxlength: '400',
+      autocomplete: 'off',
+      spellcheck: 'false',
+      value: textOf(tw.state),
+    });
+    form = el(
+      'form',
+      {
+        class: 'row sentence-form',
+        onsubmit: (event) => {
+          event.preventDefault();
+          tw.set({ text: field.value.trim(), word: 0 });
+        },
+      },
+      el('label', { class: 'grow' }, 'Sentence', field),
+      el('button', { type: 'submit' }, 'translate'),
+    );
+    block = el(
+      'select',
+      { id: 'block', onchange: () => tw.set({ block: block.value, textHead: 0, word: 0 }) },
+      t.blocks.map(({ name, title }) => el('option', { value: name }, title)),
+    );
     head = el('select', { id: 'text-head', 'aria-label': 'Head', onchange: () => tw.set({ textHead: Number(head.value) }) });
-    switches = tw.terms.map((term, i) => el('button', { type: 'button', class: 'switch', style: `--term:${tw.colour.term(i)}`, 'data-text-term': i, onclick: () => {
-      const terms = [...tw.state.textTerms];
-      terms[i] = terms[i] === '1' ? '0' : '1';
-      tw.set({ textTerms: terms.join('') });
-    } }, el('span', { class: 'knob', 'aria-hidden': 'true' }), el('strong', {}, term.name)));
+    switches = tw.terms.map((term, i) =>
+      el(
+        'button',
+        {
+          type: 'button',
+          class: 'switch',
+          style: `--term:${tw.colour.term(i)}`,
+          'data-text-term': i,
+          onclick: () => {
+            const terms = [...tw.state.textTerms];
+            terms[i] = terms[i] === '1' ? '0' : '1';
+            tw.set({ textTerms: terms.join('') });
+          },
+        },
+        el('span', { class: 'knob', 'aria-hidden': 'true' }),
+        el('strong', {}, term.name),
+      ),
+    );
     return [form, translation, el('div', { class: 'row' }, el('label', {}, 'Layer', block), head, switches)];
   }
 
   function build(body) {
     if (!translator()) {
-      tw.fill(body, el('p', {}, 'There is no translation model here. Train one with `termwise train translation --out DIR` and load its checkpoint below.'));
+      tw.fill(
+        body,
+        el(
+          'p',
+          {},
+          'There is no translation model here. Train one with `termwise train translation --out DIR` and load its checkpoint below.',
+        ),
+      );
       return;
     }
     translation = el('p', { class: 'translation' });
     [rows, energies, matrix, formula] = ['word-rows', 'word-energies', 'word-matrix', 'formula'].map((name) => el('div', { class: name }));
     mine.difference = el('p', { class: 'small difference' });
-    tw.fill(body, controls(), rows, el('div', { class: 'text-columns' }, el('div', {}, el('h3', {}, 'Energies of this word over all keys'), energies),
-      el('div', {}, el('h3', {}, 'Shares of all words'), matrix)), formula, mine.difference);
+    tw.fill(
+      body,
+      controls(),
+      rows,
+      el(
+        'div',
+        { class: 'text-columns' },
+        el('div', {}, el('h3', {}, 'Energies of this word over all keys'), energies),
+        el('div', {}, el('h3', {}, 'Shares of all words'), matrix),
+      ),
+      formula,
+      mine.difference,
+    );
   }
 
   tw.panel({
-    id: 'text', order: 70, short: 'Words', title: 'The same four terms on words',
+    id: 'text',
+    order: 70,
+    short: 'Words',
+    title: 'The same four terms on words',
     lead: 'A small translator reads a sentence. Choose a word: the table shows what each term says about every other word, their sum, and the shares.',
     mount(body, panel) {
       mine = panel;
@@ -160,7 +258,16 @@
       const { layer, attend } = shown;
       return layer && tw.wordSvg(layer, attend, wordIn(layer), termsOf(layer));
     },
-    json: () => shown.layer && { sentence: shown.sentence, block: tw.state.block, head: tw.state.textHead, terms: termsOf(shown.layer), word: wordIn(shown.layer),
-      query_words: shown.layer.query_words, key_words: shown.layer.key_words, ...shown.attend },
+    json: () =>
+      shown.layer && {
+        sentence: shown.sentence,
+        block: tw.state.block,
+        head: tw.state.textHead,
+        terms: termsOf(shown.layer),
+        word: wordIn(shown.layer),
+        query_words: shown.layer.query_words,
+        key_words: shown.layer.key_words,
+        ...shown.attend,
+      },
   });
 })();
