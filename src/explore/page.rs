@@ -49,6 +49,7 @@ const FILES: &[(&str, &str)] = &files![
     "painter.js",
     "input.js",
     "cards_list.js",
+    "deformable_drawing.js",
     "deformable.js",
     "dynamic.js",
     "matrix_table.js",

@@ -8,15 +8,21 @@ const shift = (tap, axis, by) => ZERO.map((pair, i) => (i === tap ? pair.map((x,
 const panelJson = (page, id) => page.evaluate((id) => tw.panels.find((panel) => panel.id === id).json(), id);
 
 /** The parameters of what the deformable panel shows, with other offsets. */
-const question = (page, offsets) => page.evaluate((offsets) => ({ scene: tw.data.scene, query: tw.parts.queryIn(tw.data.scene), target: tw.state.target, offsets }), offsets);
+const question = (page, offsets) =>
+  page.evaluate((offsets) => ({ scene: tw.data.scene, query: tw.parts.queryIn(tw.data.scene), target: tw.state.target, offsets }), offsets);
 
 /** Waits until the panel's numbers are those of offset `at` of the chosen point; answers {loss, grad: [dy, dx]}. */
 async function shown(page, axis, at) {
-  await page.waitForFunction(([axis, at]) => {
-    const json = tw.panels.find((panel) => panel.id === 'deformable').json();
-    return json && Math.abs(json.deformable.taps[tw.state.tap].offset[axis] - at) < 1e-9;
-  }, [axis, at]);
-  const [loss, dy, dx] = await page.evaluate(() => ['[data-loss]', '[data-grad="0"]', '[data-grad="1"]'].map((at) => document.querySelector('#deformable ' + at).textContent));
+  await page.waitForFunction(
+    ([axis, at]) => {
+      const json = tw.panels.find((panel) => panel.id === 'deformable').json();
+      return json && Math.abs(json.deformable.taps[tw.state.tap].offset[axis] - at) < 1e-9;
+    },
+    [axis, at],
+  );
+  const [loss, dy, dx] = await page.evaluate(() =>
+    ['[data-loss]', '[data-grad="0"]', '[data-grad="1"]'].map((at) => document.querySelector('#deformable ' + at).textContent),
+  );
   return { loss: number(loss), grad: [number(dy), number(dx)] };
 }
 
@@ -34,7 +40,10 @@ async function kink(page) {
 
 /** Asserts that the loss goes on and its slope jumps from `a` (left) to `b` (right), and that it is steady to `c`. */
 function kinked(a, b, c, jump) {
-  assert.ok(Math.abs(a.loss - b.loss) <= 0.1 * Math.max(Math.abs(a.grad[1]), Math.abs(b.grad[1])) + 2e-6, `the loss has no step: ${a.loss} and ${b.loss}`);
+  assert.ok(
+    Math.abs(a.loss - b.loss) <= 0.1 * Math.max(Math.abs(a.grad[1]), Math.abs(b.grad[1])) + 2e-6,
+    `the loss has no step: ${a.loss} and ${b.loss}`,
+  );
   close(Math.abs(a.grad[1] - b.grad[1]), jump, 'the jump of the gradient');
   assert.ok(Math.abs(b.grad[1] - c.grad[1]) < 0.5 * jump, `inside of a cell the gradient is steady: ${b.grad[1]} and ${c.grad[1]}`);
 }
@@ -162,9 +171,19 @@ test('the generated kernel is the engine\u2019s, sums to 1 and moves with the qu
       return json && json.dynamic.query.join() === query.join();
     }, query);
     const answer = await ask('dynamic', await page.evaluate(() => ({ scene: tw.data.scene, query: tw.state.query })));
-    assert.deepEqual(await cells(1), answer.kernel.map((x) => x.toFixed(4)));
-    assert.deepEqual(await cells(2), answer.static.map((x) => x.toFixed(4)));
-    close(answer.kernel.reduce((a, b) => a + b), 1, 'the sum');
+    assert.deepEqual(
+      await cells(1),
+      answer.kernel.map((x) => x.toFixed(4)),
+    );
+    assert.deepEqual(
+      await cells(2),
+      answer.static.map((x) => x.toFixed(4)),
+    );
+    close(
+      answer.kernel.reduce((a, b) => a + b),
+      1,
+      'the sum',
+    );
     for (const which of ['generated', 'static']) assert.equal(await page.locator(`[data-sum=${which}]`).textContent(), '1.000000');
     kernels.add((await cells(1)).join());
   }
@@ -180,7 +199,9 @@ test('multiply-adds and parameters are the engine\u2019s; for E1 also those coun
   const page = await open('size=8&query=2,3');
   await page.locator('#matrix').scrollIntoViewIfNeeded();
   const codes = await page.evaluate(() => tw.data.info.mechanisms.map((m) => m.code));
-  await page.waitForFunction((count) => document.querySelectorAll('.matrix-table tbody tr').length === count, codes.length, { timeout: 60000 });
+  await page.waitForFunction((count) => document.querySelectorAll('.matrix-table tbody tr').length === count, codes.length, {
+    timeout: 60000,
+  });
   const scene = await page.evaluate(() => tw.data.scene);
   for (const mechanism of codes) {
     const answer = await ask('matrix', { scene, mechanism });
@@ -192,9 +213,16 @@ test('multiply-adds and parameters are the engine\u2019s; for E1 also those coun
   // E1 on N = 64 places with C = 32 channels: four products with C x C matrices, then N x N dot products and sums.
   const [n, c] = [64, 32];
   await page.locator('.matrix-small[data-code="1000"]').click();
-  assert.equal(await page.locator('#matrix [data-flops]').first().textContent(), `${(4 * n * c * c + 2 * n * n * c).toString().replace(/(\d{3})$/, '\u2009$1')}`);
+  assert.equal(
+    await page.locator('#matrix [data-flops]').first().textContent(),
+    `${(4 * n * c * c + 2 * n * n * c).toString().replace(/(\d{3})$/, '\u2009$1')}`,
+  );
   const parts = await page.locator('#matrix [data-part]').evaluateAll((rows) => rows.map((row) => Number(row.dataset.part)));
-  assert.equal(parts.reduce((a, b) => a + b, 0), 4 * n * c * c + 2 * n * n * c, 'the parts add up');
+  assert.equal(
+    parts.reduce((a, b) => a + b, 0),
+    4 * n * c * c + 2 * n * n * c,
+    'the parts add up',
+  );
   await done(page);
 });
 
@@ -202,10 +230,15 @@ test('the matrix: its cells on hover, the row of the query, another mechanism by
   const page = await open('size=8&query=2,3');
   await page.locator('#matrix').scrollIntoViewIfNeeded();
   const json = () => panelJson(page, 'matrix');
-  const ready = (code) => page.waitForFunction((code) => {
-    const found = tw.panels.find((panel) => panel.id === 'matrix').json();
-    return found && found.matrices[code];
-  }, code, { timeout: 60000 });
+  const ready = (code) =>
+    page.waitForFunction(
+      (code) => {
+        const found = tw.panels.find((panel) => panel.id === 'matrix').json();
+        return found && found.matrices[code];
+      },
+      code,
+      { timeout: 60000 },
+    );
   const codes = await page.evaluate(() => tw.data.info.mechanisms.map((m) => m.code));
   await ready(codes[codes.length - 1]);
   const { matrices } = await json();
@@ -222,18 +255,30 @@ test('the matrix: its cells on hover, the row of the query, another mechanism by
   const maps = await page.evaluate(() => tw.data.attend.weights);
   row.forEach((weight, i) => close(weight, maps[i], `key ${i}`));
   for (const code of codes.filter((code) => /^[01]{4}$/.test(code))) {
-    for (let i = 0; i < 64; i++) close(matrices[code].weights.slice(64 * i, 64 * i + 64).reduce((a, b) => a + b), 1, `row ${i} of ${code}`);
+    for (let i = 0; i < 64; i++)
+      close(
+        matrices[code].weights.slice(64 * i, 64 * i + 64).reduce((a, b) => a + b),
+        1,
+        `row ${i} of ${code}`,
+      );
   }
   await page.locator('.matrix-small[data-code="dynamic"]').focus();
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => tw.state.mech), 'dynamic');
   assert.equal(await page.locator('.matrix-small[aria-pressed=true]').getAttribute('data-code'), 'dynamic');
-  const column = () => page.locator('.matrix-table tbody td[data-flops]').evaluateAll((cells) => cells.map((cell) => Number(cell.dataset.flops)));
+  const column = () =>
+    page.locator('.matrix-table tbody td[data-flops]').evaluateAll((cells) => cells.map((cell) => Number(cell.dataset.flops)));
   const sort = page.locator('.matrix-table').getByRole('button', { name: 'multiply-adds' });
   await sort.click();
-  assert.deepEqual(await column(), (await column()).slice().sort((a, b) => a - b));
+  assert.deepEqual(
+    await column(),
+    (await column()).slice().sort((a, b) => a - b),
+  );
   await sort.press('Enter');
-  assert.deepEqual(await column(), (await column()).slice().sort((a, b) => b - a));
+  assert.deepEqual(
+    await column(),
+    (await column()).slice().sort((a, b) => b - a),
+  );
   assert.equal(await page.locator('.matrix-table th[aria-sort]').getAttribute('aria-sort'), 'descending');
   await done(page);
 });

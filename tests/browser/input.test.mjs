@@ -4,19 +4,23 @@ import { test } from 'node:test';
 import { ask, close, done, open, settled } from './helpers.mjs';
 
 /** A PNG of `width` x `height` cells of the given colour function, made by the browser itself. */
-const picture = (page, width, height) => page.evaluate(async ([width, height]) => {
-  const canvas = document.createElement('canvas');
-  Object.assign(canvas, { width, height });
-  const context = canvas.getContext('2d');
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      context.fillStyle = x < width / 2 ? 'rgb(255,0,0)' : 'rgb(0,0,255)';
-      context.fillRect(x, y, 1, 1);
-    }
-  }
-  const blob = await new Promise((made) => canvas.toBlob(made, 'image/png'));
-  return [...new Uint8Array(await blob.arrayBuffer())];
-}, [width, height]);
+const picture = (page, width, height) =>
+  page.evaluate(
+    async ([width, height]) => {
+      const canvas = document.createElement('canvas');
+      Object.assign(canvas, { width, height });
+      const context = canvas.getContext('2d');
+      for (let y = 0; y < height; y++) {
+        for (let x = 0; x < width; x++) {
+          context.fillStyle = x < width / 2 ? 'rgb(255,0,0)' : 'rgb(0,0,255)';
+          context.fillRect(x, y, 1, 1);
+        }
+      }
+      const blob = await new Promise((made) => canvas.toBlob(made, 'image/png'));
+      return [...new Uint8Array(await blob.arrayBuffer())];
+    },
+    [width, height],
+  );
 
 const cellOf = (page, index) => page.evaluate((i) => [...tw.data.scene.rgb.slice(3 * i, 3 * i + 3), tw.data.scene.arrows[i]], index);
 const brush = (page, name) => page.getByRole('radio', { name, exact: true }).check();
@@ -24,7 +28,14 @@ const brush = (page, name) => page.getByRole('radio', { name, exact: true }).che
 /** The maps' weights are the engine's for the scene as painted. */
 async function mapsFollow(page) {
   await settled(page);
-  const params = await page.evaluate(() => ({ source: tw.state.source, scene: tw.data.scene, head: 0, terms: tw.state.terms, query: tw.state.query, target: tw.state.target }));
+  const params = await page.evaluate(() => ({
+    source: tw.state.source,
+    scene: tw.data.scene,
+    head: 0,
+    terms: tw.state.terms,
+    query: tw.state.query,
+    target: tw.state.target,
+  }));
   const { weights } = await ask('attend', params);
   const shown = await page.evaluate(() => tw.data.attend.weights);
   weights.forEach((weight, k) => close(shown[k], weight, `key ${k}`));
@@ -53,7 +64,10 @@ test('cells painted by dragging the mouse reach the maps and the address, and ca
   await page.mouse.click(...at(3, 3, 8));
   assert.equal((await cellOf(page, 27))[3], 2);
   const after = await mapsFollow(page);
-  assert.ok(after.some((weight, k) => Math.abs(weight - before[k]) > 1e-3), 'the map changed');
+  assert.ok(
+    after.some((weight, k) => Math.abs(weight - before[k]) > 1e-3),
+    'the map changed',
+  );
   await page.waitForFunction(() => location.hash.slice(1) === tw.hash(tw.state));
   const again = await open((await page.evaluate(() => location.hash)).slice(1));
   assert.deepEqual(await again.evaluate(() => tw.data.scene), await page.evaluate(() => tw.data.scene), 'a new tab shows the same');
@@ -75,7 +89,9 @@ test('cells painted by keyboard and by a finger', async () => {
   // Others speak too: all that was said is kept.
   await page.evaluate(() => {
     window.said = [];
-    new MutationObserver(() => said.push(document.getElementById('live').textContent)).observe(document.getElementById('live'), { childList: true });
+    new MutationObserver(() => said.push(document.getElementById('live').textContent)).observe(document.getElementById('live'), {
+      childList: true,
+    });
   });
   await brush(page, 'paint purple');
   await page.locator('.painter').focus();
@@ -85,7 +101,10 @@ test('cells painted by keyboard and by a finger', async () => {
   await page.keyboard.press('Shift+ArrowRight');
   for (const i of [9, 10]) assert.deepEqual((await cellOf(page, i)).slice(0, 3), [130, 60, 170]);
   assert.equal(await page.evaluate(() => tw.state.painted.length), 2);
-  assert.ok((await page.evaluate(() => said)).some((text) => text.startsWith('row 1, column 2: #823caa')), 'said to screen readers');
+  assert.ok(
+    (await page.evaluate(() => said)).some((text) => text.startsWith('row 1, column 2: #823caa')),
+    'said to screen readers',
+  );
   await page.keyboard.press('Control+z');
   assert.equal(await page.evaluate(() => tw.state.painted.length), 1);
   assert.deepEqual(await page.evaluate(() => tw.state.query), [3, 3], 'the query stays');
@@ -125,7 +144,9 @@ test('a built-in scene, its size and seed; a blank sheet', async () => {
 
 test('a PNG becomes the scene, by the engine; what is no picture is refused kindly', async () => {
   const page = await open('size=8&query=0,0&terms=1000');
-  await page.locator('#input-picture').setInputFiles({ name: 'halves.png', mimeType: 'image/png', buffer: Buffer.from(await picture(page, 64, 32)) });
+  await page
+    .locator('#input-picture')
+    .setInputFiles({ name: 'halves.png', mimeType: 'image/png', buffer: Buffer.from(await picture(page, 64, 32)) });
   await page.waitForFunction(() => tw.state.own !== null);
   const scene = await page.evaluate(() => tw.data.scene);
   assert.equal(scene.width, 8);

@@ -37,7 +37,11 @@ test('painted cells change the maps of a saved page, as the engine would have th
   await file.getByRole('radio', { name: 'draw an arrow down', exact: true }).check();
   await painter.click({ position: { x: 200, y: 120 } });
   await file.waitForFunction(() => tw.state.painted.length === 2 && tw.data.layer.value[0] > 0.9);
-  const shown = await file.evaluate(() => ({ params: { ...tw.attendParams(tw.state.terms), source: { kind: 'lesson' } }, attend: tw.data.attend, problem: tw.data.problem }));
+  const shown = await file.evaluate(() => ({
+    params: { ...tw.attendParams(tw.state.terms), source: { kind: 'lesson' } },
+    attend: tw.data.attend,
+    problem: tw.data.problem,
+  }));
   assert.equal(shown.problem, null);
   assert.equal(shown.attend.by, 'page');
   const answer = await ask('attend', shown.params);
@@ -48,15 +52,25 @@ test('painted cells change the maps of a saved page, as the engine would have th
   const { scene, query, target } = shown.params;
   const offsets = Array.from({ length: 9 }, (_, i) => [0.3 - 0.2 * i, 0.15 * i]);
   for (const given of [null, offsets]) {
-    const [own, engine] = [await file.evaluate((params) => tw.api.call('deformable', params), { scene, query, target, offsets: given }), await ask('deformable', { scene, query, target, offsets: given })];
+    const [own, engine] = [
+      await file.evaluate((params) => tw.api.call('deformable', params), { scene, query, target, offsets: given }),
+      await ask('deformable', { scene, query, target, offsets: given }),
+    ];
     close(own.loss, engine.loss, 'loss');
     engine.taps.forEach((tap, i) => {
       all(own.taps[i].grad, tap.grad, `gradient of point ${i}`);
       all(own.taps[i].sampled, tap.sampled, `sample ${i}`);
-      all(own.taps[i].corners.map((c) => c.weight), tap.corners.map((c) => c.weight), `corner of ${i}`);
+      all(
+        own.taps[i].corners.map((c) => c.weight),
+        tap.corners.map((c) => c.weight),
+        `corner of ${i}`,
+      );
     });
   }
-  const [own, engine] = [await file.evaluate((params) => tw.api.call('dynamic', params), { scene, query }), await ask('dynamic', { scene, query })];
+  const [own, engine] = [
+    await file.evaluate((params) => tw.api.call('dynamic', params), { scene, query }),
+    await ask('dynamic', { scene, query }),
+  ];
   all(own.kernel, engine.kernel, 'kernel');
   all(own.output, engine.output, 'output');
   await done(file);
@@ -73,7 +87,7 @@ test('a point is dragged and its kink drawn in a saved page', async () => {
     const json = tw.panels.find((panel) => panel.id === 'deformable').json();
     return tw.state.offsets && json && json.scan && Math.abs(json.deformable.taps[5].offset[1] - tw.state.offsets[11]) < 1e-9;
   });
-  assert.ok(await file.locator('.deform-charts .chart').count() === 2);
+  assert.ok((await file.locator('.deform-charts .chart').count()) === 2);
   await done(file);
 });
 
@@ -101,6 +115,8 @@ test('a picture is read, a card answered, the trained curve is kept, and what ne
   assert.equal(await file.locator('#training [data-fingerprint]').getAttribute('data-fingerprint'), fingerprint);
   assert.equal(await file.locator('#training').getByRole('button', { name: 'Play' }).isDisabled(), true);
   await file.locator('#matrix').scrollIntoViewIfNeeded();
-  await file.waitForFunction(() => !document.querySelector('#matrix .note').hidden || tw.panels.find((panel) => panel.id === 'matrix').json());
+  await file.waitForFunction(
+    () => !document.querySelector('#matrix .note').hidden || tw.panels.find((panel) => panel.id === 'matrix').json(),
+  );
   await done(file);
 });

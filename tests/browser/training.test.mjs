@@ -53,10 +53,14 @@ test('play and pause by keyboard; the curves grow, and stand still while it paus
   await begin(page);
   await button(page, 'Play').focus();
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => {
-    const shown = document.querySelector('#training [data-step]');
-    return shown && Number(shown.dataset.step) >= 30;
-  }, null, { timeout: 60000 });
+  await page.waitForFunction(
+    () => {
+      const shown = document.querySelector('#training [data-step]');
+      return shown && Number(shown.dataset.step) >= 30;
+    },
+    null,
+    { timeout: 60000 },
+  );
   assert.equal(await button(page, 'Pause').getAttribute('aria-pressed'), 'true');
   await page.keyboard.press('Enter');
   await button(page, 'Play').waitFor();
@@ -95,7 +99,9 @@ test('the sample: targets, predictions, and the maps of what was learned', async
   // Its attention maps.
   await button(page, 'Look at its attention maps').click();
   assert.deepEqual(await page.evaluate(() => tw.state.source), { kind: 'probe', session, sample: 3 });
-  await page.waitForFunction(() => tw.data.attend && tw.data.attend.by === 'engine' && tw.data.layer.height === 8 && tw.data.layer.heads > 1);
+  await page.waitForFunction(
+    () => tw.data.attend && tw.data.attend.by === 'engine' && tw.data.layer.height === 8 && tw.data.layer.heads > 1,
+  );
   const params = await page.evaluate(() => tw.attendParams(tw.state.terms));
   const weights = async () => (await ask('attend', params)).weights;
   const shown = await page.evaluate(() => tw.data.attend.weights);
@@ -104,7 +110,10 @@ test('the sample: targets, predictions, and the maps of what was learned', async
   await button(page, 'One step').click();
   await atStep(page, 2);
   const next = await weights();
-  await page.waitForFunction((next) => tw.data.attend.by === 'engine' && next.every((weight, k) => Math.abs(weight - tw.data.attend.weights[k]) < 1e-6), next);
+  await page.waitForFunction(
+    (next) => tw.data.attend.by === 'engine' && next.every((weight, k) => Math.abs(weight - tw.data.attend.weights[k]) < 1e-6),
+    next,
+  );
   await button(page, 'Back to the lesson').click();
   assert.deepEqual(await page.evaluate(() => tw.state.source), { kind: 'lesson' });
   await page.waitForFunction(() => tw.data.layer.height === tw.data.scene.height);

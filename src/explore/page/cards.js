@@ -7,13 +7,36 @@
 
   tw.define('card', 0, tw.codec.number, tw.valid.integer(0, CARDS.length - 1));
   // What was chosen for each card in turn; -1: nothing yet.
-  tw.define('answers', [], tw.codec.list, (x) => x !== null && x.length <= CARDS.length && x.every((a) => Number.isInteger(a) && a >= -1 && a < 4));
+  tw.define(
+    'answers',
+    [],
+    tw.codec.list,
+    (x) => x !== null && x.length <= CARDS.length && x.every((a) => Number.isInteger(a) && a >= -1 && a < 4),
+  );
 
   let view = null;
   // The state before the first card was set up, to go back to.
   let own = null;
   let staged = null;
-  const KEPT = ['source', 'own', 'painted', 'scene', 'size', 'seed', 'terms', 'query', 'key', 'head', 'offsets', 'tap', 'axis', 'mech', 'backward', 'learner', 'task'];
+  const KEPT = [
+    'source',
+    'own',
+    'painted',
+    'scene',
+    'size',
+    'seed',
+    'terms',
+    'query',
+    'key',
+    'head',
+    'offsets',
+    'tap',
+    'axis',
+    'mech',
+    'backward',
+    'learner',
+    'task',
+  ];
 
   const card = () => CARDS[tw.state.card];
   const choiceOf = (i) => tw.state.answers[i] ?? -1;
@@ -37,7 +60,16 @@
     if (!own) own = Object.fromEntries(KEPT.map((key) => [key, tw.state[key]]));
     staged = `${tw.state.card} ${when}`;
     const { scene, paint, ...change } = when === 'after' ? now.after : {};
-    const patch = { source: { kind: 'lesson' }, head: 0, key: null, query: now.query, offsets: null, backward: false, ...now.before, ...change };
+    const patch = {
+      source: { kind: 'lesson' },
+      head: 0,
+      key: null,
+      query: now.query,
+      offsets: null,
+      backward: false,
+      ...now.before,
+      ...change,
+    };
     const picture = when === 'after' ? sceneAfter(now) : now.scene;
     if (now.far) {
       const far = tw.data.info.tasks.find((t) => /point.?far/i.test(t.name));
@@ -59,14 +91,21 @@
   function lab(of) {
     const layer = (scene) => {
       const key = JSON.stringify(scene);
-      if (!layers.has(key)) layers.set(key, tw.api.call('layer', { source: { kind: 'lesson' }, scene, head: 0 }).catch((error) => {
-        layers.delete(key);
-        throw error;
-      }));
+      if (!layers.has(key))
+        layers.set(
+          key,
+          tw.api.call('layer', { source: { kind: 'lesson' }, scene, head: 0 }).catch((error) => {
+            layers.delete(key);
+            throw error;
+          }),
+        );
       return layers.get(key);
     };
     return {
-      after: sceneAfter(of), bytes: parts.bytes, layer, call: (name, params) => tw.api.call(name, params),
+      after: sceneAfter(of),
+      bytes: parts.bytes,
+      layer,
+      call: (name, params) => tw.api.call(name, params),
       attend: async (terms, query = of.query, scene = of.scene) => tw.attend(await layer(scene), { terms, query, target: null }),
       /** With the gradient of the loss towards red, by the engine's tape where there is an engine. */
       backward: async (terms) => {
@@ -143,8 +182,24 @@
     }
     const right = chosen === now.answer;
     const text = el('p', { class: 'quiz-text' }, 'Computing \u2026');
-    const link = now.panel ? el('button', { type: 'button', class: 'quiet', onclick: () => document.getElementById(now.panel).scrollIntoView() }, 'See it in its panel') : null;
-    tw.fill(view.answer, el('p', { class: right ? 'right' : 'wrong' }, right ? '\u2713 Right: ' : '\u2717 Not so. The answer: ', now.choices[now.answer] + '.'), text, link);
+    const link = now.panel
+      ? el(
+          'button',
+          { type: 'button', class: 'quiet', onclick: () => document.getElementById(now.panel).scrollIntoView() },
+          'See it in its panel',
+        )
+      : null;
+    tw.fill(
+      view.answer,
+      el(
+        'p',
+        { class: right ? 'right' : 'wrong' },
+        right ? '\u2713 Right: ' : '\u2717 Not so. The answer: ',
+        now.choices[now.answer] + '.',
+      ),
+      text,
+      link,
+    );
     view.answer.dataset.holds = '';
     try {
       const { text: sentence, holds } = await now.reveal(lab(now));
@@ -169,19 +224,42 @@
     view.score.textContent = answered === 0 ? 'Score: none answered yet' : `Score: ${right} of ${answered} right`;
     let picked = chosen;
     const show = el('button', { type: 'submit', disabled: true }, 'Show the answer');
-    const inputs = now.choices.map((choice, i) => el('label', { class: 'quiz-choice' + (chosen >= 0 && i === now.answer ? ' answer' : '') },
-      el('input', { type: 'radio', name: 'quiz-choice', value: i, disabled: chosen >= 0, checked: chosen === i, onchange: () => {
-        picked = i;
-        show.disabled = false;
-        if (staged !== `${index} before`) stage('before');
-      } }), choice));
-    tw.fill(view.choices, el('form', { onsubmit: (event) => {
-      event.preventDefault();
-      if (picked >= 0 && chosen < 0) {
-        answer(picked);
-        view.answer.focus({ preventScroll: true });
-      }
-    } }, el('fieldset', {}, el('legend', { class: 'unseen' }, now.question), inputs), chosen >= 0 ? null : show));
+    const inputs = now.choices.map((choice, i) =>
+      el(
+        'label',
+        { class: 'quiz-choice' + (chosen >= 0 && i === now.answer ? ' answer' : '') },
+        el('input', {
+          type: 'radio',
+          name: 'quiz-choice',
+          value: i,
+          disabled: chosen >= 0,
+          checked: chosen === i,
+          onchange: () => {
+            picked = i;
+            show.disabled = false;
+            if (staged !== `${index} before`) stage('before');
+          },
+        }),
+        choice,
+      ),
+    );
+    tw.fill(
+      view.choices,
+      el(
+        'form',
+        {
+          onsubmit: (event) => {
+            event.preventDefault();
+            if (picked >= 0 && chosen < 0) {
+              answer(picked);
+              view.answer.focus({ preventScroll: true });
+            }
+          },
+        },
+        el('fieldset', {}, el('legend', { class: 'unseen' }, now.question), inputs),
+        chosen >= 0 ? null : show,
+      ),
+    );
     view.request();
   }
 
@@ -194,27 +272,53 @@
     const button = (name, onclick) => el('button', { type: 'button', onclick }, name);
     const back = button('Back to my own case', goBack);
     back.hidden = true;
-    tw.fill(body, el('div', { class: 'quiz' },
-      el('div', { class: 'row quiz-head' }, number, score),
-      question,
-      el('div', { class: 'quiz-columns' },
-        el('div', {}, choices, reveal),
-        el('div', { class: 'quiz-pictures' }, scene.element, weights.element, then.element)),
-      el('div', { class: 'row' }, button('Previous card', () => turn(-1)), button('Next card', () => turn(1)), back,
-        button('Start again', () => {
-          tw.set({ card: 0, answers: [] });
-          tw.say('All answers are forgotten.');
-        }))));
+    tw.fill(
+      body,
+      el(
+        'div',
+        { class: 'quiz' },
+        el('div', { class: 'row quiz-head' }, number, score),
+        question,
+        el(
+          'div',
+          { class: 'quiz-columns' },
+          el('div', {}, choices, reveal),
+          el('div', { class: 'quiz-pictures' }, scene.element, weights.element, then.element),
+        ),
+        el(
+          'div',
+          { class: 'row' },
+          button('Previous card', () => turn(-1)),
+          button('Next card', () => turn(1)),
+          back,
+          button('Start again', () => {
+            tw.set({ card: 0, answers: [] });
+            tw.say('All answers are forgotten.');
+          }),
+        ),
+      ),
+    );
     view = { panel, question, number, score, choices, answer: reveal, scene, weights, then, back };
     view.request = parts.whenSeen(panel, () => Promise.all([drawCase(), drawAnswer()]));
   }
 
   tw.panel({
-    id: 'cards', short: 'Cards', order: 35, title: 'Predict, then reveal', mount,
+    id: 'cards',
+    short: 'Cards',
+    order: 35,
+    title: 'Predict, then reveal',
+    mount,
     lead: 'Choose before you look. Picking an answer sets the whole page to the case; the explanation quotes numbers computed for it here and now.',
     update: (state, data, changed) => {
       if (['all', 'card', 'answers'].some((key) => changed.has(key))) draw();
     },
-    json: () => ({ answers: CARDS.map((c, i) => ({ card: c.id, question: c.question, chosen: choiceOf(i) < 0 ? null : c.choices[choiceOf(i)], right: choiceOf(i) < 0 ? null : choiceOf(i) === c.answer })) }),
+    json: () => ({
+      answers: CARDS.map((c, i) => ({
+        card: c.id,
+        question: c.question,
+        chosen: choiceOf(i) < 0 ? null : c.choices[choiceOf(i)],
+        right: choiceOf(i) < 0 ? null : choiceOf(i) === c.answer,
+      })),
+    }),
   });
 })();

@@ -6,11 +6,11 @@
   'use strict';
   const tw = window.tw;
   const { el, svg, parts } = tw;
+  const drawing = tw.deformDrawing;
+  const { HALF, SIDE } = drawing;
 
-  // Cells shown on each side of the query, and how far a point can be dragged from its tap.
-  const [HALF, REACH, STEP, COUNT] = [4, 3, 0.05, 241];
-  const SIDE = 2 * HALF + 1;
-  const AXES = ['dy (down)', 'dx (right)'];
+  // How far a point can be dragged from its tap, by how much a key moves it, and the points of a curve.
+  const [REACH, STEP, COUNT] = [3, 0.05, 241];
 
   tw.define('tap', 5, tw.codec.number, tw.valid.integer(0, 8));
   tw.define('axis', 1, tw.codec.number, tw.valid.integer(0, 1));
@@ -22,9 +22,12 @@
   let view = null;
 
   const taps = () => answer.taps.map((tap) => tap.tap);
-  const offsets = () => (tw.state.offsets ? answer.taps.map((tap, i) => tw.state.offsets.slice(2 * i, 2 * i + 2)) : answer.taps.map((tap) => tap.offset));
+  const offsets = () =>
+    tw.state.offsets ? answer.taps.map((tap, i) => tw.state.offsets.slice(2 * i, 2 * i + 2)) : answer.taps.map((tap) => tap.offset);
   const params = (scene) => ({
-    scene, query: parts.queryIn(scene), target: tw.state.target,
+    scene,
+    query: parts.queryIn(scene),
+    target: tw.state.target,
     offsets: tw.state.offsets && Array.from({ length: 9 }, (_, i) => tw.state.offsets.slice(2 * i, 2 * i + 2)),
   });
 
@@ -39,10 +42,12 @@
     if (!answer) return;
     const steepest = Math.max(...answer.taps.flatMap((tap) => tap.grad.map(Math.abs)));
     if (!(steepest > 0)) return view.panel.note('The gradient is zero at all nine points: there is no way down from here.');
-    const moved = offsets().flatMap((pair, i) => pair.map((x, axis) => {
-      const to = x - (0.1 * answer.taps[i].grad[axis]) / steepest;
-      return Number(Math.min(REACH, Math.max(-REACH, to)).toFixed(4)) + 0;
-    }));
+    const moved = offsets().flatMap((pair, i) =>
+      pair.map((x, axis) => {
+        const to = x - (0.1 * answer.taps[i].grad[axis]) / steepest;
+        return Number(Math.min(REACH, Math.max(-REACH, to)).toFixed(4)) + 0;
+      }),
+    );
     tw.set({ offsets: moved });
   }
 
@@ -50,9 +55,12 @@
 
   /** One draggable point. The element stays for good, so that focus and drag survive each redraw. */
   function point(i) {
-    const node = svg('g', { class: 'deform-point', tabindex: '0', role: 'button', 'aria-roledescription': 'movable sampling point', 'data-tap': i },
+    const node = svg(
+      'g',
+      { class: 'deform-point', tabindex: '0', role: 'button', 'aria-roledescription': 'movable sampling point', 'data-tap': i },
       svg('circle', { class: 'hit', r: 0.42, fill: 'transparent' }),
-      svg('circle', { class: 'dot', r: 0.17, fill: '#ffffff', stroke: '#1f2328', 'stroke-width': 0.06 }));
+      svg('circle', { class: 'dot', r: 0.17, fill: '#ffffff', stroke: '#1f2328', 'stroke-width': 0.06 }),
+    );
     let grip = null;
     const place = (event) => {
       const box = view.picture.getBoundingClientRect();
@@ -98,26 +106,97 @@
     const [cells, grid, behind, front] = ['cells', 'grid', 'behind', 'front'].map((name) => svg('g', { class: 'deform-' + name }));
     for (let i = 0; i < SIDE; i++) {
       const line = { stroke: '#1f2328', 'stroke-width': 0.02, 'stroke-dasharray': '0.08 0.08', opacity: 0.55 };
-      grid.append(svg('line', { x1: 0, x2: SIDE, y1: i + 0.5, y2: i + 0.5, ...line }), svg('line', { y1: 0, y2: SIDE, x1: i + 0.5, x2: i + 0.5, ...line }));
+      grid.append(
+        svg('line', { x1: 0, x2: SIDE, y1: i + 0.5, y2: i + 0.5, ...line }),
+        svg('line', { y1: 0, y2: SIDE, x1: i + 0.5, x2: i + 0.5, ...line }),
+      );
     }
     const points = Array.from({ length: 9 }, (_, i) => point(i));
-    const hatch = svg('pattern', { id: 'deform-outside', width: 0.25, height: 0.25, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
-      svg('rect', { width: 0.25, height: 0.25, fill: 'var(--grid)' }), svg('line', { x1: 0, x2: 0, y1: 0, y2: 0.25, stroke: 'var(--muted)', 'stroke-width': 0.03 }));
-    const picture = svg('svg', { class: 'deform-picture', viewBox: `0 0 ${SIDE} ${SIDE}`, width: 460, height: 460, role: 'group', 'aria-label': 'Sampling points of the deformable convolution' },
-      svg('defs', {}, hatch), cells, grid, behind, points, front);
-    const axis = parts.radios('deform-axis', 'Chart along', [[0, 'dy', 'dy, down'], [1, 'dx', 'dx, right']], (value) => tw.set({ axis: value }));
+    const hatch = svg(
+      'pattern',
+      { id: 'deform-outside', width: 0.25, height: 0.25, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
+      svg('rect', { width: 0.25, height: 0.25, fill: 'var(--grid)' }),
+      svg('line', { x1: 0, x2: 0, y1: 0, y2: 0.25, stroke: 'var(--muted)', 'stroke-width': 0.03 }),
+    );
+    const picture = svg(
+      'svg',
+      {
+        class: 'deform-picture',
+        viewBox: `0 0 ${SIDE} ${SIDE}`,
+        width: 460,
+        height: 460,
+        role: 'group',
+        'aria-label': 'Sampling points of the deformable convolution',
+      },
+      svg('defs', {}, hatch),
+      cells,
+      grid,
+      behind,
+      points,
+      front,
+    );
+    const axis = parts.radios(
+      'deform-axis',
+      'Chart along',
+      [
+        [0, 'dy', 'dy, down'],
+        [1, 'dx', 'dx, right'],
+      ],
+      (value) => tw.set({ axis: value }),
+    );
     const target = el('input', { type: 'color', id: 'deform-target', oninput: () => tw.set({ target: tw.colour.rgb(target.value) }) });
     const swatches = ['the query\u2019s colour', 'output', 'target'].map(parts.swatch);
     const overview = parts.overview('The scene; choose the query of the deformable convolution');
-    const [numbers, charts, caption] = [el('div', { class: 'deform-numbers' }), el('div', { class: 'deform-charts' }), el('p', { class: 'hint' })];
+    const [numbers, charts, caption] = [
+      el('div', { class: 'deform-numbers' }),
+      el('div', { class: 'deform-charts' }),
+      el('p', { class: 'hint' }),
+    ];
     const reset = el('button', { type: 'button', onclick: () => tw.set({ offsets: null }) }, 'Reset the points');
-    tw.fill(body, el('div', { class: 'deform' },
-      el('div', { class: 'deform-left' }, picture, caption,
-        el('div', { class: 'row' }, reset, el('button', { type: 'button', onclick: descend }, 'Step down the gradient'))),
-      el('div', { class: 'deform-right' },
-        el('div', { class: 'deform-top' }, overview, el('div', { class: 'deform-mix' }, swatches, el('label', { for: 'deform-target' }, 'Target colour ', target))),
-        numbers, axis, charts)));
-    view = { panel, picture, cells, behind, front, points, axis, target, swatches, overview, numbers, charts, caption, reset, speak: false };
+    tw.fill(
+      body,
+      el(
+        'div',
+        { class: 'deform' },
+        el(
+          'div',
+          { class: 'deform-left' },
+          picture,
+          caption,
+          el('div', { class: 'row' }, reset, el('button', { type: 'button', onclick: descend }, 'Step down the gradient')),
+        ),
+        el(
+          'div',
+          { class: 'deform-right' },
+          el(
+            'div',
+            { class: 'deform-top' },
+            overview,
+            el('div', { class: 'deform-mix' }, swatches, el('label', { for: 'deform-target' }, 'Target colour ', target)),
+          ),
+          numbers,
+          axis,
+          charts,
+        ),
+      ),
+    );
+    view = {
+      panel,
+      picture,
+      cells,
+      behind,
+      front,
+      points,
+      axis,
+      target,
+      swatches,
+      overview,
+      numbers,
+      charts,
+      caption,
+      reset,
+      speak: false,
+    };
     view.ask = parts.whenSeen(panel, ask);
     view.askScan = parts.whenSeen(panel, askScan);
   }
@@ -151,34 +230,6 @@
     }
   }
 
-  function drawCells(scene, [row, column]) {
-    tw.fill(view.cells);
-    for (let y = 0; y < SIDE; y++) {
-      for (let x = 0; x < SIDE; x++) {
-        const [r, c] = [row - HALF + y, column - HALF + x];
-        const inside = r >= 0 && c >= 0 && r < scene.height && c < scene.width;
-        const at = r * scene.width + c;
-        view.cells.append(svg('rect', { x, y, width: 1.005, height: 1.005, fill: inside ? tw.colour.hex(scene.rgb.slice(3 * at, 3 * at + 3)) : 'url(#deform-outside)' }));
-      }
-    }
-    const arrows = tw.draw.sceneArrows(scene);
-    arrows.setAttribute('transform', `translate(${HALF - column} ${HALF - row})`);
-    // Arrows of cells beyond the cut-out would be drawn over the page.
-    view.cells.append(svg('svg', { width: SIDE, height: SIDE, viewBox: `0 0 ${SIDE} ${SIDE}`, overflow: 'hidden' }, arrows),
-      parts.outline(HALF, HALF));
-  }
-
-  /** A number at a corner of the chosen point, moved away from the point so that neither hides the other. */
-  function cornerLabel(corner, x, y, away) {
-    const text = corner.weight.toFixed(3);
-    const [cx, cy] = [x + 0.3 * away[1], y + 0.32 * away[0]];
-    view.behind.append(svg('rect', { x: x - 0.5, y: y - 0.5, width: 1, height: 1, fill: 'none', stroke: '#ffd23f', 'stroke-width': 0.07 }),
-      svg('circle', { cx: x, cy: y, r: 0.03 + 0.16 * Math.sqrt(corner.weight), fill: '#ffd23f', stroke: '#1f2328', 'stroke-width': 0.03 }));
-    return svg('g', { class: 'deform-corner' },
-      svg('rect', { x: cx - 0.34, y: cy - 0.15, width: 0.68, height: 0.3, rx: 0.06, fill: '#1f2328', opacity: 0.88 }),
-      svg('text', { x: cx, y: cy + 0.09, 'text-anchor': 'middle', 'font-size': 0.25, 'font-family': 'system-ui, sans-serif', fill: '#ffffff' }, text));
-  }
-
   function drawPoints() {
     if (!answer) return;
     const [row, column] = answer.query;
@@ -192,65 +243,29 @@
       const chosen = i === tw.state.tap;
       node.setAttribute('transform', `translate(${x} ${y})`);
       node.setAttribute('aria-pressed', String(chosen));
-      node.setAttribute('aria-label', `Point ${i + 1} of 9, tap ${dy}, ${dx}; offset down ${all[i][0].toFixed(2)}, right ${all[i][1].toFixed(2)}. Arrow keys move it by ${STEP}.`);
+      node.setAttribute(
+        'aria-label',
+        `Point ${i + 1} of 9, tap ${dy}, ${dx}; offset down ${all[i][0].toFixed(2)}, right ${all[i][1].toFixed(2)}. Arrow keys move it by ${STEP}.`,
+      );
       node.querySelector('.dot').setAttribute('fill', chosen ? '#ffd23f' : '#ffffff');
-      view.behind.append(svg('circle', { cx: tx, cy: ty, r: 0.08, fill: '#ffffff', stroke: '#1f2328', 'stroke-width': 0.04, opacity: 0.85 }));
-      const length = Math.hypot(...all[i]);
-      if (length > 0.02) {
-        // Up to the edge of the point's dot; a pale line beneath keeps it visible on dark cells.
-        const reach = Math.max(0, length - 0.17) / length;
-        const [ay, ax] = [ty + reach * all[i][0], tx + reach * all[i][1]];
-        const head = Math.min(0.26, 0.6 * length);
-        view.behind.append(svg('line', { x1: tx, y1: ty, x2: ax, y2: ay, stroke: '#ffffff', 'stroke-width': 0.14, 'stroke-linecap': 'round' }));
-        if (reach > 0) view.behind.append(tw.draw.arrow(tx, ty, ax, ay, { colour: '#1f2328', width: 0.06, head }));
-      }
+      view.behind.append(...drawing.offset(ty, tx, all[i]));
     });
     const tap = answer.taps[tw.state.tap];
     const [py, px] = inView(tap.at);
     const labels = tap.corners.map((corner) => {
       const [y, x] = inView([corner.row, corner.col]);
-      return cornerLabel(corner, x, y, [y > py ? 1 : -1, x > px ? 1 : -1]);
+      const { outline, label } = drawing.corner(corner, x, y, [y > py ? 1 : -1, x > px ? 1 : -1]);
+      view.behind.append(...outline);
+      return label;
     });
     tw.fill(view.front, labels);
   }
 
-  // What is zero but for rounding is shown as zero.
-  const tidy = (x) => (Math.abs(x) < 1e-15 ? 0 : x);
-  const vector = (values) => values.slice(0, 3).map((x) => tw.format(x));
-  const cellsOf = (name, values) => el('tr', {}, el('th', { scope: 'row' }, name), values.map((x) => el('td', {}, x)));
-
-  function drawNumbers() {
-    const { tap: i } = tw.state;
-    const tap = answer.taps[i];
-    const { scene } = answer;
-    const colourOf = (corner) => {
-      const at = corner.row * scene.width + corner.col;
-      return scene.rgb.slice(3 * at, 3 * at + 3);
-    };
-    const corners = el('table', { class: 'numbers deform-weights' },
-      el('caption', {}, `Point ${i + 1}: four corners, bilinear weights`),
-      el('thead', {}, el('tr', {}, ['corner', 'colour', 'weight'].map((x) => el('th', { scope: 'col' }, x)))),
-      el('tbody', {}, tap.corners.map((corner) => el('tr', {}, el('th', { scope: 'row' }, `(${corner.row}, ${corner.col})`),
-        el('td', {}, corner.inside ? parts.chip(colourOf(corner)) : 'outside: 0'),
-        el('td', {}, tw.format.fine(corner.weight)))),
-      cellsOf('sum', ['', tw.format.fine(tap.corners.reduce((sum, corner) => sum + corner.weight, 0))])));
-    const slopes = el('table', { class: 'numbers deform-slopes' },
-      el('caption', {}, 'What moving the point does'),
-      el('thead', {}, el('tr', {}, ['', ...AXES].map((x) => el('th', { scope: 'col' }, x)))),
-      el('tbody', {},
-        cellsOf('offset', offsets()[i].map((x) => tw.format(x))),
-        cellsOf('position', tap.at.map((x) => tw.format(x))),
-        ['red', 'green', 'blue'].map((name, c) => cellsOf(`d ${name} / d offset`, tap.grad_output.map((g) => tw.format(tidy(g[c]))))),
-        el('tr', { class: 'strong' }, el('th', { scope: 'row' }, 'd loss / d offset'), tap.grad.map((g, axis) => el('td', { 'data-grad': axis, 'data-value': g }, tw.format.fine(g))))));
-    tw.fill(view.numbers,
-      el('p', { class: 'deform-loss' }, 'loss = \u00bd |output \u2212 target|\u00b2 = ', el('strong', { 'data-loss': answer.loss }, tw.format.fine(answer.loss)),
-        el('span', { class: 'small' }, `  output (${vector(answer.output).join(', ')})`)),
-      el('div', { class: 'deform-tables' }, corners, slopes));
-  }
+  const drawNumbers = () => drawing.numbers(view.numbers, answer, tw.state.tap, offsets()[tw.state.tap]);
 
   function draw() {
     const { scene, query } = answer;
-    drawCells(scene, query);
+    drawing.cells(view.cells, scene, query);
     drawPoints();
     drawNumbers();
     const at = query[0] * scene.width + query[1];
@@ -258,44 +273,32 @@
     view.swatches[1].show(parts.bytes(answer.output));
     view.swatches[2].hidden = tw.state.target === null;
     if (tw.state.target) view.swatches[2].show(tw.state.target);
-    view.caption.textContent = `Query at row ${query[0]}, column ${query[1]}. Dashed lines join the cells\u2019 centres: there a point\u2019s position is an integer. `
-      + (tw.state.offsets ? 'These are your offsets.' : 'The offsets are those that the query\u2019s content predicts.') + ' Drag a point, or focus it and press arrow keys.';
+    view.caption.textContent =
+      `Query at row ${query[0]}, column ${query[1]}. Dashed lines join the cells\u2019 centres: there a point\u2019s position is an integer. ` +
+      (tw.state.offsets ? 'These are your offsets.' : 'The offsets are those that the query\u2019s content predicts.') +
+      ' Drag a point, or focus it and press arrow keys.';
     if (view.speak) {
       view.speak = false;
       tw.say(`loss ${tw.format(answer.loss)}, gradient ${tw.format(answer.taps[tw.state.tap].grad[tw.state.axis])}`);
     }
   }
 
-  /** The two curves of the scan. The gradient's is broken at integers: there it jumps. */
-  function curves(file) {
-    const { tap, axis } = scan;
-    const colours = file ? tw.colour.light : ['var(--e1)', 'var(--e2)'];
-    const now = offsets()[tap][axis];
-    const integers = Array.from({ length: 2 * Math.floor(scan.reach) + 1 }, (_, i) => ({ x: i - Math.floor(scan.reach) }));
-    const broken = scan.offset.map((x, i) => [x, Math.abs(x - Math.round(x)) < 1e-9 ? NaN : scan.grad[i]]);
+  const curves = (file) => {
     const width = file ? 460 : Math.max(280, Math.min(560, view.charts.clientWidth || 460));
-    // Room above and below, so that no line lies on the frame.
-    const room = (values) => {
-      const [min, max] = tw.range(values);
-      const edge = 0.08 * (max - min) || 0.01;
-      return [min - edge, max + edge];
-    };
-    const chart = (name, points, colour, y) => tw.lines([{ name, colour, points }], {
-      rangeY: room([...points.map((point) => point[1]), y]),
-      width, height: 168, x: `offset ${AXES[axis]} of point ${tap + 1}`, y: name, verticals: integers, file,
-      dots: [{ x: now, y, colour: file ? '#1f2328' : 'var(--ink)' }], label: `${name} along the offset ${AXES[axis]} of point ${tap + 1}`,
-    });
-    const grad = answer.taps[tap].grad[axis];
-    return [
-      chart('loss', scan.offset.map((x, i) => [x, scan.loss[i]]), colours[0], answer.loss),
-      chart('d loss / d offset', broken, colours[1], grad),
-    ];
-  }
+    return drawing.curves(scan, answer, offsets()[scan.tap][scan.axis], { width, file });
+  };
 
   function drawCharts() {
     if (!scan || !answer) return;
-    tw.fill(view.charts, curves(false),
-      el('p', { class: 'hint' }, 'The loss has no step, only a kink: at each dashed line another pair of cells takes over, and its slope, the gradient, jumps.'));
+    tw.fill(
+      view.charts,
+      curves(false),
+      el(
+        'p',
+        { class: 'hint' },
+        'The loss has no step, only a kink: at each dashed line another pair of cells takes over, and its slope, the gradient, jumps.',
+      ),
+    );
   }
 
   function update(state, data, changed) {
@@ -313,16 +316,25 @@
   function figure() {
     if (!answer) return null;
     const charts = scan ? curves(true) : [];
-    return parts.sheet(`Deformable convolution at row ${answer.query[0]}, column ${answer.query[1]}: loss ${tw.format(answer.loss)}`, 900, 430, [
-      { node: parts.lightCopy(view.picture, 380, 380), x: 16, y: 36 },
-      ...charts.map((node, i) => ({ node, x: 420, y: 40 + 180 * i })),
-    ]);
+    return parts.sheet(
+      `Deformable convolution at row ${answer.query[0]}, column ${answer.query[1]}: loss ${tw.format(answer.loss)}`,
+      900,
+      430,
+      [{ node: parts.lightCopy(view.picture, 380, 380), x: 16, y: 36 }, ...charts.map((node, i) => ({ node, x: 420, y: 40 + 180 * i }))],
+    );
   }
 
   tw.panel({
-    id: 'deformable', short: 'Deformable', order: 40, title: 'Deformable convolution: the query moves its sampling points', mount, update, svg: figure,
-    lead: 'A 3\u00d73 convolution reads nine cells beside the query. A deformable one first shifts each of them by an offset that the query\u2019s content predicts, '
-      + 'and reads between the cells, as a mix of four corners. That mix is what a gradient can flow through.',
+    id: 'deformable',
+    short: 'Deformable',
+    order: 40,
+    title: 'Deformable convolution: the query moves its sampling points',
+    mount,
+    update,
+    svg: figure,
+    lead:
+      'A 3\u00d73 convolution reads nine cells beside the query. A deformable one first shifts each of them by an offset that the query\u2019s content predicts, ' +
+      'and reads between the cells, as a mix of four corners. That mix is what a gradient can flow through.',
     json: () => answer && { deformable: { query: answer.query, taps: answer.taps, output: answer.output, loss: answer.loss }, scan },
   });
 })();

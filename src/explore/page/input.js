@@ -5,8 +5,18 @@
   const { el, parts } = tw;
 
   const SIZES = [8, 16, 32];
-  const COLOURS = [['red', [214, 39, 40]], ['orange', [240, 140, 30]], ['yellow', [240, 190, 30]], ['green', [44, 130, 60]], ['cyan', [20, 170, 190]],
-    ['blue', [31, 90, 200]], ['purple', [130, 60, 170]], ['white', [245, 245, 245]], ['grey', [120, 120, 120]], ['black', [30, 30, 30]]];
+  const COLOURS = [
+    ['red', [214, 39, 40]],
+    ['orange', [240, 140, 30]],
+    ['yellow', [240, 190, 30]],
+    ['green', [44, 130, 60]],
+    ['cyan', [20, 170, 190]],
+    ['blue', [31, 90, 200]],
+    ['purple', [130, 60, 170]],
+    ['white', [245, 245, 245]],
+    ['grey', [120, 120, 120]],
+    ['black', [30, 30, 30]],
+  ];
   const ARROWS = ['no arrow', 'arrow up', 'arrow right', 'arrow down', 'arrow left'];
   const SIGNS = ['\u00b7', '\u2191', '\u2192', '\u2193', '\u2190'];
   const KEPT = 60;
@@ -66,7 +76,12 @@
   }
   const blank = () => {
     const { size } = tw.state;
-    adopt({ height: size, width: size, rgb: Array.from({ length: 3 * size * size }, (_, i) => BLANK[i % 3]), arrows: new Array(size * size).fill(0) });
+    adopt({
+      height: size,
+      width: size,
+      rgb: Array.from({ length: 3 * size * size }, (_, i) => BLANK[i % 3]),
+      arrows: new Array(size * size).fill(0),
+    });
   };
 
   /** A picture read by the browser itself, its longer side `size` cells. */
@@ -95,7 +110,9 @@
     const { size } = tw.state;
     const most = (tw.data.info.limits && tw.data.info.limits.upload_bytes) || 8e6;
     if (file.size > most) return view.panel.note(`${file.name} has ${file.size} bytes; at most ${most} are read.`);
-    const answer = tw.api.online ? file.arrayBuffer().then((bytes) => tw.api.upload('picture', bytes, { size }, 'input.picture')) : decode(file, size);
+    const answer = tw.api.online
+      ? file.arrayBuffer().then((bytes) => tw.api.upload('picture', bytes, { size }, 'input.picture'))
+      : decode(file, size);
     return view.panel.run(answer, (scene) => {
       adopt(scene);
       tw.say(`${file.name} is the scene now, ${scene.height} by ${scene.width} cells.`);
@@ -110,62 +127,125 @@
       ...SIGNS.map((sign, i) => [`arrow ${i}`, sign, i === 0 ? 'take the arrow away' : `draw an ${ARROWS[i]}`]),
       ['eraser 0', 'erase', 'eraser: back to the scene'],
     ];
-    const group = parts.radios('brush', 'Brush', options, (value) => {
-      brush = value;
-    }, 'brushes');
+    const group = parts.radios(
+      'brush',
+      'Brush',
+      options,
+      (value) => {
+        brush = value;
+      },
+      'brushes',
+    );
     group.show(brush);
     const own = group.querySelector('.own-chip');
     own.style.background = tw.colour.css(custom);
-    const colour = el('input', { type: 'color', id: 'input-colour', value: tw.colour.hex(custom), oninput: () => {
-      custom = tw.colour.rgb(colour.value);
-      own.style.background = colour.value;
-      brush = 'colour own';
-      group.show(brush);
-    } });
+    const colour = el('input', {
+      type: 'color',
+      id: 'input-colour',
+      value: tw.colour.hex(custom),
+      oninput: () => {
+        custom = tw.colour.rgb(colour.value);
+        own.style.background = colour.value;
+        brush = 'colour own';
+        group.show(brush);
+      },
+    });
     return [group, el('label', { for: 'input-colour' }, 'Another colour', colour)];
   }
 
   function sentence() {
     const { translator } = tw.data.info;
     const example = (translator && translator.example) || '';
-    const box = el('input', { type: 'text', id: 'input-sentence', maxlength: 400, placeholder: example, autocomplete: 'off', onchange: () => tw.set({ text: box.value.trim(), word: 0 }) });
-    const form = el('form', { class: 'row', onsubmit: (event) => {
-      event.preventDefault();
-      tw.set({ text: box.value.trim(), word: 0 });
-      const panel = document.getElementById('text');
-      if (panel) panel.scrollIntoView();
-    } }, el('label', { for: 'input-sentence' }, 'A sentence', box), el('button', { type: 'submit' }, 'Look at its words'));
+    const box = el('input', {
+      type: 'text',
+      id: 'input-sentence',
+      maxlength: 400,
+      placeholder: example,
+      autocomplete: 'off',
+      onchange: () => tw.set({ text: box.value.trim(), word: 0 }),
+    });
+    const form = el(
+      'form',
+      {
+        class: 'row',
+        onsubmit: (event) => {
+          event.preventDefault();
+          tw.set({ text: box.value.trim(), word: 0 });
+          const panel = document.getElementById('text');
+          if (panel) panel.scrollIntoView();
+        },
+      },
+      el('label', { for: 'input-sentence' }, 'A sentence', box),
+      el('button', { type: 'submit' }, 'Look at its words'),
+    );
     return { form, box };
   }
 
   function mount(body, panel) {
     const { scenes } = tw.data.info;
     const painter = tw.painter({ onstroke: remember, onpaint: paint, onundo: undo, describe });
-    const scene = el('select', { id: 'input-scene', onchange: () => choose({ scene: scene.value }) }, scenes.map((s) => el('option', { value: s.name }, s.title)));
-    const size = parts.radios('size', 'Size', SIZES.map((n) => [n, `${n}\u00d7${n}`, `${n} by ${n} cells`]), (n) => choose({ size: n }));
-    const seed = el('input', { type: 'number', id: 'input-seed', min: 0, max: 4294967295, step: 1, onchange: () => {
-      const value = Number(seed.value);
-      if (seed.value !== '' && tw.valid.integer(0, 2 ** 32 - 1)(value)) choose({ seed: value });
-      else seed.value = tw.state.seed;
-    } });
-    const file = el('input', { type: 'file', id: 'input-picture', accept: 'image/png,image/jpeg', onchange: () => {
-      if (file.files.length > 0) load(file.files[0]);
-      file.value = '';
-    } });
+    const scene = el(
+      'select',
+      { id: 'input-scene', onchange: () => choose({ scene: scene.value }) },
+      scenes.map((s) => el('option', { value: s.name }, s.title)),
+    );
+    const size = parts.radios(
+      'size',
+      'Size',
+      SIZES.map((n) => [n, `${n}\u00d7${n}`, `${n} by ${n} cells`]),
+      (n) => choose({ size: n }),
+    );
+    const seed = el('input', {
+      type: 'number',
+      id: 'input-seed',
+      min: 0,
+      max: 4294967295,
+      step: 1,
+      onchange: () => {
+        const value = Number(seed.value);
+        if (seed.value !== '' && tw.valid.integer(0, 2 ** 32 - 1)(value)) choose({ seed: value });
+        else seed.value = tw.state.seed;
+      },
+    });
+    const file = el('input', {
+      type: 'file',
+      id: 'input-picture',
+      accept: 'image/png,image/jpeg',
+      onchange: () => {
+        if (file.files.length > 0) load(file.files[0]);
+        file.value = '';
+      },
+    });
     const button = (name, onclick) => el('button', { type: 'button', onclick }, name);
     const undoButton = button('Undo', undo);
     undoButton.disabled = true;
     const clear = button('Clear what I painted', () => choose({}));
     const words = sentence();
     const note = el('p', { class: 'hint' });
-    tw.fill(body, el('div', { class: 'input' },
-      el('div', { class: 'input-picture' }, painter.element, note),
-      el('div', { class: 'input-tools' },
-        el('div', { class: 'row' }, el('label', { for: 'input-scene' }, 'Scene', scene), el('label', { for: 'input-seed' }, 'Seed', seed), button('Another', () => choose({ seed: (tw.state.seed + 1) % 2 ** 32 }))),
-        size, brushes(),
-        el('div', { class: 'row' }, undoButton, clear, button('Blank sheet', blank)),
-        el('div', { class: 'row' }, el('label', { for: 'input-picture' }, 'A picture (PNG, JPEG)', file)),
-        words.form)));
+    tw.fill(
+      body,
+      el(
+        'div',
+        { class: 'input' },
+        el('div', { class: 'input-picture' }, painter.element, note),
+        el(
+          'div',
+          { class: 'input-tools' },
+          el(
+            'div',
+            { class: 'row' },
+            el('label', { for: 'input-scene' }, 'Scene', scene),
+            el('label', { for: 'input-seed' }, 'Seed', seed),
+            button('Another', () => choose({ seed: (tw.state.seed + 1) % 2 ** 32 })),
+          ),
+          size,
+          brushes(),
+          el('div', { class: 'row' }, undoButton, clear, button('Blank sheet', blank)),
+          el('div', { class: 'row' }, el('label', { for: 'input-picture' }, 'A picture (PNG, JPEG)', file)),
+          words.form,
+        ),
+      ),
+    );
     view = { panel, painter, scene, size, seed, undo: undoButton, clear, words, note };
     painter.element.addEventListener('dragover', (event) => event.preventDefault());
     painter.element.addEventListener('drop', (event) => {
@@ -184,15 +264,40 @@
     if (any('painted', 'own')) {
       view.clear.disabled = state.painted.length === 0 && state.own === null;
       const count = state.painted.length;
-      view.note.textContent = (state.own ? `Your own picture, ${state.own.join('\u00d7')} cells. ` : count > 0 ? `${count} cell${count === 1 ? '' : 's'} painted. ` : '')
-        + 'Drag to paint; or focus the picture: arrow keys move, space paints, shift with arrow keys paints along. What you paint is kept in the address.';
+      view.note.textContent =
+        (state.own
+          ? `Your own picture, ${state.own.join('\u00d7')} cells. `
+          : count > 0
+            ? `${count} cell${count === 1 ? '' : 's'} painted. `
+            : '') +
+        'Drag to paint; or focus the picture: arrow keys move, space paints, shift with arrow keys paints along. What you paint is kept in the address.';
     }
   }
 
   tw.panel({
-    id: 'input', short: 'Your input', order: 15, title: 'Your own input', mount, update,
+    id: 'input',
+    short: 'Your input',
+    order: 15,
+    title: 'Your own input',
+    mount,
+    update,
     lead: 'Paint cells, give them arrows, load a picture or type a sentence: everything on this page follows.',
-    svg: () => tw.data.scene && tw.draw.figure('The scene', [{ title: tw.state.own ? 'own picture' : tw.state.scene, values: tw.data.scene.rgb, height: tw.data.scene.height, width: tw.data.scene.width, kind: 'colours', layer: tw.draw.sceneArrows(tw.data.scene) }], { columns: 1, size: 420 }),
+    svg: () =>
+      tw.data.scene &&
+      tw.draw.figure(
+        'The scene',
+        [
+          {
+            title: tw.state.own ? 'own picture' : tw.state.scene,
+            values: tw.data.scene.rgb,
+            height: tw.data.scene.height,
+            width: tw.data.scene.width,
+            kind: 'colours',
+            layer: tw.draw.sceneArrows(tw.data.scene),
+          },
+        ],
+        { columns: 1, size: 420 },
+      ),
     json: () => tw.data.scene && { scene: tw.data.scene },
   });
 })();

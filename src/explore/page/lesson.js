@@ -18,12 +18,19 @@
     return [...colour, (most + (most - least)) / 2, ...arrow, 1];
   }
   /** matrix (rows, 9) times a cell's content. */
-  const project = (matrix, x) => Array.from({ length: matrix.length / CONTENT }, (_, row) => x.reduce((sum, value, c) => sum + matrix[row * CONTENT + c] * value, 0));
+  const project = (matrix, x) =>
+    Array.from({ length: matrix.length / CONTENT }, (_, row) => x.reduce((sum, value, c) => sum + matrix[row * CONTENT + c] * value, 0));
 
   /** A layer of the lesson that this page holds, with its parameters; null where there is none. */
   function known() {
     const { layers = {}, answers = {} } = tw.embedded || {};
-    const all = [tw.data.layer, ...Object.values(layers), ...Object.entries(answers).filter(([key]) => key.startsWith('layer ')).map(([, answer]) => answer)];
+    const all = [
+      tw.data.layer,
+      ...Object.values(layers),
+      ...Object.entries(answers)
+        .filter(([key]) => key.startsWith('layer '))
+        .map(([, answer]) => answer),
+    ];
     const fitting = all.filter((layer) => layer && layer.lesson);
     return fitting.sort((a, b) => b.width + b.height - a.width - a.height)[0] || null;
   }
@@ -42,8 +49,16 @@
     const all = (matrix) => contents.flatMap((x) => project(matrix, x));
     const cells = contents.length;
     return {
-      ...base, height: scene.height, width: scene.width, queries: cells, keys: cells, query: all(query), key: all(key), value: all(value),
-      position_x: rows(base.position_x, base.width, scene.width, base.head_dim), position_y: rows(base.position_y, base.height, scene.height, base.head_dim),
+      ...base,
+      height: scene.height,
+      width: scene.width,
+      queries: cells,
+      keys: cells,
+      query: all(query),
+      key: all(key),
+      value: all(value),
+      position_x: rows(base.position_x, base.width, scene.width, base.head_dim),
+      position_y: rows(base.position_y, base.height, scene.height, base.head_dim),
     };
   };
 
@@ -64,13 +79,33 @@
       const at = tap.map((step, axis) => query[axis] + step + offset[axis]);
       const [top, left] = at.map(Math.floor);
       const [fy, fx] = [at[0] - top, at[1] - left];
-      const corners = [[0, 0], [0, 1], [1, 0], [1, 1]].map(([down, right]) => {
+      const corners = [
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+      ].map(([down, right]) => {
         const [y, x] = [down ? fy : 1 - fy, right ? fx : 1 - fx];
         const colour = pixel(scene, top + down, left + right);
-        return { row: top + down, col: left + right, weight: y * x, inside: colour !== null, colour, slopes: [(down ? 1 : -1) * x, (right ? 1 : -1) * y] };
+        return {
+          row: top + down,
+          col: left + right,
+          weight: y * x,
+          inside: colour !== null,
+          colour,
+          slopes: [(down ? 1 : -1) * x, (right ? 1 : -1) * y],
+        };
       });
       const slope = (axis) => mix(corners.map((corner) => [weights[i] * corner.slopes[axis], corner.colour]));
-      return { tap, offset, at, corners, kernel_weight: weights[i], sampled: mix(corners.map((corner) => [corner.weight, corner.colour])), grad_output: [slope(0), slope(1)] };
+      return {
+        tap,
+        offset,
+        at,
+        corners,
+        kernel_weight: weights[i],
+        sampled: mix(corners.map((corner) => [corner.weight, corner.colour])),
+        grad_output: [slope(0), slope(1)],
+      };
     });
     const output = mix(taps.map((tap) => [tap.kernel_weight, tap.sampled]));
     const error = target ? output.map((x, c) => x - target[c] / 255) : [0, 0, 0];

@@ -56,7 +56,12 @@
     shown = now;
     if (!same) answers = new Map();
     const turn = ++running;
-    const waiting = [chosen(), ...mechanisms().map((m) => m.code).filter((code) => code !== chosen())].filter((code) => !answers.has(code));
+    const waiting = [
+      chosen(),
+      ...mechanisms()
+        .map((m) => m.code)
+        .filter((code) => code !== chosen()),
+    ].filter((code) => !answers.has(code));
     drawLarge();
     for (const code of waiting) {
       try {
@@ -106,18 +111,40 @@
   }
 
   /** A count with thin spaces between thousands. */
-  const count = (x) => Math.round(x).toString().replace(/\B(?=(\d{3})+$)/g, '\u2009');
+  const count = (x) =>
+    Math.round(x)
+      .toString()
+      .replace(/\B(?=(\d{3})+$)/g, '\u2009');
   tw.parts.count = count;
 
   function drawMarks() {
     if (!answers.has(chosen())) return;
     const answer = answers.get(chosen());
     const q = rowOfQuery();
-    const frame = q === null ? null : svg('g', {},
-      ['#1f2328', '#ffffff'].map((stroke, i) => svg('rect', { x: -0.4, y: q - 0.4, width: answer.keys + 0.8, height: 1.8, fill: 'none', stroke, 'stroke-width': i === 0 ? 0.7 : 0.35 })));
+    const frame =
+      q === null
+        ? null
+        : svg(
+            'g',
+            {},
+            ['#1f2328', '#ffffff'].map((stroke, i) =>
+              svg('rect', {
+                x: -0.4,
+                y: q - 0.4,
+                width: answer.keys + 0.8,
+                height: 1.8,
+                fill: 'none',
+                stroke,
+                'stroke-width': i === 0 ? 0.7 : 0.35,
+              }),
+            ),
+          );
     view.large.marks({ layer: frame });
     const { height, width } = shown.scene;
-    view.rowTitle.textContent = q === null ? 'The query lies outside of this cut-out.' : `The marked row, folded back into the picture: where the query at ${place(q)} looks`;
+    view.rowTitle.textContent =
+      q === null
+        ? 'The query lies outside of this cut-out.'
+        : `The marked row, folded back into the picture: where the query at ${place(q)} looks`;
     view.row.element.hidden = q === null;
     if (q !== null) {
       const weights = answer.weights.slice(q * answer.keys, (q + 1) * answer.keys);
@@ -135,24 +162,49 @@
     view.large.draw(answer.weights, answer.queries, answer.keys, { range: rangeOf(answer) });
     drawMarks();
     const { height, width } = shown.scene;
-    const cutOut = shown.saved ? ' (the scene kept in this saved page)' : tw.data.scene && (tw.data.scene.height > MOST || tw.data.scene.width > MOST) ? `, cut out of the scene around the query` : '';
+    const cutOut = shown.saved
+      ? ' (the scene kept in this saved page)'
+      : tw.data.scene && (tw.data.scene.height > MOST || tw.data.scene.width > MOST)
+        ? `, cut out of the scene around the query`
+        : '';
     const { explanation } = mechanisms().find((m) => m.code === code);
-    tw.fill(view.facts, explanation ? el('p', {}, explanation) : null,
-      el('p', { class: 'small' }, `${answer.queries} queries \u00d7 ${answer.keys} keys: ${height}\u00d7${width} cells${cutOut}. ${answer.meaning ? 'Shown: ' + answer.meaning + '.' : ''}`),
-      costs(answer));
+    tw.fill(
+      view.facts,
+      explanation ? el('p', {}, explanation) : null,
+      el(
+        'p',
+        { class: 'small' },
+        `${answer.queries} queries \u00d7 ${answer.keys} keys: ${height}\u00d7${width} cells${cutOut}. ${answer.meaning ? 'Shown: ' + answer.meaning + '.' : ''}`,
+      ),
+      costs(answer),
+    );
   }
 
   /** The parts of the multiply-adds with their formulas, and what they add up to. */
   function costs(answer) {
-    const line = (name, formula, value, attributes) => el('tr', attributes, el('th', { scope: 'row' }, name), el('td', { class: 'matrix-formula' }, formula), el('td', {}, value));
+    const line = (name, formula, value, attributes) =>
+      el('tr', attributes, el('th', { scope: 'row' }, name), el('td', { class: 'matrix-formula' }, formula), el('td', {}, value));
     const parts = answer.flops_parts || [];
-    return el('table', { class: 'numbers matrix-costs' },
+    return el(
+      'table',
+      { class: 'numbers matrix-costs' },
       el('caption', {}, 'What it costs'),
-      el('tbody', {},
+      el(
+        'tbody',
+        {},
         parts.map((part) => line(part.name, part.formula, count(part.value), { 'data-part': part.value })),
-        line('multiply-adds', parts.length > 0 ? '' : answer.flops_formula, el('span', { 'data-flops': answer.flops }, count(answer.flops)), { class: 'total' }),
-        line('parameters', answer.parameters_meaning || '', el('span', { 'data-parameters': answer.parameters }, count(answer.parameters)))),
-      parts.length > 0 ? el('tfoot', {}, el('tr', {}, el('td', { colspan: 3 }, answer.flops_formula.split('; ').slice(1).join('; ')))) : null);
+        line(
+          'multiply-adds',
+          parts.length > 0 ? '' : answer.flops_formula,
+          el('span', { 'data-flops': answer.flops }, count(answer.flops)),
+          { class: 'total' },
+        ),
+        line('parameters', answer.parameters_meaning || '', el('span', { 'data-parameters': answer.parameters }, count(answer.parameters))),
+      ),
+      parts.length > 0
+        ? el('tfoot', {}, el('tr', {}, el('td', { colspan: 3 }, answer.flops_formula.split('; ').slice(1).join('; '))))
+        : null,
+    );
   }
 
   function tell(i, event) {
@@ -167,15 +219,35 @@
   }
 
   function mount(body, panel) {
-    const small = new Map(mechanisms().map((mechanism) => {
-      const canvas = el('canvas', { width: 1, height: 1, 'aria-hidden': 'true' });
-      const cost = el('span', { class: 'matrix-cost' });
-      const button = el('button', { type: 'button', class: 'matrix-small', 'data-code': mechanism.code, 'aria-pressed': 'false', 'aria-label': `Show ${mechanism.code}, ${mechanism.name}`,
-        onclick: () => tw.set({ mech: mechanism.code }) }, canvas, el('span', { class: 'matrix-code' }, mechanism.code.split('+').map((part, i) => (i === 0 ? part : ['+', el('wbr'), part]))), cost);
-      return [mechanism.code, { button, canvas, cost }];
-    }));
+    const small = new Map(
+      mechanisms().map((mechanism) => {
+        const canvas = el('canvas', { width: 1, height: 1, 'aria-hidden': 'true' });
+        const cost = el('span', { class: 'matrix-cost' });
+        const button = el(
+          'button',
+          {
+            type: 'button',
+            class: 'matrix-small',
+            'data-code': mechanism.code,
+            'aria-pressed': 'false',
+            'aria-label': `Show ${mechanism.code}, ${mechanism.name}`,
+            onclick: () => tw.set({ mech: mechanism.code }),
+          },
+          canvas,
+          el(
+            'span',
+            { class: 'matrix-code' },
+            mechanism.code.split('+').map((part, i) => (i === 0 ? part : ['+', el('wbr'), part])),
+          ),
+          cost,
+        );
+        return [mechanism.code, { button, canvas, cost }];
+      }),
+    );
     const large = tw.draw.map({
-      label: 'Matrix of weights: a row for each query, a column for each key; arrow keys read it, Enter takes the query', onhover: tell, className: 'matrix-large',
+      label: 'Matrix of weights: a row for each query, a column for each key; arrow keys read it, Enter takes the query',
+      onhover: tell,
+      className: 'matrix-large',
       onpick: (i) => {
         const q = Math.floor(i / answers.get(chosen()).keys);
         if (!shown.saved) parts.moveQuery([shown.top + Math.floor(q / shown.scene.width), shown.left + (q % shown.scene.width)]);
@@ -184,11 +256,21 @@
     const row = tw.draw.map({ label: 'The current query\u2019s row of the matrix, as a picture', className: 'matrix-row' });
     const [title, rowTitle, facts] = [el('h3', {}), el('p', { class: 'small' }), el('div', {})];
     const table = tw.matrixTable({ mechanisms, count });
-    tw.fill(body, el('div', { class: 'matrix' },
-      el('div', { class: 'matrix-main' }, title, el('p', { class: 'small matrix-axis' }, '\u2193 queries, keys \u2192'), large.element),
-      el('div', { class: 'matrix-side' }, rowTitle, row.element, facts),
-      el('div', { class: 'matrix-all', role: 'group', 'aria-label': 'All mechanisms; choose one to see it large' }, [...small.values()].map((x) => x.button))),
-    table.element);
+    tw.fill(
+      body,
+      el(
+        'div',
+        { class: 'matrix' },
+        el('div', { class: 'matrix-main' }, title, el('p', { class: 'small matrix-axis' }, '\u2193 queries, keys \u2192'), large.element),
+        el('div', { class: 'matrix-side' }, rowTitle, row.element, facts),
+        el(
+          'div',
+          { class: 'matrix-all', role: 'group', 'aria-label': 'All mechanisms; choose one to see it large' },
+          [...small.values()].map((x) => x.button),
+        ),
+      ),
+      table.element,
+    );
     view = { panel, small, large, row, title, rowTitle, facts, table };
     let again = false;
     const job = parts.whenSeen(panel, () => {
@@ -218,21 +300,46 @@
   }
 
   function figure() {
-    const items = mechanisms().filter((m) => answers.has(m.code)).map((m) => {
-      const { weights, queries, keys, flops } = answers.get(m.code);
-      // An image in place of thousands of rectangles each.
-      const canvas = el('canvas');
-      paint(canvas, { weights, queries, keys }, rangeOf({ weights }));
-      return svg('g', {}, svg('text', { ...tw.draw.TEXT, 'font-weight': 600, y: 12 }, m.code), svg('text', { ...tw.draw.TEXT, 'font-size': 10, y: 144 }, count(flops) + ' multiply-adds'),
-        svg('image', { y: 18, width: 112, height: 112, href: canvas.toDataURL(), 'image-rendering': 'pixelated', preserveAspectRatio: 'none' }));
-    });
+    const items = mechanisms()
+      .filter((m) => answers.has(m.code))
+      .map((m) => {
+        const { weights, queries, keys, flops } = answers.get(m.code);
+        // An image in place of thousands of rectangles each.
+        const canvas = el('canvas');
+        paint(canvas, { weights, queries, keys }, rangeOf({ weights }));
+        return svg(
+          'g',
+          {},
+          svg('text', { ...tw.draw.TEXT, 'font-weight': 600, y: 12 }, m.code),
+          svg('text', { ...tw.draw.TEXT, 'font-size': 10, y: 144 }, count(flops) + ' multiply-adds'),
+          svg('image', {
+            y: 18,
+            width: 112,
+            height: 112,
+            href: canvas.toDataURL(),
+            'image-rendering': 'pixelated',
+            preserveAspectRatio: 'none',
+          }),
+        );
+      });
     if (items.length === 0) return null;
     items.forEach((item, i) => item.setAttribute('transform', `translate(${16 + 146 * (i % 6)} ${36 + 164 * Math.floor(i / 6)})`));
-    return parts.sheet('Each mechanism as a matrix of weights: queries down, keys across', 900, 46 + 164 * Math.ceil(items.length / 6), items.map((node) => ({ node: svg('svg', { overflow: 'visible' }, node), x: 0, y: 0 })));
+    return parts.sheet(
+      'Each mechanism as a matrix of weights: queries down, keys across',
+      900,
+      46 + 164 * Math.ceil(items.length / 6),
+      items.map((node) => ({ node: svg('svg', { overflow: 'visible' }, node), x: 0, y: 0 })),
+    );
   }
 
   tw.panel({
-    id: 'matrix', short: 'All as one matrix', order: 50, title: 'Every mechanism is the same matrix, filled differently', mount, update, svg: figure,
+    id: 'matrix',
+    short: 'All as one matrix',
+    order: 50,
+    title: 'Every mechanism is the same matrix, filled differently',
+    mount,
+    update,
+    svg: figure,
     lead: 'Row: who asks. Column: who is asked. Each row says how the output at that query is mixed. Attention fills rows with a softmax over all keys, a convolution with a few diagonals; deformable convolution bends them, dynamic convolution rewrites them row by row.',
     json: () => (answers.size === 0 ? null : { scene: shown.scene, matrices: Object.fromEntries(answers) }),
   });

@@ -22,8 +22,17 @@
   tw.painter = ({ onstroke, onpaint, onundo, describe }) => {
     const canvas = el('canvas', { width: 1, height: 1 });
     const over = svg('svg', { class: 'marks', 'aria-hidden': 'true', preserveAspectRatio: 'none' });
-    const element = el('div', { class: 'map-frame painter', tabindex: '0', role: 'application',
-      'aria-label': 'Cells to paint. Arrow keys move, space paints, shift with arrow keys paints along.' }, canvas, over);
+    const element = el(
+      'div',
+      {
+        class: 'map-frame painter',
+        tabindex: '0',
+        role: 'application',
+        'aria-label': 'Cells to paint. Arrow keys move, space paints, shift with arrow keys paints along.',
+      },
+      canvas,
+      over,
+    );
     let scene = null;
     let query = null;
     let cursor = [0, 0];
@@ -44,15 +53,45 @@
       const { width } = scene;
       const index = query[0] * width + query[1];
       const [r, c] = cursor;
-      tw.fill(over, tw.draw.sceneArrows(scene), tw.draw.ring(index, width, 'query'),
-        focused ? svg('rect', { x: c + 0.02, y: r + 0.02, width: 0.96, height: 0.96, fill: 'none', stroke: '#1f2328', 'stroke-width': 0.12, 'stroke-dasharray': '0.2 0.14' }) : null,
-        focused ? svg('rect', { x: c + 0.02, y: r + 0.02, width: 0.96, height: 0.96, fill: 'none', stroke: '#ffffff', 'stroke-width': 0.12, 'stroke-dasharray': '0.2 0.14', 'stroke-dashoffset': 0.17 }) : null);
+      tw.fill(
+        over,
+        tw.draw.sceneArrows(scene),
+        tw.draw.ring(index, width, 'query'),
+        focused
+          ? svg('rect', {
+              x: c + 0.02,
+              y: r + 0.02,
+              width: 0.96,
+              height: 0.96,
+              fill: 'none',
+              stroke: '#1f2328',
+              'stroke-width': 0.12,
+              'stroke-dasharray': '0.2 0.14',
+            })
+          : null,
+        focused
+          ? svg('rect', {
+              x: c + 0.02,
+              y: r + 0.02,
+              width: 0.96,
+              height: 0.96,
+              fill: 'none',
+              stroke: '#ffffff',
+              'stroke-width': 0.12,
+              'stroke-dasharray': '0.2 0.14',
+              'stroke-dashoffset': 0.17,
+            })
+          : null,
+      );
     }
 
     function cellAt(event) {
       const box = element.getBoundingClientRect();
       const within = (x, size) => Math.max(0, Math.min(size - 1, Math.floor(x)));
-      return [within(((event.clientY - box.top) / box.height) * scene.height, scene.height), within(((event.clientX - box.left) / box.width) * scene.width, scene.width)];
+      return [
+        within(((event.clientY - box.top) / box.height) * scene.height, scene.height),
+        within(((event.clientX - box.left) / box.width) * scene.width, scene.width),
+      ];
     }
 
     element.addEventListener('pointerdown', (event) => {

@@ -23,10 +23,13 @@
       job.busy = false;
       run();
     };
-    new IntersectionObserver((entries) => {
-      job.seen = entries[entries.length - 1].isIntersecting;
-      run();
-    }, { rootMargin: '300px' }).observe(panel.section);
+    new IntersectionObserver(
+      (entries) => {
+        job.seen = entries[entries.length - 1].isIntersecting;
+        run();
+      },
+      { rootMargin: '300px' },
+    ).observe(panel.section);
     return () => {
       job.dirty = true;
       run();
@@ -69,7 +72,9 @@
   /** The scene, small, in which the query is chosen by click, touch and arrow keys. `.update()` draws it. */
   parts.overview = (label) => {
     const map = tw.draw.map({
-      label, kind: 'colours', className: 'overview',
+      label,
+      kind: 'colours',
+      className: 'overview',
       onpick: (i) => parts.moveQuery([Math.floor(i / map.width), i % map.width]),
       onmove: (down, right) => {
         const [row, column] = parts.queryIn(tw.data.scene);
@@ -87,7 +92,15 @@
     return map.element;
   };
 
-  const COLOURS = { '--paper': '#fdfcf8', '--card': '#ffffff', '--ink': '#1f2328', '--muted': '#5f656c', '--grid': '#e3e2db', '--line': '#cfcdc3', '--alarm': '#b02a30' };
+  const COLOURS = {
+    '--paper': '#fdfcf8',
+    '--card': '#ffffff',
+    '--ink': '#1f2328',
+    '--muted': '#5f656c',
+    '--grid': '#e3e2db',
+    '--line': '#cfcdc3',
+    '--alarm': '#b02a30',
+  };
   tw.colour.light.forEach((hex, i) => {
     COLOURS[(i < 4 ? '--e' : '--s') + (i + 1)] = hex;
   });
@@ -96,7 +109,11 @@
     const copy = node.cloneNode(true);
     for (const part of [copy, ...copy.querySelectorAll('*')]) {
       for (const { name, value } of [...part.attributes]) {
-        if (value.includes('var(')) part.setAttribute(name, value.replace(/var\((--[a-z0-9]+)\)/g, (all, key) => COLOURS[key] || '#1f2328'));
+        if (value.includes('var('))
+          part.setAttribute(
+            name,
+            value.replace(/var\((--[a-z0-9]+)\)/g, (all, key) => COLOURS[key] || '#1f2328'),
+          );
         if (['tabindex', 'role', 'class', 'style'].includes(name) || name.startsWith('aria-')) part.removeAttribute(name);
       }
     }
@@ -106,14 +123,20 @@
   };
 
   /** Several <svg> of known size below a heading, in one file's figure: [{node, x, y}]. */
-  parts.sheet = (heading, width, height, pieces) => svg('svg', { width, height, viewBox: `0 0 ${width} ${height}` },
-    svg('rect', { width, height, fill: '#fdfcf8' }),
-    svg('text', { ...tw.draw.TEXT, x: 16, y: 22, 'font-size': 13 }, heading),
-    pieces.filter((piece) => piece.node).map(({ node, x, y }) => {
-      node.setAttribute('x', x);
-      node.setAttribute('y', y);
-      return node;
-    }));
+  parts.sheet = (heading, width, height, pieces) =>
+    svg(
+      'svg',
+      { width, height, viewBox: `0 0 ${width} ${height}` },
+      svg('rect', { width, height, fill: '#fdfcf8' }),
+      svg('text', { ...tw.draw.TEXT, x: 16, y: 22, 'font-size': 13 }, heading),
+      pieces
+        .filter((piece) => piece.node)
+        .map(({ node, x, y }) => {
+          node.setAttribute('x', x);
+          node.setAttribute('y', y);
+          return node;
+        }),
+    );
 
   /**
    * A choice drawn as buttons of which one is pressed, by real radio buttons: arrow keys move, labels are read.
@@ -124,16 +147,32 @@
       const input = el('input', { type: 'radio', name, value: String(value), 'aria-label': label, onchange: () => onchoose(value) });
       return { value, input, label: el('label', { title: label }, input, el('span', { class: 'face' }, content)) };
     });
-    const element = el('fieldset', { class: 'radios ' + className }, el('legend', {}, legend), el('span', { class: 'radio-row' }, inputs.map((x) => x.label)));
-    element.show = (value) => inputs.forEach((x) => {
-      x.input.checked = x.value === value;
-    });
+    const element = el(
+      'fieldset',
+      { class: 'radios ' + className },
+      el('legend', {}, legend),
+      el(
+        'span',
+        { class: 'radio-row' },
+        inputs.map((x) => x.label),
+      ),
+    );
+    element.show = (value) =>
+      inputs.forEach((x) => {
+        x.input.checked = x.value === value;
+      });
     return element;
   };
 
   /** A thin outline of the cell at column `x`, row `y`, in units of cells. */
-  parts.outline = (x, y) => svg('g', {}, ['#1f2328', '#ffffff'].map((stroke, i) =>
-    svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke, 'stroke-width': i === 0 ? 0.13 : 0.06 })));
+  parts.outline = (x, y) =>
+    svg(
+      'g',
+      {},
+      ['#1f2328', '#ffffff'].map((stroke, i) =>
+        svg('rect', { x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92, fill: 'none', stroke, 'stroke-width': i === 0 ? 0.13 : 0.06 }),
+      ),
+    );
 
   /** The cells of a 3x3 kernel with their numbers, as SVG in units of cells. */
   parts.kernel = (weights, size, label) => {
@@ -141,8 +180,21 @@
     const node = svg('svg', { class: 'kernel', width: 150, height: 150, viewBox: `0 0 ${size} ${size}`, role: 'img', 'aria-label': label });
     weights.forEach((weight, j) => {
       const [x, y, rgb] = [j % size, Math.floor(j / size), tw.colour.of(weight, range, 'sequential')];
-      node.append(svg('rect', { x, y, width: 1, height: 1, fill: tw.colour.hex(rgb) }),
-        svg('text', { x: x + 0.5, y: y + 0.58, 'text-anchor': 'middle', 'font-size': 0.24, 'font-family': 'system-ui, sans-serif', fill: tw.colour.ink(rgb) }, weight.toFixed(4)));
+      node.append(
+        svg('rect', { x, y, width: 1, height: 1, fill: tw.colour.hex(rgb) }),
+        svg(
+          'text',
+          {
+            x: x + 0.5,
+            y: y + 0.58,
+            'text-anchor': 'middle',
+            'font-size': 0.24,
+            'font-family': 'system-ui, sans-serif',
+            fill: tw.colour.ink(rgb),
+          },
+          weight.toFixed(4),
+        ),
+      );
     });
     return node;
   };

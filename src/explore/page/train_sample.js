@@ -17,7 +17,14 @@
   }
 
   function picture(label, size, cell) {
-    const node = svg('svg', { class: 'train-picture', viewBox: `0 0 ${size} ${size}`, width: 200, height: 200, role: 'img', 'aria-label': label });
+    const node = svg('svg', {
+      class: 'train-picture',
+      viewBox: `0 0 ${size} ${size}`,
+      width: 200,
+      height: 200,
+      role: 'img',
+      'aria-label': label,
+    });
     for (let i = 0; i < size * size; i++) node.append(...cell(i, i % size, Math.floor(i / size)));
     return node;
   }
@@ -26,13 +33,16 @@
   function digits(label, values, targets, size, colours) {
     return picture(label, size, (i, x, y) => {
       const [value, target] = [values[i], targets[i]];
-      if (target < 0) return [svg('rect', { x, y, width: 1, height: 1, fill: 'var(--grid)', stroke: 'var(--paper)', 'stroke-width': 0.04 })];
+      if (target < 0)
+        return [svg('rect', { x, y, width: 1, height: 1, fill: 'var(--grid)', stroke: 'var(--paper)', 'stroke-width': 0.04 })];
       const rgb = colours[value % 8];
       const ink = tw.colour.ink(rgb);
       return [
         svg('rect', { x, y, width: 1, height: 1, fill: tw.colour.css(rgb), stroke: 'var(--paper)', 'stroke-width': 0.04 }),
         svg('text', { ...FONT, x: x + 0.5, y: y + 0.7, 'font-size': 0.55, fill: ink }, value),
-        ...(value !== target ? [svg('line', { x1: x + 0.12, y1: y + 0.88, x2: x + 0.88, y2: y + 0.12, stroke: ink, 'stroke-width': 0.06 })] : []),
+        ...(value !== target
+          ? [svg('line', { x1: x + 0.12, y1: y + 0.88, x2: x + 0.88, y2: y + 0.12, stroke: ink, 'stroke-width': 0.06 })]
+          : []),
       ];
     });
   }
@@ -41,10 +51,17 @@
   function scenePicture({ scene, symbols = [], questions = [], lit = null }) {
     const node = picture('What the probe sees', scene.width, (i, x, y) => {
       const rgb = scene.rgb.slice(3 * i, 3 * i + 3);
-      const text = (dy, size, content) => svg('text', { ...FONT, x: x + 0.5, y: y + dy, 'font-size': size, fill: tw.colour.ink(rgb), 'font-weight': size > 0.4 ? 700 : 400 }, content);
-      return [svg('rect', { x, y, width: 1.01, height: 1.01, fill: tw.colour.hex(rgb) }),
+      const text = (dy, size, content) =>
+        svg(
+          'text',
+          { ...FONT, x: x + 0.5, y: y + dy, 'font-size': size, fill: tw.colour.ink(rgb), 'font-weight': size > 0.4 ? 700 : 400 },
+          content,
+        );
+      return [
+        svg('rect', { x, y, width: 1.01, height: 1.01, fill: tw.colour.hex(rgb) }),
         symbols[i] >= 0 ? text(0.5, 0.5, letter(symbols[i])) : null,
-        questions[i] >= 0 ? text(0.9, 0.36, letter(questions[i]) + '?') : null].filter(Boolean);
+        questions[i] >= 0 ? text(0.9, 0.36, letter(questions[i]) + '?') : null,
+      ].filter(Boolean);
     });
     node.append(tw.draw.sceneArrows(scene));
     if (lit !== null) node.append(tw.parts.outline(lit % scene.width, Math.floor(lit / scene.width)));
@@ -53,16 +70,29 @@
 
   /** {element, show(run)}: asks for the sample of state.sample each time. */
   tw.trainSample = (panel) => {
-    const index = el('input', { type: 'number', id: 'train-sample', min: 0, max: 999, step: 1, onchange: () => {
-      const value = Number(index.value);
-      if (tw.valid.integer(0, 999)(value)) tw.set({ sample: value });
-      else index.value = tw.state.sample;
-    } });
+    const index = el('input', {
+      type: 'number',
+      id: 'train-sample',
+      min: 0,
+      max: 999,
+      step: 1,
+      onchange: () => {
+        const value = Number(index.value);
+        if (tw.valid.integer(0, 999)(value)) tw.set({ sample: value });
+        else index.value = tw.state.sample;
+      },
+    });
     const look = el('button', { type: 'button', onclick: lookAt }, 'Look at its attention maps');
     const back = el('button', { type: 'button', onclick: () => tw.set({ source: { kind: 'lesson' } }) }, 'Back to the lesson');
     const [pictures, hint] = [el('div', { class: 'train-pictures' }), el('p', { class: 'hint' })];
-    const element = el('div', { class: 'train-sample', hidden: true }, el('h3', {}, 'One sample'),
-      el('div', { class: 'row' }, el('label', { for: 'train-sample' }, 'Sample', index), look, back), pictures, hint);
+    const element = el(
+      'div',
+      { class: 'train-sample', hidden: true },
+      el('h3', {}, 'One sample'),
+      el('div', { class: 'row' }, el('label', { for: 'train-sample' }, 'Sample', index), look, back),
+      pictures,
+      hint,
+    );
     let run = null;
     let asked = 0;
 
@@ -72,7 +102,13 @@
     function lookAt() {
       if (!attends()) return;
       const { query } = tw.state;
-      tw.set({ source: { kind: 'probe', session: run.session, sample: tw.state.sample }, terms: run.learner, head: 0, query: query.map((x) => Math.min(x, 7)), key: null });
+      tw.set({
+        source: { kind: 'probe', session: run.session, sample: tw.state.sample },
+        terms: run.learner,
+        head: 0,
+        query: query.map((x) => Math.min(x, 7)),
+        key: null,
+      });
       const maps = document.getElementById('attention');
       if (maps) {
         maps.scrollIntoView();
@@ -91,10 +127,16 @@
       const right = targets.filter((t, i) => t >= 0 && t === predictions[i]).length;
       const colours = palette(sample);
       const marks = typeof sample.marks === 'string' ? sample.marks : '8\u00d78 cells';
-      tw.fill(pictures,
+      tw.fill(
+        pictures,
         figure('what it sees', scenePicture(sample), `${marks}; colours are values`),
         figure('what it should say', digits('Targets: ' + targets.join(' '), targets, targets, width, colours), 'grey: does not count'),
-        figure('what it says', digits('Predictions: ' + predictions.join(' '), predictions, targets, width, colours), `${right} of ${counted} right; struck through: wrong`));
+        figure(
+          'what it says',
+          digits('Predictions: ' + predictions.join(' '), predictions, targets, width, colours),
+          `${right} of ${counted} right; struck through: wrong`,
+        ),
+      );
     }
 
     return {
@@ -110,7 +152,8 @@
         if (run === null) return;
         const turn = ++asked;
         const { session } = run;
-        if (looking() && tw.state.source.sample !== tw.state.sample) tw.set({ source: { kind: 'probe', session, sample: tw.state.sample } });
+        if (looking() && tw.state.source.sample !== tw.state.sample)
+          tw.set({ source: { kind: 'probe', session, sample: tw.state.sample } });
         try {
           const sample = await tw.api.call('sample', { session, index: tw.state.sample }, 'train.sample');
           if (turn === asked) draw(sample);
