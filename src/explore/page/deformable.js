@@ -258,7 +258,8 @@
       view.behind.append(...outline);
       return label;
     });
-    tw.fill(view.front, labels);
+    // Its dot once more, on top: moving the point itself to the top would take the focus from it.
+    tw.fill(view.front, svg('circle', { cx: px, cy: py, r: 0.17, fill: '#ffd23f', stroke: '#1f2328', 'stroke-width': 0.06 }), labels);
   }
 
   const drawNumbers = () => drawing.numbers(view.numbers, answer, tw.state.tap, offsets()[tw.state.tap]);
