@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod explore;
 mod report;
 mod study;
 

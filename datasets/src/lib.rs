@@ -74,5 +74,6 @@ pub mod translation;
 pub use classes::ClassList;
 pub use error::DataError;
 pub use files::write_atomically;
+pub use picture::picture_of_bytes;
 pub use sample::{BoundingBox, Object, Sample};
 pub use seed::{Split, stream};

@@ -74,18 +74,35 @@ pub(crate) fn read_picture_size(path: &Path) -> Result<(usize, usize), DataError
 
 /// A picture in [0, 1], (3, H, W).
 pub(crate) fn read_picture(path: &Path) -> Result<Array3<f32>, DataError> {
-    let bytes = read_bytes(path, "picture")?;
-    let (size, rgb) = match kind(path, &bytes)? {
+    picture_of_bytes(path, &read_bytes(path, "picture")?, MAX_PIXELS)
+}
+
+/// The picture, of at most `pixels`, that a JPEG or PNG file of these bytes would hold: RGB in [0, 1], (3, H, W). `path` is
+/// what errors call it. A larger picture is refused by its header, before it is unpacked.
+///
+/// # Errors
+/// If it is no whole picture of these kinds, or too large a one.
+pub fn picture_of_bytes(path: &Path, bytes: &[u8], pixels: u64) -> Result<Array3<f32>, DataError> {
+    let within = |size: (usize, usize)| {
+        if (size.0 * size.1) as u64 <= pixels {
+            return Ok(size);
+        }
+        let expected = format!("{EXPECTED} of at most {pixels} pixels");
+        let found = format!("one of {} x {} pixels", size.1, size.0);
+        Err(DataError::Content { path: path.to_owned(), field: "picture", expected, found })
+    };
+    let (size, rgb) = match kind(path, bytes)? {
         Kind::Jpeg => {
-            let (mut decoder, size) = jpeg(path, bytes.len() as u64, Cursor::new(&bytes))?;
-            if !has_end(&bytes) {
+            let (mut decoder, size) = jpeg(path, bytes.len() as u64, Cursor::new(bytes))?;
+            within(size)?;
+            if !has_end(bytes) {
                 return Err(error(path, format!("a JPEG file that is cut off after {} bytes", bytes.len())));
             }
             let pixels =
                 decoder.decode().map_err(|source| error(path, format!("a damaged JPEG file: {source}")))?;
             (size, pixels)
         }
-        Kind::Png => png(path, &bytes)?,
+        Kind::Png => png(path, bytes, &within)?,
     };
     let (height, width) = size;
     if rgb.len() != 3 * height * width {
@@ -136,12 +153,16 @@ fn has_end(bytes: &[u8]) -> bool {
 }
 
 /// RGB bytes of the first frame of a PNG file.
-fn png(path: &Path, bytes: &[u8]) -> Result<((usize, usize), Vec<u8>), DataError> {
+fn png(
+    path: &Path,
+    bytes: &[u8],
+    within: &dyn Fn((usize, usize)) -> Result<(usize, usize), DataError>,
+) -> Result<((usize, usize), Vec<u8>), DataError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|source| png_error(path, &source))?;
     let (width, height) = (reader.info().width, reader.info().height);
-    let size = check_size(path, (height, width), bytes.len() as u64, 8 * 1032)?;
+    let size = within(check_size(path, (height, width), bytes.len() as u64, 8 * 1032)?)?;
     let needed = reader.output_buffer_size().filter(|needed| needed / (8 * 1032) <= bytes.len());
     let Some(needed) = needed else {
         return Err(error(path, "a PNG file that claims too large a picture".to_owned()));

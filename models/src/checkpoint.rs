@@ -153,6 +153,14 @@ impl Checkpoint {
             action: "cannot read",
             source,
         })?;
+        Self::of_bytes(path, bytes)
+    }
+
+    /// The checkpoint that a file of these bytes would be; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .and_then(|header| SafeTensors::deserialize(&bytes).map(|_| header))
             .map_err(|e| CheckpointError::field(path, "header", "a whole safetensors file", e))?;
@@ -164,6 +172,11 @@ impl Checkpoint {
         }
         let architecture = header["architecture"].to_string();
         Ok(Checkpoint { path: path.to_owned(), bytes, architecture, training: header["training"].clone() })
+    }
+
+    /// How many bytes it has: no fewer than four for each parameter.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The file.

@@ -7,6 +7,7 @@
 //! | `probe`, `probe_report` | `termwise probe` |
 //! | `gradcheck` | `termwise gradcheck` |
 //! | `bench` | `termwise bench` |
+//! | `explore` | `termwise explore` |
 //! | `segmentation`, `detection`, `translation` | `termwise train`, `termwise eval`, `termwise predict` of each task |
 //!
 //! `training` watches and keeps any training, `settings` reads what it is told, `fault` says how commands fail, `output` where their files go, `progress` how they show that they
@@ -16,6 +17,7 @@ mod bench;
 mod curves;
 mod detection;
 mod device;
+mod explore;
 mod fault;
 mod gradcheck;
 mod output;
@@ -66,6 +68,8 @@ enum Command {
     Probe(probe::Args),
     /// Time workloads, beside other programs that run the same ones
     Bench(bench::Args),
+    /// Serve a page on this machine that shows what each term and mechanism attends to
+    Explore(explore::Args),
     /// List the devices that OpenCL finds, and which one would be taken
     Devices,
     /// Train a model
@@ -155,6 +159,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
             device::host_only("the probe", device).and_then(|()| probe::run(&args, threads))
         }
         Command::Bench(args) => bench::run(&args, threads, device),
+        Command::Explore(args) => device::host_only("explore", device).and_then(|()| explore::run(&args)),
         Command::Train(Train::Segmentation(args)) => segmentation::train(&args, device),
         Command::Train(Train::Detection(args)) => detection::train(&args, device),
         Command::Train(Train::Translation(args)) => translation::train(&args, device),

@@ -23,7 +23,7 @@ mod svg;
 mod theme;
 
 pub use chart::{Axis, BarChart, LineChart, Series};
-pub use data_uri::png_bytes;
+pub use data_uri::{base64, png_bytes};
 pub use forest::{ForestChart, ForestRow};
 pub use heatmap::{Heatmap, heatmap};
 #[cfg(test)]

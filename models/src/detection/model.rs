@@ -10,7 +10,7 @@ use super::boxes::Corners;
 use super::config::{DetectorConfig, TargetConfig};
 use super::rpn::{Rpn, RpnOutput};
 use crate::Init;
-use crate::layers::{AttentionSpec, Backbone, Fpn, Mode};
+use crate::layers::{AttentionInput, AttentionSpec, Backbone, Fpn, Mode};
 
 /// Height and width of the pictures that the detector is given are multiples of this.
 pub const STRIDE: usize = 16;
@@ -107,6 +107,12 @@ impl<B: Kernels> Detector<B> {
     /// How it was built.
     pub fn config(&self) -> &DetectorConfig {
         &self.config
+    }
+
+    /// Every Transformer attention on the way of normalised pictures (N, 3, H, W), and what it is given, in evaluation
+    /// mode.
+    pub fn attention_inputs(&self, images: &Var<B>) -> Vec<AttentionInput<'_, B>> {
+        self.backbone.attention_inputs(images).0
     }
 
     fn look(&self, images: &Var<B>, mode: Mode) -> (Vec<Var<B>>, RpnOutput<B>) {

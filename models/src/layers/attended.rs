@@ -4,8 +4,8 @@ use termwise_ops::tensor::add;
 use termwise_ops::{Kernels, relu};
 
 use super::{
-    BatchNorm2d, Conv2d, DeformConv2d, DynamicAttention2d, Extent, Mode, TransformerAttention2d,
-    attention_flops,
+    BatchNorm2d, Conv2d, DeformConv2d, DynamicAttention2d, Extent, Mode, TransformerAttention,
+    TransformerAttention2d, attention_flops,
 };
 use crate::Init;
 
@@ -99,6 +99,15 @@ impl<B: Kernels> AttentionLayer<B> {
             AttentionLayer::Transformer(module) => module.forward(x),
             AttentionLayer::Dynamic(module) => module.forward(x),
             AttentionLayer::DynamicTransformer(both) => both.1.forward(&both.0.forward(x)),
+        }
+    }
+
+    /// Its Transformer attention, where it has one, and what that is given where the module is given `x`.
+    pub fn transformer(&self, x: &Var<B>) -> Option<(&TransformerAttention<B>, Var<B>)> {
+        match self {
+            AttentionLayer::Transformer(module) => Some((module.attention(), x.clone())),
+            AttentionLayer::DynamicTransformer(both) => Some((both.1.attention(), both.0.forward(x))),
+            AttentionLayer::None | AttentionLayer::Dynamic(_) => None,
         }
     }
 

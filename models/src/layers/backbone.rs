@@ -1,7 +1,9 @@
 use termwise_autograd::{Module, Parameters, Var};
 use termwise_ops::{Kernels, relu};
 
-use super::{AttentionSpec, BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode};
+use super::{
+    AttentionInput, AttentionLayer, AttentionSpec, BatchNorm2d, Bottleneck, BottleneckConfig, Conv2d, Mode,
+};
 use crate::Init;
 
 /// Blocks of a stage.
@@ -88,6 +90,36 @@ impl<B: Kernels> Backbone<B> {
     /// The blocks of each stage.
     pub fn stages(&self) -> &[Vec<Bottleneck<B>>] {
         &self.stages
+    }
+
+    /// The last map, in evaluation mode, with `attend` in the place of each attention module: it is told where the module
+    /// is, gets the module and its input, and gives its output.
+    pub fn watched<'a>(
+        &'a self,
+        images: &Var<B>,
+        attend: &mut dyn FnMut(String, &'a AttentionLayer<B>, &Var<B>) -> Var<B>,
+    ) -> Var<B> {
+        let mut x = self.stem.forward(images, Mode::Eval);
+        for (s, stage) in self.stages.iter().enumerate() {
+            for (b, block) in stage.iter().enumerate() {
+                let o = block.before_attention(&x, Mode::Eval);
+                let attended = attend(format!("stage {} block {}", s + 1, b + 1), block.attention(), &o);
+                x = block.after_attention(&x, &attended, Mode::Eval);
+            }
+        }
+        x
+    }
+
+    /// Every Transformer attention on the way of `images`, and what it is given; and the last map.
+    pub fn attention_inputs(&self, images: &Var<B>) -> (Vec<AttentionInput<'_, B>>, Var<B>) {
+        let mut inputs = Vec::new();
+        let last = self.watched(images, &mut |name, layer, x| {
+            if let Some((attention, queries)) = layer.transformer(x) {
+                inputs.push(AttentionInput { name, attention, queries, keys: None });
+            }
+            layer.forward(x)
+        });
+        (inputs, last)
     }
 
     /// Normalised images (N, 3, H, W) to the maps of the stem and of the stages, from fine to coarse.

@@ -31,7 +31,7 @@ pub use fpn::Fpn;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use self_attention::{SelfAttention, SelfAttentionBlock, SelfAttentionState};
-pub use transformer::{TransformerAttention, TransformerAttention2d};
+pub use transformer::{AttentionInput, TransformerAttention, TransformerAttention2d};
 pub use transformer_cache::{KeyValueCache, Memory};
 
 /// Whether a layer trains or evaluates: batch normalisation and dropout differ.

@@ -57,12 +57,27 @@ impl<B: Kernels> SelfAttentionBlock<B> {
     /// sentence.
     #[track_caller]
     pub fn forward(&self, x: &Var<B>, padding: Option<&Array2<bool>>, dropout: &Dropout) -> Var<B> {
+        self.watched(x, padding, dropout, &mut |_, _| {})
+    }
+
+    /// [`forward`](Self::forward) that shows each Transformer attention and what it is given.
+    #[track_caller]
+    pub fn watched<'a>(
+        &'a self,
+        x: &Var<B>,
+        padding: Option<&Array2<bool>>,
+        dropout: &Dropout,
+        see: &mut dyn FnMut(&'a TransformerAttention<B>, &Var<B>),
+    ) -> Var<B> {
         self.parts(
             x,
             |unit, x| dropout.apply(&unit.forward(x, padding)),
             |attention, x| {
                 dropout.apply(&match attention {
-                    SelfAttention::Transformer(attention) => attention.forward_1d(x, padding),
+                    SelfAttention::Transformer(attention) => {
+                        see(attention, x);
+                        attention.forward_1d(x, padding)
+                    }
                     SelfAttention::Dynamic(dynamic) => dynamic.forward(x, padding),
                 })
             },
@@ -84,11 +99,11 @@ impl<B: Kernels> SelfAttentionBlock<B> {
         )
     }
 
-    fn parts(
-        &self,
+    fn parts<'a>(
+        &'a self,
         x: &Var<B>,
         deform: impl FnOnce(&DeformConv1d<B>, &Var<B>) -> Var<B>,
-        mut attend: impl FnMut(&SelfAttention<B>, &Var<B>) -> Var<B>,
+        mut attend: impl FnMut(&'a SelfAttention<B>, &Var<B>) -> Var<B>,
     ) -> Var<B> {
         let mut x = x.clone();
         if let Some((norm, unit)) = &self.deformable {

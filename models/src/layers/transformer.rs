@@ -21,6 +21,18 @@ pub struct TransformerAttention<B: Kernels> {
     output_bias: Option<Param<B>>,
 }
 
+/// A Transformer attention inside of a network, and what it is given there: for figures.
+pub struct AttentionInput<'a, B: Kernels> {
+    /// Where it is.
+    pub name: String,
+    /// The attention.
+    pub attention: &'a TransformerAttention<B>,
+    /// What the queries come from: (N, C, H, W) on images, (N, Q, C) on sequences.
+    pub queries: Var<B>,
+    /// What the keys come from, where that is another sequence. (N, K, C)
+    pub keys: Option<Var<B>>,
+}
+
 impl<B: Kernels> TransformerAttention<B> {
     /// For `channels` in and out, in heads of `channels / num_heads` (rounded down); `image` tells
     /// the layout of the relative positions.
@@ -122,6 +134,11 @@ impl<B: Kernels> TransformerAttention2d<B> {
     pub fn new(channels: usize, settings: TransformerSettings, init: &mut Init<B>) -> Self {
         let attention = TransformerAttention::new(channels, settings, true, init);
         TransformerAttention2d { attention, gamma: init.constant(&[1], 0.0) }
+    }
+
+    /// Its attention, without `gamma` and the residual.
+    pub fn attention(&self) -> &TransformerAttention<B> {
+        &self.attention
     }
 
     /// Applies the module: (N, C, H, W) to the same shape.

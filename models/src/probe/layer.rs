@@ -57,6 +57,19 @@ impl<B: Kernels> ProbeLayer<B> {
         ProbeLayer { embed, mechanism, readout }
     }
 
+    /// Its Transformer attention, where that is its mechanism.
+    pub fn attention(&self) -> Option<&TransformerAttention<B>> {
+        match &self.mechanism {
+            Mechanism::Transformer(attention) => Some(attention),
+            Mechanism::Regular(_) | Mechanism::Deformable(_) | Mechanism::Dynamic { .. } => None,
+        }
+    }
+
+    /// What the mechanism is given: tokens (N, 45, 8, 8) to (N, 32, 8, 8).
+    pub fn embed(&self, tokens: &Var<B>) -> Var<B> {
+        self.embed.forward(tokens)
+    }
+
     /// Tokens (N, 45, 8, 8) to logits (N, 8, 8, 8), classes first.
     pub fn forward(&self, tokens: &Var<B>) -> Var<B> {
         let x = self.embed.forward(tokens);

@@ -10,7 +10,7 @@ mod train;
 
 pub use layer::ProbeLayer;
 pub use mechanism::{Ability, ProbeMechanism};
-pub use train::{ProbeConfig, train_cell, train_cells};
+pub use train::{ProbeConfig, ProbeStep, ProbeTraining, train_cell, train_cells};
 
 use termwise_datasets::probe::ProbeTask;
 

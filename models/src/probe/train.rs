@@ -40,6 +40,117 @@ const REPORT_EVERY: usize = 20;
 /// Mean accuracy over the last [`REPORT_EVERY`] batches at which training ends early.
 const SOLVED: f64 = 0.999;
 
+/// What one step of training saw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProbeStep {
+    /// The mean loss over the batch, before the step.
+    pub loss: f64,
+    /// Share of the batch's tokens that were answered right.
+    pub accuracy: f64,
+}
+
+/// The training of one mechanism on one task, to be taken step by step. What it does is a function of the arguments of
+/// [`new`](Self::new) alone.
+pub struct ProbeTraining {
+    task: ProbeTask,
+    config: ProbeConfig,
+    backend: Cpu<f32>,
+    layer: ProbeLayer<Cpu<f32>>,
+    rng: ChaCha8Rng,
+    optimizer: Adam<Cpu<f32>>,
+    schedule: Schedule,
+    /// Sums of loss and accuracy since the last point of the curve.
+    window: (f64, f64),
+    curve: Vec<(usize, f64, f64)>,
+    steps: usize,
+    solved: bool,
+}
+
+impl ProbeTraining {
+    /// A training that begins.
+    pub fn new(mechanism: ProbeMechanism, task: ProbeTask, seed: u64, config: &ProbeConfig) -> Self {
+        let backend = Cpu::<f32>::new();
+        let layer = ProbeLayer::new(mechanism, &mut Init::new(backend, seed));
+        // One stream of data per task and seed, the same for every mechanism.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1 + task as u64);
+        let warmup = (config.steps / 10).max(1);
+        let schedule = Schedule::WarmupCosine {
+            base_lr: config.lr,
+            warmup_steps: warmup as u64,
+            total_steps: config.steps as u64,
+            warmup_init_lr: 0.0,
+            min_lr: 0.0,
+        };
+        ProbeTraining {
+            task,
+            config: config.clone(),
+            backend,
+            layer,
+            rng,
+            optimizer: Adam::new(AdamConfig::adam()),
+            schedule,
+            window: (0.0, 0.0),
+            curve: Vec::new(),
+            steps: 0,
+            solved: false,
+        }
+    }
+
+    /// The network as it is now.
+    pub fn layer(&self) -> &ProbeLayer<Cpu<f32>> {
+        &self.layer
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Whether all steps are taken, or the task is solved.
+    pub fn finished(&self) -> bool {
+        self.solved || self.steps >= self.config.steps
+    }
+
+    /// `(step, loss, accuracy on the training batches)` along the way.
+    pub fn curve(&self) -> &[(usize, f64, f64)] {
+        &self.curve
+    }
+
+    /// Takes one step.
+    pub fn step(&mut self) -> ProbeStep {
+        let batch = self.task.sample(self.config.batch, &mut self.rng);
+        let tape = Tape::new(self.backend);
+        let logits = self.layer.forward(&tape.constant(batch.tokens.clone().into()));
+        let targets = batch.targets.clone().into_dyn();
+        let settings = CrossEntropy { ignore_index: Some(PROBE_IGNORE), ..CrossEntropy::default() };
+        let loss = cross_entropy(&logits, &targets, None, &settings);
+        let seen =
+            ProbeStep { loss: f64::from(loss.value().item()), accuracy: accuracy(logits.value(), &batch) };
+        self.window.0 += seen.loss;
+        self.window.1 += seen.accuracy;
+        let gradients = tape.backward(&loss);
+        let lr = self.schedule.lr(self.steps as f64);
+        self.optimizer.step(&self.layer.parameters(), &gradients, lr);
+        self.steps += 1;
+        if self.steps.is_multiple_of(REPORT_EVERY) {
+            let mean = self.window.1 / REPORT_EVERY as f64;
+            self.curve.push((self.steps, self.window.0 / REPORT_EVERY as f64, mean));
+            self.window = (0.0, 0.0);
+            self.solved = mean >= SOLVED;
+        }
+        seen
+    }
+
+    /// The accuracy on fresh samples, as many as the configuration says.
+    pub fn evaluate(&mut self) -> f64 {
+        let test = self.task.sample(self.config.evaluation, &mut self.rng);
+        let tape = Tape::inference(self.backend);
+        let logits = self.layer.forward(&tape.constant(test.tokens.clone().into()));
+        accuracy(logits.value(), &test)
+    }
+}
+
 /// Trains one mechanism on one task. The result is a function of the arguments alone.
 ///
 /// `progress(done, total)` is called along the way; early success jumps to the end.
@@ -51,49 +162,16 @@ pub fn train_cell(
     progress: &mut dyn FnMut(usize, usize),
 ) -> ProbeCell {
     let start = Instant::now();
-    let backend = Cpu::<f32>::new();
-    let layer = ProbeLayer::new(mechanism, &mut Init::new(backend, seed));
-    // One stream of data per task and seed, the same for every mechanism.
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(1 + task as u64);
-    let mut optimizer = Adam::new(AdamConfig::adam());
-    let warmup = (config.steps / 10).max(1);
-    let schedule = Schedule::WarmupCosine {
-        base_lr: config.lr,
-        warmup_steps: warmup as u64,
-        total_steps: config.steps as u64,
-        warmup_init_lr: 0.0,
-        min_lr: 0.0,
-    };
-    let settings = CrossEntropy { ignore_index: Some(PROBE_IGNORE), ..CrossEntropy::default() };
-    let mut curve = Vec::new();
-    let (mut window_loss, mut window_accuracy, mut steps) = (0.0, 0.0, 0);
-    for step in 0..config.steps {
-        let batch = task.sample(config.batch, &mut rng);
-        let tape = Tape::new(backend);
-        let logits = layer.forward(&tape.constant(batch.tokens.clone().into()));
-        let targets = batch.targets.clone().into_dyn();
-        let loss = cross_entropy(&logits, &targets, None, &settings);
-        window_loss += f64::from(loss.value().item());
-        window_accuracy += accuracy(logits.value(), &batch);
-        let gradients = tape.backward(&loss);
-        optimizer.step(&layer.parameters(), &gradients, schedule.lr(step as f64));
-        steps = step + 1;
-        if steps % REPORT_EVERY == 0 {
-            let mean = window_accuracy / REPORT_EVERY as f64;
-            curve.push((steps, window_loss / REPORT_EVERY as f64, mean));
-            (window_loss, window_accuracy) = (0.0, 0.0);
-            progress(steps, config.steps);
-            if mean >= SOLVED {
-                break;
-            }
+    let mut training = ProbeTraining::new(mechanism, task, seed, config);
+    while !training.finished() {
+        training.step();
+        if training.steps.is_multiple_of(REPORT_EVERY) {
+            progress(training.steps, config.steps);
         }
     }
-    let test = task.sample(config.evaluation, &mut rng);
-    let tape = Tape::inference(backend);
-    let logits = layer.forward(&tape.constant(test.tokens.clone().into()));
-    let accuracy = accuracy(logits.value(), &test);
+    let accuracy = training.evaluate();
     progress(config.steps, config.steps);
+    let ProbeTraining { curve, steps, .. } = training;
     ProbeCell { mechanism, task, seed, accuracy, steps, curve, seconds: start.elapsed().as_secs_f64() }
 }
 

@@ -8,7 +8,7 @@ use termwise_ops::spatial::{Interpolation, Resize, interpolate};
 use termwise_ops::{Kernels, add};
 
 use crate::Init;
-use crate::layers::{AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode};
+use crate::layers::{AttentionInput, AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode};
 
 /// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,38 @@ pub struct SegmenterConfig {
     /// Whether Transformer attention sees no further than dynamic convolution would.
     #[serde(default)]
     pub limit_range: bool,
+}
+
+impl SegmenterConfig {
+    /// What is wrong with the first field that no segmenter can have: its name, what is expected there, what is found.
+    ///
+    /// # Errors
+    /// The message, in one line.
+    pub fn check(&self) -> Result<(), String> {
+        let SegmenterConfig { classes, width, num_heads, std, mean, size, .. } = self;
+        let wrong = |field: &str, expected: String, found: String| {
+            Err(format!("{field}: expected {expected}, found {found}"))
+        };
+        if !(1..=255).contains(&classes.len()) {
+            return wrong("classes", "1 to 255 names".into(), classes.len().to_string());
+        }
+        if !(1..=512).contains(width) {
+            return wrong("width", "1 to 512".into(), width.to_string());
+        }
+        if *num_heads == 0 || !width.is_multiple_of(*num_heads) {
+            return wrong("num_heads", format!("a divisor of the width {width}"), num_heads.to_string());
+        }
+        if !std.iter().all(|std| *std > 0.0 && std.is_finite()) {
+            return wrong("std", "three numbers above 0".into(), format!("{std:?}"));
+        }
+        if !mean.iter().all(|mean| mean.is_finite()) {
+            return wrong("mean", "three finite numbers".into(), format!("{mean:?}"));
+        }
+        if ![size.0, size.1].iter().all(|side| (32..=2048).contains(side)) {
+            return wrong("size", "a height and a width of 32 to 2048".into(), format!("{size:?}"));
+        }
+        Ok(())
+    }
 }
 
 /// The only value of [`SegmenterConfig::task`].
@@ -120,22 +152,33 @@ impl<B: Kernels> Segmenter<B> {
     /// The energies and weights of every Transformer attention module on the way of `images`, in
     /// evaluation mode.
     pub fn attention_maps(&self, images: &Var<B>) -> Vec<ModuleMaps<B>> {
-        let mut x = self.backbone.stem().forward(images, Mode::Eval);
         let mut all = Vec::new();
-        for (s, stage) in self.backbone.stages().iter().enumerate() {
-            for (b, block) in stage.iter().enumerate() {
-                let o = block.before_attention(&x, Mode::Eval);
-                let (attended, maps) = block.attention().forward_with_maps(&o);
-                let name = || format!("stage {} block {}", s + 1, b + 1);
-                all.extend(maps.map(|maps| ModuleMaps::of(name(), &o, maps)));
-                x = block.after_attention(&x, &attended, Mode::Eval);
-            }
-        }
-        let maps = self.attention.forward_with_maps(&x).1;
-        all.extend(maps.map(|maps| ModuleMaps::of("after the backbone".into(), &x, maps)));
+        let mut see = |name, layer: &AttentionLayer<B>, x: &Var<B>| {
+            let (attended, maps) = layer.forward_with_maps(x);
+            all.extend(maps.map(|maps| ModuleMaps::of(name, x, maps)));
+            attended
+        };
+        let x = self.backbone.watched(images, &mut see);
+        see(LAST.to_owned(), &self.attention, &x);
         all
     }
+
+    /// Every Transformer attention on the way of `images`, and what it is given, in evaluation mode.
+    pub fn attention_inputs(&self, images: &Var<B>) -> Vec<AttentionInput<'_, B>> {
+        let (mut inputs, x) = self.backbone.attention_inputs(images);
+        let last = self.attention.transformer(&x);
+        inputs.extend(last.map(|(attention, queries)| AttentionInput {
+            name: LAST.to_owned(),
+            attention,
+            queries,
+            keys: None,
+        }));
+        inputs
+    }
 }
+
+/// Where the last attention module is.
+const LAST: &str = "after the backbone";
 
 /// What one attention module did on the way of some images.
 pub struct ModuleMaps<B: Kernels> {

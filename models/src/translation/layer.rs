@@ -44,6 +44,10 @@ impl<B: Kernels> CrossAttention<B> {
     }
 }
 
+/// Who is shown the Transformer attentions of a layer: the attention, what its queries come from, and what its keys come
+/// from where that is something else.
+pub(super) type See<'s, 'a, B> = &'s mut dyn FnMut(&'a TransformerAttention<B>, &Var<B>, Option<&Var<B>>);
+
 /// A layer: self-attention, in the decoder attention to the source, a feed-forward network. Each is normalised
 /// before and added to its input ("pre-norm"): at small scale that trains at a high rate from the first steps on,
 /// where normalising after the sum needs a long warm-up (Xiong et al., ICML 2020).
@@ -96,23 +100,33 @@ impl<B: Kernels> Layer<B> {
         }
     }
 
-    /// A layer of the encoder: (N, S, C) to the same shape.
-    pub fn encode(&self, x: &Var<B>, padding: Option<&Array2<bool>>, dropout: &Dropout) -> Var<B> {
-        self.feed(&self.own.forward(x, padding, dropout), dropout)
+    /// A layer of the encoder: (N, S, C) to the same shape. `see` is shown each Transformer attention and what it is
+    /// given.
+    pub fn encode<'a>(
+        &'a self,
+        x: &Var<B>,
+        padding: Option<&Array2<bool>>,
+        dropout: &Dropout,
+        see: See<'_, 'a, B>,
+    ) -> Var<B> {
+        self.feed(&self.own.watched(x, padding, dropout, &mut |own, x| see(own, x, None)), dropout)
     }
 
     /// A layer of the decoder: (N, T, C) to the same shape, with the source `memory` (N, S, C). What is behind the
-    /// end of a target is ahead of all that counts, so no step sees it.
-    pub fn decode(
-        &self,
+    /// end of a target is ahead of all that counts, so no step sees it. `see` as in [`encode`](Self::encode).
+    pub fn decode<'a>(
+        &'a self,
         x: &Var<B>,
         memory: &Var<B>,
         padding: Option<&Array2<bool>>,
         dropout: &Dropout,
+        see: See<'_, 'a, B>,
     ) -> Var<B> {
-        let x = self.own.forward(x, None, dropout);
+        let x = self.own.watched(x, None, dropout, &mut |own, x| see(own, x, None));
         let cross = self.cross.as_ref().expect("a layer of the decoder");
-        let seen = cross.attention.forward_cross(&cross.queries(&x), memory, padding);
+        let queries = cross.queries(&x);
+        see(&cross.attention, &queries, Some(memory));
+        let seen = cross.attention.forward_cross(&queries, memory, padding);
         self.feed(&add(&x, &dropout.apply(&seen)), dropout)
     }
 

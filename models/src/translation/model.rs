@@ -10,7 +10,7 @@ use termwise_ops::{
 use super::layer::Layer;
 use super::{Decoding, TranslatorConfig};
 use crate::Init;
-use crate::layers::{Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops};
+use crate::layers::{AttentionInput, Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops};
 
 /// Sentences to sentences: a Transformer encoder-decoder, its three tables of tokens (source, target and output) one
 /// and the same.
@@ -83,7 +83,7 @@ impl<B: Kernels> Translator<B> {
         let padding = padding(source);
         let mut x = self.embed(tape, &source.tokens, dropout);
         for layer in &self.encoder {
-            x = layer.encode(&x, padding.as_ref(), dropout);
+            x = layer.encode(&x, padding.as_ref(), dropout, &mut |_, _, _| {});
         }
         self.encoder_norm.forward(&x)
     }
@@ -101,9 +101,42 @@ impl<B: Kernels> Translator<B> {
         let padding = padding(source);
         let mut x = self.embed(memory.tape(), target, dropout);
         for layer in &self.decoder {
-            x = layer.decode(&x, memory, padding.as_ref(), dropout);
+            x = layer.decode(&x, memory, padding.as_ref(), dropout, &mut |_, _, _| {});
         }
         self.decoder_norm.forward(&x)
+    }
+
+    /// Every Transformer attention on the way of one sentence and its translation, and what it is given: source with its
+    /// `EOS`, target behind its `BOS`. They are called `encoder.I`, `decoder.I`, and `decoder.I.cross` for attention to
+    /// the source.
+    #[track_caller]
+    pub fn attention_inputs(
+        &self,
+        tape: &Tape<B>,
+        source: &[u32],
+        target: &[u32],
+    ) -> Vec<AttentionInput<'_, B>> {
+        let (source, target, off) = (Padded::stack([source]), Padded::stack([target]), Dropout::off());
+        let mut inputs = Vec::new();
+        let mut see = |name: &str, attention, queries: &Var<B>, keys: Option<&Var<B>>| {
+            let name = if keys.is_some() { format!("{name}.cross") } else { name.to_owned() };
+            inputs.push(AttentionInput { name, attention, queries: queries.clone(), keys: keys.cloned() });
+        };
+        let mut x = self.embed(tape, &source.tokens, &off);
+        for (i, layer) in self.encoder.iter().enumerate() {
+            let name = format!("encoder.{i}");
+            x = layer.encode(&x, None, &off, &mut |own, queries, keys| see(&name, own, queries, keys));
+        }
+        let memory = self.encoder_norm.forward(&x);
+        let mut x = self.embed(tape, &target.tokens, &off);
+        for (i, layer) in self.decoder.iter().enumerate() {
+            let name = format!("decoder.{i}");
+            let see = &mut |attention, queries: &Var<B>, keys: Option<&Var<B>>| {
+                see(&name, attention, queries, keys)
+            };
+            x = layer.decode(&x, &memory, None, &off, see);
+        }
+        inputs
     }
 
     /// A score for each token to come next: states (.., C) to (.., V).

@@ -12,7 +12,7 @@ use super::transformer::{
     AttentionMaps, Operands, TransformerAttentionKernel, transformer_attention_with_maps,
 };
 use super::{
-    Lattice, SharedRowKernel, Terms, TransformerSettings, Visibility, shared_row_attention,
+    Lattice, RelativeIndex, SharedRowKernel, Terms, TransformerSettings, Visibility, shared_row_attention,
     transformer_attention,
 };
 use crate::spatial::{InterpolateKernel, Interpolation, Resize, interpolate};
@@ -222,6 +222,137 @@ fn shared_row<B: AttendKernels>(
     linear(&row, &projections.output, projections.output_bias.as_ref())
 }
 
+/// What Transformer attention works on once content and positions are projected: the operands of
+/// [`transformer_attention`](super::transformer_attention) and what else it is told. For figures and
+/// tests; the projections `W` and `b` of the output are not part of it.
+pub struct Projected<B: termwise_autograd::Backend> {
+    /// `U z`, where E1 or E2 is on. (N, Q, M d)
+    pub query: Option<Var<B>>,
+    /// `V^C x`, where E1 or E3 is on. (N, K, M d)
+    pub key: Option<Var<B>>,
+    /// `W' x`. (N, K, M `d_v`)
+    pub value: Var<B>,
+    /// `V^R R` and its index, where E2 or E4 is on: on an image x, then y. (rows, M d)
+    pub positions: Vec<(Var<B>, RelativeIndex)>,
+    /// `u`, for E3. (M, d)
+    pub key_bias: Option<Var<B>>,
+    /// `v`, for E4. (M, d)
+    pub position_bias: Option<Var<B>>,
+    /// The factor on the energies.
+    pub scale: f64,
+    /// Where queries and keys lie.
+    pub lattice: Lattice,
+    /// Which keys a query sees.
+    pub visibility: Visibility,
+}
+
+impl<B: AttendKernels> Projected<B> {
+    /// Projects the contents `z` (N, Q, C) and `x` (N, K, C) and the offsets of `lattice`.
+    #[track_caller]
+    fn of(
+        z: &Var<B>,
+        x: &Var<B>,
+        projections: &Projections<B>,
+        settings: &TransformerSettings,
+        lattice: Lattice,
+        key_padding: Option<&Array2<bool>>,
+    ) -> Self {
+        let terms = settings.terms;
+        let tape = z.tape();
+        let project = |used: bool, weight: &Option<Var<B>>, input: &Var<B>| {
+            weight.as_ref().filter(|_| used).map(|weight| linear(input, weight, None))
+        };
+        let query = project(terms.uses_query(), &projections.query, z); // (N, Q, M d)
+        let key = project(terms.uses_key(), &projections.key, x); // (N, K, M d)
+        let value = linear(x, &projections.value, None); // (N, K, M d_v)
+        let embedded =
+            if terms.uses_position() { settings.position_embeddings(&lattice) } else { Vec::new() };
+        assert!(
+            embedded.is_empty() || embedded.len() == projections.positions.len(),
+            "attention: {} position projections for {} tables of positions",
+            projections.positions.len(),
+            embedded.len()
+        );
+        let positions: Vec<_> = embedded
+            .into_iter()
+            .zip(&projections.positions)
+            .map(|((embedding, index), weight)| {
+                let embedding = tape.constant(Array::from_f64(tape.backend(), &embedding));
+                (linear(&embedding, weight, None), index) // (rows, M d)
+            })
+            .collect();
+        let channels = [&query, &key].into_iter().flatten().chain(positions.iter().map(|(t, _)| t)).next();
+        let head_dim = channels.map_or(1, |var| var.shape()[var.ndim() - 1] / settings.num_heads.max(1));
+        let visibility =
+            Visibility { causal: settings.causal, range: settings.range, key_padding: key_padding.cloned() };
+        Projected {
+            query,
+            key,
+            value,
+            positions,
+            key_bias: projections.key_bias.clone(),
+            position_bias: projections.position_bias.clone(),
+            scale: settings.scale.value(head_dim),
+            lattice,
+            visibility,
+        }
+    }
+
+    /// They as the operands of the core op.
+    pub fn operands(&self) -> Operands<'_, B> {
+        Operands {
+            query: self.query.as_ref(),
+            key: self.key.as_ref(),
+            value: &self.value,
+            positions: self.positions.iter().map(|(table, index)| (table, index.clone())).collect(),
+            key_bias: self.key_bias.as_ref(),
+            position_bias: self.position_bias.as_ref(),
+        }
+    }
+}
+
+/// What [`attention_2d`] works on inside: `x` (N, C, H, W) projected.
+///
+/// # Panics
+/// As [`attention_2d`].
+#[track_caller]
+pub fn projected_2d<B: AttendKernels>(
+    x: &Var<B>,
+    projections: &Projections<B>,
+    settings: &TransformerSettings,
+) -> Projected<B> {
+    let &[_, _, height, width] = x.shape() else {
+        panic!("projected_2d: x must be (N, C, H, W), its shape is {:?}", x.shape());
+    };
+    let TransformerSettings { query_stride, key_stride, .. } = *settings;
+    let lattice = Lattice::Image { height, width, query_stride, key_stride };
+    let (z, keys) = (tokens(&subsample(x, query_stride)), tokens(&subsample(x, key_stride)));
+    Projected::of(&z, &keys, projections, settings, lattice, None)
+}
+
+/// What [`attention_1d`] works on inside: `z` (N, Q, C) and `x` (N, K, `C_k`) projected.
+///
+/// # Panics
+/// As [`attention_1d`].
+#[track_caller]
+pub fn projected_1d<B: AttendKernels>(
+    z: &Var<B>,
+    x: Option<&Var<B>>,
+    projections: &Projections<B>,
+    settings: &TransformerSettings,
+    key_padding: Option<&Array2<bool>>,
+) -> Projected<B> {
+    let x = x.unwrap_or(z);
+    let (&[_, queries, _], &[_, keys, _]) = (z.shape(), x.shape()) else {
+        panic!(
+            "projected_1d: z must be (N, Q, C) and x (N, K, C_k), their shapes are {:?} and {:?}",
+            z.shape(),
+            x.shape()
+        );
+    };
+    Projected::of(z, x, projections, settings, Lattice::Sequence { queries, keys }, key_padding)
+}
+
 /// Projects, attends, projects back: `z` (N, Q, C), `x` (N, K, `C_k`) to (N, Q, `C_out`).
 #[track_caller]
 fn attend<B: AttendKernels>(
@@ -233,48 +364,16 @@ fn attend<B: AttendKernels>(
     key_padding: Option<&Array2<bool>>,
     capture: bool,
 ) -> (Var<B>, Option<AttentionMaps<B>>) {
-    let terms = settings.terms;
-    let tape = z.tape();
-    let project = |used: bool, weight: &Option<Var<B>>, input: &Var<B>| {
-        weight.as_ref().filter(|_| used).map(|weight| linear(input, weight, None))
-    };
-    let query = project(terms.uses_query(), &projections.query, z); // (N, Q, M d)
-    let key = project(terms.uses_key(), &projections.key, x); // (N, K, M d)
-    let value = linear(x, &projections.value, None); // (N, K, M d_v)
-    let embedded = if terms.uses_position() { settings.position_embeddings(&lattice) } else { Vec::new() };
-    assert!(
-        embedded.is_empty() || embedded.len() == projections.positions.len(),
-        "attention: {} position projections for {} tables of positions",
-        projections.positions.len(),
-        embedded.len()
-    );
-    let tables: Vec<_> = embedded
-        .into_iter()
-        .zip(&projections.positions)
-        .map(|((embedding, index), weight)| {
-            let embedding = tape.constant(Array::from_f64(tape.backend(), &embedding));
-            (linear(&embedding, weight, None), index) // (rows, M d)
-        })
-        .collect();
-    let channels = [&query, &key].into_iter().flatten().chain(tables.iter().map(|(t, _)| t)).next();
-    let head_dim = channels.map_or(1, |var| var.shape()[var.ndim() - 1] / settings.num_heads.max(1));
-    let operands = Operands {
-        query: query.as_ref(),
-        key: key.as_ref(),
-        value: &value,
-        positions: tables.iter().map(|(table, index)| (table, index.clone())).collect(),
-        key_bias: projections.key_bias.as_ref(),
-        position_bias: projections.position_bias.as_ref(),
-    };
-    let visibility =
-        Visibility { causal: settings.causal, range: settings.range, key_padding: key_padding.cloned() };
-    let (scale, heads) = (settings.scale.value(head_dim), settings.num_heads);
+    let projected = Projected::of(z, x, projections, settings, lattice, key_padding);
+    let operands = projected.operands();
+    let (terms, heads) = (settings.terms, settings.num_heads);
+    let Projected { scale, visibility, .. } = &projected;
     let (output, maps) = if capture {
         let (output, maps) =
-            transformer_attention_with_maps(&operands, terms, heads, scale, lattice, &visibility);
+            transformer_attention_with_maps(&operands, terms, heads, *scale, lattice, visibility);
         (output, Some(maps))
     } else {
-        (transformer_attention(&operands, terms, heads, scale, lattice, &visibility), None)
+        (transformer_attention(&operands, terms, heads, *scale, lattice, visibility), None)
     };
     (linear(&output, &projections.output, projections.output_bias.as_ref()), maps)
 }

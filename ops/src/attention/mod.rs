@@ -40,7 +40,8 @@ mod transformer_simple;
 mod visible_keys;
 
 pub use attend::{
-    AttendKernels, Projections, attention_1d, attention_1d_with_maps, attention_2d, attention_2d_with_maps,
+    AttendKernels, Projected, Projections, attention_1d, attention_1d_with_maps, attention_2d,
+    attention_2d_with_maps, projected_1d, projected_2d,
 };
 pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
 pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv2d};

@@ -120,29 +120,7 @@ fn report<B: Kernels<Scalar = f32>>(
 
 /// A file may say anything: what it says must be an architecture that can be built.
 pub fn check(path: &Path, config: &SegmenterConfig) -> Result<(), Fault> {
-    let SegmenterConfig { classes, width, num_heads, std, mean, size, .. } = config;
-    let wrong = |field: &str, expected: String, found: String| {
-        Err(Fault::of_file(path, &format!("architecture.{field}"), expected, found))
-    };
-    if !(1..=255).contains(&classes.len()) {
-        return wrong("classes", "1 to 255 names".into(), classes.len().to_string());
-    }
-    if !(1..=512).contains(width) {
-        return wrong("width", "1 to 512".into(), width.to_string());
-    }
-    if *num_heads == 0 || !width.is_multiple_of(*num_heads) {
-        return wrong("num_heads", format!("a divisor of the width {width}"), num_heads.to_string());
-    }
-    if !std.iter().all(|std| *std > 0.0 && std.is_finite()) {
-        return wrong("std", "three numbers above 0".into(), format!("{std:?}"));
-    }
-    if !mean.iter().all(|mean| mean.is_finite()) {
-        return wrong("mean", "three finite numbers".into(), format!("{mean:?}"));
-    }
-    if parse_size(&format!("{}x{}", size.0, size.1)).is_err() {
-        return wrong("size", "a height and a width of 32 to 2048".into(), format!("{size:?}"));
-    }
-    Ok(())
+    config.check().map_err(|error| Fault::Input(format!("{}: architecture.{error}", path.display())))
 }
 
 fn same_classes(args: &EvalArgs, config: &SegmenterConfig, classes: &ClassList) -> Result<(), Fault> {
