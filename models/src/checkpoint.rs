@@ -49,7 +49,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    fn field(path: &Path, field: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
+    pub(crate) fn field(path: &Path, field: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
         let (expected, found) = (expected.to_string(), found.to_string());
         CheckpointError::Field { path: path.to_owned(), field: field.into(), expected, found }
     }
