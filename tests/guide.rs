@@ -1,5 +1,6 @@
 //! What the documents say is so: quoted code stands in the named files, links and paths lead somewhere, commands are
 //! understood, pictures are what the program draws, and the report of a wrong gradient is the one that is shown.
+#![cfg(feature = "cli")]
 
 #[path = "guide/documents.rs"]
 mod documents;

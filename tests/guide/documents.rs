@@ -15,9 +15,11 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README, the changes, and everything in `docs`.
+/// The READMEs, the changes, and everything in `docs`.
 pub fn documents() -> Vec<Document> {
-    let mut names = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut names = vec!["CHANGELOG.md".to_owned()];
+    let readmes = [".", "autograd", "benches", "datasets", "models", "opencl", "ops"];
+    names.extend(readmes.map(|folder| format!("{folder}/README.md").trim_start_matches("./").to_owned()));
     for folder in ["docs", "docs/guide"] {
         for entry in fs::read_dir(root().join(folder)).expect("the folder is there") {
             let name = entry.expect("it can be listed").file_name().into_string().expect("UTF-8");
