@@ -44,7 +44,9 @@ fn quoted_code_stands_in_the_named_file() {
     let documents = documents();
     let quoted: usize = documents.iter().map(|document| quotations(document).count()).sum();
     assert!(quoted >= 25, "{quoted} quotations found");
-    none(documents.iter().filter(|document| document.name != "README.md").flat_map(misquotations).collect());
+    // The READMEs show how things are used; the first one's code runs as a test of the documentation.
+    let docs = documents.iter().filter(|document| document.name.starts_with("docs/"));
+    none(docs.flat_map(misquotations).collect());
 }
 
 #[test]
