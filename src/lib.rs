@@ -6,8 +6,26 @@
 //! |---|---|
 //! | [`autograd`] | the engine: tape, arrays, parameters, and a gradient checker |
 //! | [`ops`] | the operations, every attention mechanism among them |
-//! | [`models`] | layers, probes, the segmenter, checkpoints |
+//! | [`models`] | layers; the segmenter, the detector, the translator, the probes; training and checkpoints |
 //! | [`datasets`] | readers and generators of data; stands alone |
+//! | `opencl` | the backend for devices that OpenCL finds when the program runs; with the feature `opencl` |
+//!
+//! # Features
+//!
+//! | feature | what it brings | on by default |
+//! |---|---|---|
+//! | `cli` | the command `termwise` and the crates that only it needs (arguments, progress bars, charts, TOML); `opencl` | yes |
+//! | `opencl` | the module `opencl`; nothing is linked, the system's library is looked for at run time | with `cli` |
+//!
+//! A program that uses the library turns them off:
+//!
+//! ```toml
+//! termwise = { version = "0.1", default-features = false }
+//! ```
+//!
+//! Values come in and go out as arrays of [`ndarray`], which is exported so that versions agree.
+//!
+//! # A first program
 //!
 //! The [`prelude`] holds what a first program needs:
 //!
@@ -37,9 +55,12 @@
 //! gradcheck::check("attention", &inputs, attention).assert_pass();
 //! ```
 
+pub use ndarray;
 pub use termwise_autograd as autograd;
 pub use termwise_datasets as datasets;
 pub use termwise_models as models;
+#[cfg(feature = "opencl")]
+pub use termwise_opencl as opencl;
 pub use termwise_ops as ops;
 
 /// What a first program needs: the engine, the gradient checker and the most used operations.
@@ -54,3 +75,8 @@ pub mod prelude {
         transpose,
     };
 }
+
+/// The README's code, run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

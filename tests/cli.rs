@@ -1,4 +1,5 @@
 //! The `termwise` command as a person or a script meets it.
+#![cfg(feature = "cli")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What goes wrong while something is written: a full disk, a folder that is taken, a loss that is no number.
+#![cfg(feature = "cli")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A training that is killed or interrupted, and resumed, ends as one that never was.
+#![cfg(feature = "cli")]
 
 mod common;
 

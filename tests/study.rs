@@ -1,4 +1,5 @@
 //! A study: independent runs that are kept, resumed, shared out and joined.
+#![cfg(feature = "cli")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Detection and translation on the command line: train, evaluate, predict, and what is refused.
+#![cfg(feature = "cli")]
 
 mod common;
 

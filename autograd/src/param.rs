@@ -11,6 +11,29 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 /// A named-by-its-owner array that training changes (or a buffer that it only carries along).
 ///
 /// Clones are handles on the same numbers, so a weight shared by two layers is one `Param`.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Param, Tape, apply};
+/// # use termwise_autograd::Op;
+/// # struct Square;
+/// # impl Op<Cpu<f64>, 1> for Square {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "square" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(|v| v * v).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((&x.view() * &g.view()).mapv(|v| v + v).into())]
+/// #     }
+/// # }
+/// let weight = Param::new(Array::host(&[], vec![3.0]));
+/// let tape = Tape::new(Cpu::new());
+/// let loss = apply(Square, [&weight.var(&tape)]);
+/// let gradients = tape.backward(&loss);
+/// assert_eq!(gradients.param(&weight).unwrap().item(), 6.0);
+/// weight.set(Array::host(&[], vec![3.0 - 0.5 * 6.0])); // a step of gradient descent
+/// assert_eq!(weight.value().item(), 0.0);
+/// ```
 pub struct Param<B: Backend> {
     id: u64,
     trainable: bool,

@@ -108,6 +108,26 @@ impl<B: Backend> Var<B> {
 /// # Panics
 /// If the inputs live on different tapes, or the tape was swept already; in check mode, if the
 /// output holds a NaN or an infinity.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape, apply};
+/// # use termwise_autograd::Op;
+/// # struct Square;
+/// # impl Op<Cpu<f64>, 1> for Square {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "square" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(|v| v * v).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((&x.view() * &g.view()).mapv(|v| v + v).into())]
+/// #     }
+/// # }
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.leaf(Array::host(&[2], vec![3.0, -1.0]));
+/// assert_eq!(apply(Square, [&x]).value().as_slice(), [9.0, 1.0]);
+/// ```
 #[track_caller]
 pub fn apply<B: Backend, O: Op<B, N>, const N: usize>(op: O, inputs: [&Var<B>; N]) -> Var<B> {
     apply_saving(op, inputs).0

@@ -90,6 +90,13 @@ pub fn image_to_picture(image: &Array3<f32>) -> Picture {
 ///
 /// # Panics
 /// Where there is none, or where their heights differ.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::png_out::{GAP, side_by_side};
+/// let black = |width| ndarray::Array3::<u8>::zeros((4, width, 3));
+/// assert_eq!(side_by_side(&[black(5), black(6)]).dim(), (4, 11 + GAP, 3));
+/// ```
 #[track_caller]
 pub fn side_by_side(pictures: &[Picture]) -> Picture {
     let heights: Vec<usize> = pictures.iter().map(|picture| picture.dim().0).collect();

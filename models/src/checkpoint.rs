@@ -49,7 +49,12 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    fn field(path: &Path, field: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
+    pub(crate) fn field(
+        path: &Path,
+        field: impl Into<String>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
         let (expected, found) = (expected.to_string(), found.to_string());
         CheckpointError::Field { path: path.to_owned(), field: field.into(), expected, found }
     }
@@ -75,6 +80,23 @@ pub const TRAINING: &str = "training/";
 ///
 /// # Errors
 /// If the file cannot be written.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Module};
+/// use termwise_models::checkpoint::{Checkpoint, save};
+/// use termwise_models::{Init, layers::Linear};
+/// let layer = |seed| Linear::new(2, 3, true, &mut Init::new(Cpu::<f32>::new(), seed));
+/// let (saved, loaded) = (layer(1), layer(2));
+/// let path = std::env::temp_dir().join(format!("termwise-doc-{}.safetensors", std::process::id()));
+/// save(&path, &"linear 2 3", &saved)?;
+/// let checkpoint = Checkpoint::read(&path)?;
+/// assert_eq!(checkpoint.architecture::<String>()?, "linear 2 3");
+/// checkpoint.load(&loaded)?;
+/// assert_eq!(loaded.parameters()[0].1.value().as_slice(), saved.parameters()[0].1.value().as_slice());
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), termwise_models::checkpoint::CheckpointError>(())
+/// ```
 pub fn save<B: Backend>(
     path: &Path,
     architecture: &impl Serialize,

@@ -6,6 +6,16 @@ use termwise_autograd::{Array, Backend, Module};
 ///
 /// # Panics
 /// If the two differ in the names or shapes of their parameters.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Cpu, Module};
+/// use termwise_models::{Init, copy_parameters, layers::Linear};
+/// let from = Linear::new(2, 3, true, &mut Init::new(Cpu::<f32>::new(), 1));
+/// let to = Linear::new(2, 3, true, &mut Init::new(Cpu::<f64>::new(), 2));
+/// copy_parameters(&from, &to);
+/// assert_eq!(from.parameters()[0].1.value().to_f64(), to.parameters()[0].1.value().to_f64());
+/// ```
 #[track_caller]
 pub fn copy_parameters<A: Backend, B: Backend>(from: &dyn Module<A>, to: &dyn Module<B>) {
     let (from, to) = (from.parameters(), to.parameters());

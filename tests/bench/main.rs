@@ -1,4 +1,5 @@
 //! `termwise bench` as a script meets it: lines of JSON that other programs' lines can be compared with.
+#![cfg(feature = "cli")]
 
 use std::fs;
 use std::path::Path;

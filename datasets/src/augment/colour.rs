@@ -22,6 +22,13 @@ impl ColourJitter {
 ///
 /// # Panics
 /// Where the image has not three channels.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::augment::luma;
+/// let image = ndarray::Array3::<f32>::from_elem((3, 1, 2), 0.5); // grey
+/// assert!(luma(&image).iter().all(|y| (y - 0.5).abs() < 1e-6));
+/// ```
 #[track_caller]
 pub fn luma(image: &Array3<f32>) -> Array2<f32> {
     assert!(image.dim().0 == 3, "luma: expected (3, H, W), found {:?}", image.dim());

@@ -36,6 +36,16 @@ impl Extent {
 /// | dynamic convolution | 3 N C² for its linear layers, N C G K to predict the kernels, N C K to apply them |
 /// | deformable convolution on images | offsets 2 K² N C and 4 bilinear products K N C: what it takes beyond the regular one it replaces |
 /// | deformable unit on sequences | K N C² for the convolution, K N C for the offsets, 2 K N C to interpolate |
+///
+/// # Examples
+/// ```
+/// use termwise_models::layers::{Extent, attention_flops};
+/// let count = |code: &str, side| attention_flops(code.parse().unwrap(), Extent::Image(side, side), [64, 8, 3], false);
+/// assert_eq!(count("0010", 2), 3.0 * 4.0 * 64.0 * 64.0 + 2.0 * 4.0 * 64.0); // N = 4, C = 64
+/// // Four times the side is sixteen times the positions: E3 follows them, E1 follows their square.
+/// assert_eq!(count("0010", 64) / count("0010", 16), 16.0);
+/// assert!(count("1000", 64) / count("1000", 16) > 150.0);
+/// ```
 pub fn attention_flops(
     code: AttentionCode,
     extent: Extent,
@@ -61,6 +71,13 @@ pub fn attention_flops(
 }
 
 /// Multiply-adds of encoder-decoder attention with T `queries` to S `keys`, C `channels`; see [`attention_flops`].
+///
+/// # Examples
+/// ```
+/// use termwise_models::layers::cross_attention_flops;
+/// let count = |terms: &str| cross_attention_flops(terms.parse().unwrap(), [3, 5], 8);
+/// assert_eq!(count("0000"), 8.0 * 64.0 + 5.0 * 8.0); // values of 5 keys, output of 3 queries, one sum
+/// ```
 pub fn cross_attention_flops(terms: Terms, [queries, keys]: [usize; 2], channels: usize) -> f64 {
     let (t, s, c) = (queries as f64, keys as f64, channels as f64);
     let pairs = if terms.query_key { 2.0 * t * s * c } else { s * c };

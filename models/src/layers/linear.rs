@@ -5,6 +5,16 @@ use super::scale_param;
 use crate::Init;
 
 /// `y = x W^T + b` on the last axis; see [`linear`].
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Param, Tape};
+/// use termwise_models::{Init, layers::Linear};
+/// let init = Init::new(Cpu::<f32>::new(), 0);
+/// let layer = Linear::with_weight(Param::new(Array::host(&[1, 2], vec![10.0, 1.0])), &init);
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.constant(Array::host(&[2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+/// assert_eq!(layer.forward(&x).value().as_slice(), [12.0, 34.0]);
+/// ```
 pub struct Linear<B: Kernels> {
     weight: Param<B>,
     bias: Option<Param<B>>,

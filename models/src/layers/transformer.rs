@@ -124,6 +124,19 @@ impl<B: Kernels> Module<B> for TransformerAttention<B> {
 
 /// The attention module of an attended residual block: `y = gamma * attention(x) + x`, with `gamma` a
 /// learned number that starts at 0, so that the module starts as the identity.
+///
+/// ```
+/// use termwise_autograd::{Cpu, Module, Tape, gradcheck::Samples};
+/// use termwise_models::{Init, layers::TransformerAttention2d};
+/// use termwise_ops::attention::TransformerSettings;
+/// let settings = TransformerSettings::paper("0110".parse().unwrap(), 2, 8);
+/// let layer = TransformerAttention2d::new(8, settings, &mut Init::new(Cpu::<f64>::new(), 0));
+/// let names: Vec<String> = layer.parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["query", "key", "position_x", "position_y", "key_bias", "value", "output", "output_bias", "gamma"]);
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.leaf(Samples::new(1).normal(&[1, 8, 3, 5]).into());
+/// assert_eq!(layer.forward(&x).value().as_slice(), x.value().as_slice()); // gamma is 0
+/// ```
 pub struct TransformerAttention2d<B: Kernels> {
     attention: TransformerAttention<B>,
     gamma: Param<B>,

@@ -62,6 +62,31 @@ pub struct Projections<B: termwise_autograd::Backend> {
 ///
 /// # Panics
 /// If a projection of a term that is on is missing, or shapes do not fit.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::attention::{Projections, TransformerSettings, attention_2d};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// // Two pixels of one channel, and key content alone: exp(x) weighs them one to three.
+/// let x = tape.leaf(Array::host(&[1, 1, 1, 2], vec![0.0, 3f64.ln()]));
+/// let one = || tape.leaf(Array::host(&[1, 1], vec![1.0]));
+/// let projections = Projections {
+///     query: None,
+///     key: Some(one()),
+///     positions: vec![],
+///     key_bias: Some(one()),
+///     position_bias: None,
+///     value: one(),
+///     output: one(),
+///     output_bias: None,
+/// };
+/// let settings = TransformerSettings::paper("0010".parse().unwrap(), 1, 4);
+/// let y = attention_2d(&x, &projections, &settings);
+/// for y in y.value().as_slice() {
+///     assert!((y - 0.75 * 3f64.ln()).abs() < 1e-12); // the same at both
+/// }
+/// ```
 #[track_caller]
 pub fn attention_2d<B: AttendKernels>(
     x: &Var<B>,
@@ -135,6 +160,30 @@ fn image<B: AttendKernels>(
 ///
 /// # Panics
 /// If a projection of a term that is on is missing, or shapes do not fit.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::attention::{Projections, TransformerSettings, attention_1d};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// // One query, two keys, query and key content: the energies are 1 * 0 and 1 * ln 3.
+/// let z = tape.leaf(Array::host(&[1, 1, 1], vec![1.0]));
+/// let x = tape.leaf(Array::host(&[1, 2, 1], vec![0.0, 3f64.ln()]));
+/// let matrix = |value: f64| tape.leaf(Array::host(&[1, 1], vec![value]));
+/// let projections = Projections {
+///     query: Some(matrix(1.0)),
+///     key: Some(matrix(1.0)),
+///     positions: vec![],
+///     key_bias: None,
+///     position_bias: None,
+///     value: matrix(1.0),
+///     output: matrix(4.0),
+///     output_bias: None,
+/// };
+/// let settings = TransformerSettings::paper("1000".parse().unwrap(), 1, 2);
+/// let y = attention_1d(&z, Some(&x), &projections, &settings, None);
+/// assert!((y.value().item() - 3.0 * 3f64.ln()).abs() < 1e-12);
+/// ```
 #[track_caller]
 pub fn attention_1d<B: AttendKernels>(
     z: &Var<B>,

@@ -32,6 +32,15 @@ use super::{Lattice, Terms};
 ///
 /// Shapes: `weights` (M, Q, K, `C_v` or 1), `x` (K, C), `value` (M, `C_v`, C) or `None` for the
 /// identity, `output` (M, `C_out`, `C_v`); the result is (Q, `C_out`).
+///
+/// # Examples
+/// ```
+/// use ndarray::{arr2, arr3, array};
+/// use termwise_ops::attention::definition::equation_1;
+/// let weights = array![[[[0.25], [0.75]]]]; // one head, one query, two keys
+/// let y = equation_1(&weights, &arr2(&[[10.0], [2.0]]), None, &arr3(&[[[2.0]]]));
+/// assert_eq!(y, arr2(&[[8.0]])); // 2 (0.25 * 10 + 0.75 * 2)
+/// ```
 pub fn equation_1<N: Number>(
     weights: &Array4<N>,
     x: &Array2<N>,
@@ -143,6 +152,15 @@ pub fn transformer_energies<N: Number>(
 
 /// `A_m` of Transformer attention: the softmax of the energies over the keys that `visible(q, k)`
 /// admits, and zero where it admits none. (M, Q, K, 1)
+///
+/// # Examples
+/// ```
+/// use ndarray::{arr3, array};
+/// use termwise_ops::attention::definition::transformer_weights;
+/// let energies = arr3(&[[[5.0, 5.0, 9.0]]]);
+/// let weights = transformer_weights(&energies, &|_, k| k < 2); // the third key is hidden
+/// assert_eq!(weights, array![[[[0.5], [0.5], [0.0]]]]);
+/// ```
 pub fn transformer_weights<N: Number>(
     energies: &Array3<N>,
     visible: &dyn Fn(usize, usize) -> bool,
@@ -166,6 +184,12 @@ pub fn transformer_weights<N: Number>(
 
 /// Positions `p_m` of a kernel's taps relative to the query, `(dy, dx)`, row-major; `kernel` and
 /// `dilation` are (height, width), `padding` is how far the first tap lies before the query.
+///
+/// # Examples
+/// ```
+/// use termwise_ops::attention::definition::taps;
+/// assert_eq!(taps((1, 3), (1, 1), (0, 1)), [(0, -1), (0, 0), (0, 1)]);
+/// ```
 pub fn taps(kernel: (usize, usize), dilation: (usize, usize), padding: (usize, usize)) -> Vec<(i64, i64)> {
     let position = |i: usize, dilation: usize, padding: usize| (i * dilation) as i64 - padding as i64;
     let rows = 0..kernel.0;
@@ -176,6 +200,15 @@ pub fn taps(kernel: (usize, usize), dilation: (usize, usize), padding: (usize, u
 }
 
 /// `A_m` of regular convolution: 1 if `k = q + p_m`, else 0. One head per tap. (taps, Q, K, 1)
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array4, array};
+/// use termwise_ops::attention::{Lattice, definition::regular_weights};
+/// let lattice = Lattice::Sequence { queries: 2, keys: 2 };
+/// let weights: Array4<f64> = regular_weights(&lattice, &[(0, 1)]); // one tap, to the right
+/// assert_eq!(weights, array![[[[0.0], [1.0]], [[0.0], [0.0]]]]);
+/// ```
 pub fn regular_weights<N: Number>(lattice: &Lattice, taps: &[(i64, i64)]) -> Array4<N> {
     let (queries, keys) = (lattice.queries(), lattice.keys());
     Array4::from_shape_fn((taps.len(), queries.len(), keys.len(), 1), |(m, q, k, _)| {
@@ -189,6 +222,16 @@ pub fn regular_weights<N: Number>(lattice: &Lattice, taps: &[(i64, i64)]) -> Arr
 ///
 /// `offsets` (Q, groups, taps, 2 as dy, dx) and `mask` (Q, groups, taps) differ per offset group;
 /// group g serves the channels `g C / groups .. (g + 1) C / groups`.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use termwise_ops::attention::{Lattice, definition::deformable_weights};
+/// let lattice = Lattice::Sequence { queries: 1, keys: 2 };
+/// let offsets = array![[[[0.0, 0.25]]]]; // the only tap of the only query, a quarter to the right
+/// let weights = deformable_weights(&lattice, &[(0, 0)], &offsets, None, 1);
+/// assert_eq!(weights, array![[[[0.75], [0.25]]]]);
+/// ```
 pub fn deformable_weights<N: Number>(
     lattice: &Lattice,
     taps: &[(i64, i64)],
@@ -215,6 +258,16 @@ pub fn deformable_weights<N: Number>(
 /// `g(c) = c / (C / groups)`. One head. (1, Q, K, C)
 ///
 /// `d` is (groups, taps, C), `content` the `x_q` (Q, C). A tap outside the image keeps its softmax mass.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array2, Array3, array};
+/// use termwise_ops::attention::{Lattice, definition::dynamic_weights};
+/// let lattice = Lattice::Sequence { queries: 2, keys: 2 };
+/// // Two taps, left and middle, that are predicted alike: one half each; the first query has nothing to its left.
+/// let weights = dynamic_weights(&lattice, &[(0, -1), (0, 0)], &Array3::zeros((1, 2, 1)), &Array2::<f64>::ones((2, 1)), 1);
+/// assert_eq!(weights, array![[[[0.5], [0.0]], [[0.5], [0.5]]]]);
+/// ```
 pub fn dynamic_weights<N: Number>(
     lattice: &Lattice,
     taps: &[(i64, i64)],

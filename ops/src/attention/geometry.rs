@@ -260,6 +260,15 @@ impl Visibility {
 ///
 /// # Panics
 /// If `dim` is odd.
+///
+/// # Examples
+/// ```
+/// use termwise_ops::attention::sinusoidal_embedding;
+/// let embedding = sinusoidal_embedding(&[0.0, 2.0], 4, 100.0);
+/// assert_eq!(embedding.shape(), [2, 4]);
+/// assert_eq!(embedding.as_slice().unwrap()[..4], [0.0, 0.0, 1.0, 1.0]); // sines first
+/// assert!((embedding[[1, 1]] - 0.2f64.sin()).abs() < 1e-15); // the second frequency is 1 / 10
+/// ```
 #[track_caller]
 pub fn sinusoidal_embedding(offsets: &[f64], dim: usize, wavelength: f64) -> ArrayD<f64> {
     assert!(dim.is_multiple_of(2), "sinusoidal_embedding: the dimension must be even, it is {dim}");

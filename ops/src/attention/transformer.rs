@@ -81,6 +81,27 @@ pub struct AttentionMaps<B: Backend> {
 ///
 /// # Panics
 /// If an operand of a term that is on is missing, or the shapes do not fit; the message names them.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::attention::{Lattice, Operands, Visibility, transformer_attention};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let query = tape.leaf(Array::host(&[1, 1, 1], vec![1.0]));
+/// let key = tape.leaf(Array::host(&[1, 2, 1], vec![0.0, 3f64.ln()]));
+/// let value = tape.leaf(Array::host(&[1, 2, 1], vec![10.0, 2.0]));
+/// let operands = Operands {
+///     query: Some(&query),
+///     key: Some(&key),
+///     value: &value,
+///     positions: vec![],
+///     key_bias: None,
+///     position_bias: None,
+/// };
+/// let (terms, lattice) = ("1000".parse().unwrap(), Lattice::Sequence { queries: 1, keys: 2 });
+/// let o = transformer_attention(&operands, terms, 1, 1.0, lattice, &Visibility::default());
+/// assert!((o.value().item() - 4.0).abs() < 1e-12); // a quarter of 10, three quarters of 2
+/// ```
 #[track_caller]
 pub fn transformer_attention<B: TransformerAttentionKernel>(
     operands: &Operands<B>,
@@ -99,6 +120,30 @@ pub fn transformer_attention<B: TransformerAttentionKernel>(
 ///
 /// # Panics
 /// As [`transformer_attention`].
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::attention::{Lattice, Operands, Visibility, transformer_attention_with_maps};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let query = tape.leaf(Array::host(&[1, 1, 1], vec![1.0]));
+/// let key = tape.leaf(Array::host(&[1, 2, 1], vec![0.0, 3f64.ln()]));
+/// let value = tape.leaf(Array::host(&[1, 2, 1], vec![10.0, 2.0]));
+/// let operands = Operands {
+///     query: Some(&query),
+///     key: Some(&key),
+///     value: &value,
+///     positions: vec![],
+///     key_bias: None,
+///     position_bias: None,
+/// };
+/// let (terms, lattice) = ("1000".parse().unwrap(), Lattice::Sequence { queries: 1, keys: 2 });
+/// let (_, maps) = transformer_attention_with_maps(&operands, terms, 1, 1.0, lattice, &Visibility::default());
+/// let weights = maps.weights.as_slice();
+/// assert!((weights[0] - 0.25).abs() < 1e-12 && (weights[1] - 0.75).abs() < 1e-12);
+/// let [energies, ..] = &maps.energies; // E1, the only term
+/// assert_eq!(energies.as_ref().unwrap().as_slice(), [0.0, 3f64.ln()]);
+/// ```
 #[track_caller]
 pub fn transformer_attention_with_maps<B: TransformerAttentionKernel>(
     operands: &Operands<B>,

@@ -50,6 +50,16 @@ pub fn max_pool2d<B: MaxPool2dKernel>(x: &Var<B>, window: &Window) -> Var<B> {
 ///
 /// # Panics
 /// As [`max_pool2d`].
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{max_pool2d_with_indices, spatial::Window};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(Array::host(&[1, 1, 2, 2], vec![1.0, 2.0, 8.0, 4.0]));
+/// let (y, at) = max_pool2d_with_indices(&x, &Window::new(2));
+/// assert_eq!((y.value().item(), at[[0, 0, 0, 0]]), (8.0, 2));
+/// ```
 #[track_caller]
 pub fn max_pool2d_with_indices<B: MaxPool2dKernel>(x: &Var<B>, window: &Window) -> (Var<B>, ArrayD<i64>) {
     let (y, saved) = apply_saving(MaxPool2d { axes: checked_axes(x.shape(), window) }, [x]);
