@@ -7,6 +7,8 @@ mod init;
 pub mod layers;
 pub mod probe;
 pub mod segmentation;
+#[doc(hidden)]
+pub mod sources;
 pub mod training;
 pub mod translation;
 

@@ -65,6 +65,8 @@ mod same_bits;
 
 mod rows;
 
+#[doc(hidden)]
+pub mod sources;
 mod sums;
 
 pub mod tensor;

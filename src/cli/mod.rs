@@ -151,13 +151,11 @@ fn run(cli: Cli) -> Result<(), Fault> {
     let device = cli.device;
     match command {
         Command::Devices => device::list(device),
-        Command::Tour(args) => device::host_only("the tour", device).and_then(|()| tour::run(&args, threads)),
+        Command::Tour(args) => tour::run(&args, threads, device),
         Command::Study(args) => study::run(&args, threads, device),
         Command::StudyRun(args) => study::run_one(&args, device),
         Command::Gradcheck(args) => gradcheck::run(&args, threads, device),
-        Command::Probe(args) => {
-            device::host_only("the probe", device).and_then(|()| probe::run(&args, threads))
-        }
+        Command::Probe(args) => probe::run(&args, threads, device),
         Command::Bench(args) => bench::run(&args, threads, device),
         Command::Explore(args) => device::host_only("explore", device).and_then(|()| explore::run(&args)),
         Command::Train(Train::Segmentation(args)) => segmentation::train(&args, device),

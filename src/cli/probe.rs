@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 use termwise_datasets::probe::ProbeTask;
-use termwise_models::probe::{Ability, ProbeCell, ProbeConfig, ProbeMechanism, train_cells};
+use termwise_models::probe::{Ability, ProbeCell, ProbeConfig, ProbeMechanism, train_cell, train_cells};
+use termwise_opencl::{DeviceChoice, OpenCl};
 
+use super::device;
 use super::fault::Fault;
 use super::output::{OutputFolder, columns, say};
 use super::probe_report;
@@ -43,7 +45,7 @@ struct Line {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
+pub fn run(args: &Args, threads: usize, device: DeviceChoice) -> Result<(), Fault> {
     let folder = args.out.as_deref().map(OutputFolder::open).transpose()?;
     let start = Instant::now();
     let cells = train(
@@ -51,7 +53,8 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
         &chosen(&args.tasks, ProbeTask::ALL.into()),
         args.seed,
         threads,
-    );
+        device,
+    )?;
     let lines: Vec<String> = cells.iter().map(json_line).collect();
     if args.json {
         say(&lines.join("\n"))?;
@@ -83,13 +86,15 @@ pub fn chosen<T: Copy + PartialEq>(named: &[T], all: Vec<T>) -> Vec<T> {
     chosen
 }
 
-/// Trains every mechanism on every task, with progress on standard error.
+/// Trains every mechanism on every task, with progress on standard error: on a device one after the other where one is
+/// named. `auto` is the host: cells are too small for a device to be quicker.
 pub fn train(
     mechanisms: &[ProbeMechanism],
     tasks: &[ProbeTask],
     seed: u64,
     threads: usize,
-) -> Vec<ProbeCell> {
+    device: DeviceChoice,
+) -> Result<Vec<ProbeCell>, Fault> {
     let config = ProbeConfig::default();
     let cells: Vec<_> = mechanisms
         .iter()
@@ -110,7 +115,18 @@ pub fn train(
             cells.len()
         ));
     };
-    train_cells(&cells, threads, &config, &on_step, &on_cell)
+    let DeviceChoice::OpenCl(_) = device else {
+        return Ok(train_cells(&cells, threads, &config, &on_step, &on_cell));
+    };
+    let one = |backend: &_, (index, &(mechanism, task, seed)): (usize, &_)| {
+        let progress = &mut |done, total| on_step(index, done, total);
+        let cell = train_cell(backend, mechanism, task, seed, &config, progress);
+        on_cell(index, &cell);
+        cell
+    };
+    let device = device::open(device)?.expect("a device was asked for");
+    let backend = OpenCl::<f32>::new(&device).map_err(|error| Fault::Input(error.to_string()))?;
+    Ok(cells.iter().enumerate().map(|cell| one(&backend, cell)).collect())
 }
 
 fn json_line(cell: &ProbeCell) -> String {

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use termwise_autograd::Cpu;
 use termwise_datasets::probe::ProbeTask;
 use termwise_datasets::scenes::{SceneOptions, Scenes, Shape};
 use termwise_models::probe::ProbeMechanism;
 use termwise_models::segmentation::TrainConfig;
 use termwise_models::training::Recipe;
+use termwise_opencl::DeviceChoice;
 use termwise_ops::attention::AttentionCode;
 
+use super::device::on_backend;
 use super::fault::Fault;
 use super::output::{OutputFolder, columns, say};
 use super::segmentation::{self, Data, Run};
@@ -55,12 +56,12 @@ fn scenes(seed: u64) -> Scenes {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
+pub fn run(args: &Args, threads: usize, device: DeviceChoice) -> Result<(), Fault> {
     let folder = OutputFolder::open(&args.out)?;
     let start = Instant::now();
     say("Probes: one layer for each mechanism and task")?;
     let mechanisms = probe::chosen(&args.mechanisms, ProbeMechanism::all());
-    let cells = probe::train(&mechanisms, &ProbeTask::ALL, args.seed, threads);
+    let cells = probe::train(&mechanisms, &ProbeTask::ALL, args.seed, threads, device)?;
     say(&format!("{}\n{}", probe::table(&cells), probe::summary(&cells)))?;
 
     let data = Data::of_generator(&scenes(args.seed), SCENES);
@@ -74,7 +75,9 @@ pub fn run(args: &Args, threads: usize) -> Result<(), Fault> {
             seed: args.seed,
             ..TrainConfig::new(attention)
         };
-        runs.push(Run::train(Cpu::new(), config, &data, None, None, f64::INFINITY)?);
+        runs.push(
+            on_backend!(device, backend => Run::train(backend, config, &data, None, None, f64::INFINITY)?),
+        );
     }
     let table = segmentation::table(&runs);
     let head: Vec<&str> = table.head.iter().map(String::as_str).collect();

@@ -35,36 +35,20 @@ fn task(task: ProbeTask) -> Value {
     json!({"name": task.name(), "title": title})
 }
 
-macro_rules! sources {
-    ($($path:literal),* $(,)?) => {
-        [$(($path, include_str!(concat!("../../", $path)))),*]
-    };
+/// The files that compute what the panels show and those that check them, as they were built in, by path.
+fn built_in() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let own = &("src/explore/scene.rs", include_str!("scene.rs"));
+    termwise_ops::sources::SOURCES.iter().chain(termwise_models::sources::SOURCES).chain([own])
 }
-
-/// The files that compute what the panels show and those that check them, as they were built in.
-const SOURCES: [(&str, &str); 12] = sources![
-    "ops/src/attention/definition.rs",
-    "ops/src/attention/deformable_conv.rs",
-    "ops/src/attention/deformable_conv_cases.rs",
-    "ops/src/attention/dynamic_conv_2d.rs",
-    "ops/src/attention/dynamic_conv_cases.rs",
-    "ops/src/attention/transformer.rs",
-    "ops/src/attention/transformer_cases.rs",
-    "ops/src/attention/transformer_simple.rs",
-    "ops/tests/definition/main.rs",
-    "ops/tests/gradients.rs",
-    "models/src/probe/train.rs",
-    "models/src/translation/layer.rs",
-];
 
 /// The text of one of the files that [`fixed`] names.
 pub fn source(path: &str) -> Option<&'static str> {
-    SOURCES.iter().find(|(other, _)| *other == path).map(|(_, text)| *text)
+    built_in().find(|(other, _)| *other == path).map(|(_, text)| *text)
 }
 
 /// All of these files by their paths.
 pub fn sources() -> Value {
-    SOURCES.iter().map(|(path, text)| ((*path).to_owned(), Value::from(*text))).collect::<Map<_, _>>().into()
+    built_in().map(|(path, text)| ((*path).to_owned(), Value::from(*text))).collect::<Map<_, _>>().into()
 }
 
 /// The file that computes what a panel shows, and the one that its gradient is checked with.

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use termwise_autograd::{Array, Cpu, Module, Tape};
 use termwise_datasets::probe::{PROBE_IGNORE, ProbeBatch, ProbeTask};
+use termwise_ops::Kernels;
 use termwise_ops::losses::{CrossEntropy, cross_entropy};
 use termwise_ops::optim::{Adam, AdamConfig, Optimizer};
 use termwise_ops::schedule::Schedule;
@@ -51,13 +52,13 @@ pub struct ProbeStep {
 
 /// The training of one mechanism on one task, to be taken step by step. What it does is a function of the arguments of
 /// [`new`](Self::new) alone.
-pub struct ProbeTraining {
+pub struct ProbeTraining<B: Kernels<Scalar = f32> = Cpu<f32>> {
     task: ProbeTask,
     config: ProbeConfig,
-    backend: Cpu<f32>,
-    layer: ProbeLayer<Cpu<f32>>,
+    backend: B,
+    layer: ProbeLayer<B>,
     rng: ChaCha8Rng,
-    optimizer: Adam<Cpu<f32>>,
+    optimizer: Adam<B>,
     schedule: Schedule,
     /// Sums of loss and accuracy since the last point of the curve.
     window: (f64, f64),
@@ -67,10 +68,22 @@ pub struct ProbeTraining {
 }
 
 impl ProbeTraining {
-    /// A training that begins.
+    /// A training on the host that begins.
     pub fn new(mechanism: ProbeMechanism, task: ProbeTask, seed: u64, config: &ProbeConfig) -> Self {
-        let backend = Cpu::<f32>::new();
-        let layer = ProbeLayer::new(mechanism, &mut Init::new(backend, seed));
+        ProbeTraining::on(Cpu::new(), mechanism, task, seed, config)
+    }
+}
+
+impl<B: Kernels<Scalar = f32>> ProbeTraining<B> {
+    /// A training on any backend that begins.
+    pub fn on(
+        backend: B,
+        mechanism: ProbeMechanism,
+        task: ProbeTask,
+        seed: u64,
+        config: &ProbeConfig,
+    ) -> Self {
+        let layer = ProbeLayer::new(mechanism, &mut Init::new(backend.clone(), seed));
         // One stream of data per task and seed, the same for every mechanism.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(1 + task as u64);
@@ -98,7 +111,7 @@ impl ProbeTraining {
     }
 
     /// The network as it is now.
-    pub fn layer(&self) -> &ProbeLayer<Cpu<f32>> {
+    pub fn layer(&self) -> &ProbeLayer<B> {
         &self.layer
     }
 
@@ -120,8 +133,8 @@ impl ProbeTraining {
     /// Takes one step.
     pub fn step(&mut self) -> ProbeStep {
         let batch = self.task.sample(self.config.batch, &mut self.rng);
-        let tape = Tape::new(self.backend);
-        let logits = self.layer.forward(&tape.constant(batch.tokens.clone().into()));
+        let tape = Tape::new(self.backend.clone());
+        let logits = self.layer.forward(&tape.constant(self.tokens(&batch)));
         let targets = batch.targets.clone().into_dyn();
         let settings = CrossEntropy { ignore_index: Some(PROBE_IGNORE), ..CrossEntropy::default() };
         let loss = cross_entropy(&logits, &targets, None, &settings);
@@ -145,16 +158,21 @@ impl ProbeTraining {
     /// The accuracy on fresh samples, as many as the configuration says.
     pub fn evaluate(&mut self) -> f64 {
         let test = self.task.sample(self.config.evaluation, &mut self.rng);
-        let tape = Tape::inference(self.backend);
-        let logits = self.layer.forward(&tape.constant(test.tokens.clone().into()));
+        let tape = Tape::inference(self.backend.clone());
+        let logits = self.layer.forward(&tape.constant(self.tokens(&test)));
         accuracy(logits.value(), &test)
+    }
+
+    fn tokens(&self, batch: &ProbeBatch) -> Array<B> {
+        Array::from_ndarray(&self.backend, batch.tokens.clone())
     }
 }
 
 /// Trains one mechanism on one task. The result is a function of the arguments alone.
 ///
 /// `progress(done, total)` is called along the way; early success jumps to the end.
-pub fn train_cell(
+pub fn train_cell<B: Kernels<Scalar = f32>>(
+    backend: &B,
     mechanism: ProbeMechanism,
     task: ProbeTask,
     seed: u64,
@@ -162,7 +180,7 @@ pub fn train_cell(
     progress: &mut dyn FnMut(usize, usize),
 ) -> ProbeCell {
     let start = Instant::now();
-    let mut training = ProbeTraining::new(mechanism, task, seed, config);
+    let mut training = ProbeTraining::on(backend.clone(), mechanism, task, seed, config);
     while !training.finished() {
         training.step();
         if training.steps.is_multiple_of(REPORT_EVERY) {
@@ -176,8 +194,8 @@ pub fn train_cell(
 }
 
 /// Share of the tokens with a target whose largest logit is that target. `logits` (N, 8, 8, 8).
-fn accuracy(logits: &Array<Cpu<f32>>, batch: &ProbeBatch) -> f64 {
-    let logits = logits.view();
+fn accuracy<B: Kernels<Scalar = f32>>(logits: &Array<B>, batch: &ProbeBatch) -> f64 {
+    let logits = logits.to_ndarray();
     let (mut right, mut counted) = (0usize, 0usize);
     for ((n, y, x), &target) in batch.targets.indexed_iter().filter(|(_, target)| **target != PROBE_IGNORE) {
         let values = logits.slice(ndarray::s![n, .., y, x]);
@@ -188,7 +206,7 @@ fn accuracy(logits: &Array<Cpu<f32>>, batch: &ProbeBatch) -> f64 {
     right as f64 / counted.max(1) as f64
 }
 
-/// Trains cells side by side, one per thread, and returns them in the given order. Each cell runs
+/// Trains cells on the host side by side, one per thread, and returns them in the given order. Each cell runs
 /// on one thread, so the numbers do not depend on how many there are.
 ///
 /// `on_step(cell index, done, total)` and `on_cell(cell index, cell)` are called from the workers.
@@ -211,7 +229,8 @@ pub fn train_cells(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(&(mechanism, task, seed)) = cells.get(index) else { break };
                     let mut progress = |done, total| on_step(index, done, total);
-                    let cell = pool.install(|| train_cell(mechanism, task, seed, config, &mut progress));
+                    let cell = pool
+                        .install(|| train_cell(&Cpu::new(), mechanism, task, seed, config, &mut progress));
                     on_cell(index, &cell);
                     results.lock().expect("no worker panicked")[index] = Some(cell);
                 }
