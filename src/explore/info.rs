@@ -42,7 +42,7 @@ macro_rules! sources {
 }
 
 /// The files that compute what the panels show and those that check them, as they were built in.
-const SOURCES: [(&str, &str); 12] = sources![
+const SOURCES: [(&str, &str); 14] = sources![
     "ops/src/attention/definition.rs",
     "ops/src/attention/deformable_conv.rs",
     "ops/src/attention/deformable_conv_cases.rs",
@@ -55,6 +55,8 @@ const SOURCES: [(&str, &str); 12] = sources![
     "ops/tests/gradients.rs",
     "models/src/probe/train.rs",
     "models/src/translation/layer.rs",
+    "src/explore/lesson.rs",
+    "tests/explore/main.rs",
 ];
 
 /// The text of one of the files that [`fixed`] names.
@@ -79,6 +81,7 @@ fn files() -> Value {
         "sixteen": attention("transformer", "transformer"),
         "compare": attention("transformer", "transformer"),
         "cards": attention("transformer", "transformer"),
+        "input": of("src/explore/lesson.rs", "tests/explore/main.rs"),
         "backward": of("ops/src/attention/transformer_simple.rs", "ops/tests/gradients.rs"),
         "deformable": attention("deformable_conv", "deformable_conv"),
         "dynamic": attention("dynamic_conv_2d", "dynamic_conv"),
