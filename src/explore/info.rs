@@ -37,8 +37,11 @@ fn task(task: ProbeTask) -> Value {
 
 /// The files that compute what the panels show and those that check them, as they were built in, by path.
 fn built_in() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    let own = &("src/explore/scene.rs", include_str!("scene.rs"));
-    termwise_ops::sources::SOURCES.iter().chain(termwise_models::sources::SOURCES).chain([own])
+    const OWN: [(&str, &str); 2] = [
+        ("src/explore/lesson.rs", include_str!("lesson.rs")),
+        ("tests/explore/main.rs", include_str!("../../tests/explore/main.rs")),
+    ];
+    termwise_ops::sources::SOURCES.iter().chain(termwise_models::sources::SOURCES).chain(&OWN)
 }
 
 /// The text of one of the files that [`fixed`] names.
@@ -63,6 +66,7 @@ fn files() -> Value {
         "sixteen": attention("transformer", "transformer"),
         "compare": attention("transformer", "transformer"),
         "cards": attention("transformer", "transformer"),
+        "input": of("src/explore/lesson.rs", "tests/explore/main.rs"),
         "backward": of("ops/src/attention/transformer_simple.rs", "ops/tests/gradients.rs"),
         "deformable": attention("deformable_conv", "deformable_conv"),
         "dynamic": attention("dynamic_conv_2d", "dynamic_conv"),

@@ -6,7 +6,9 @@ use termwise_autograd::{Array, Cpu, Module, Tape};
 use termwise_models::Init;
 use termwise_models::layers::{AttentionLayer, AttentionSpec, Conv2d, DeformConv2d, Extent, attention_flops};
 use termwise_ops::attention::definition::{deformable_weights, dynamic_weights, regular_weights, taps};
-use termwise_ops::attention::{AttentionCode, Lattice, Terms, TransformerSettings, attention_2d_with_maps};
+use termwise_ops::attention::{
+    AttentionCode, AttentionModule, Lattice, Terms, TransformerSettings, attention_2d_with_maps,
+};
 use termwise_ops::{Conv2dOptions, conv2d};
 
 use super::fields::Fields;
@@ -30,7 +32,7 @@ pub fn matrix(value: &Value) -> Result<Value, Failure> {
     let convolution = if code.deformable { deformed(&scene) } else { regular(&scene) };
     let spatial = if code.deformable { "deformable convolution" } else { "regular convolution" };
     let mut parts = Vec::new();
-    if code.deformable || (terms.is_none() && !code.module.is_dynamic()) {
+    if convolves(code) {
         parts.push((spatial, convolution));
     }
     if code.module.is_dynamic() {
@@ -63,15 +65,16 @@ pub fn matrix(value: &Value) -> Result<Value, Failure> {
         "meaning": meaning,
         "channels": channels,
         "heads": heads,
-        "flops": attention_flops(code, extent, [channels, heads, KERNEL], false),
-        "flops_formula": if formula.is_empty() {
-            format!("0: nothing beyond the 3x3 convolution that a network has in any case (9 N C² multiply-adds, N = {cells}, C = {channels})")
-        } else {
-            format!("{}; N = {cells} places of {} x {}, C = {channels} channels, M = {heads} heads", formula.join(" + "), scene.height, scene.width)
-        },
+        "flops": flops(code, extent),
+        "flops_formula": format!(
+            "{}; N = {cells} places of {} x {}, C = {channels} channels, M = {heads} heads",
+            formula.join(" + "),
+            scene.height,
+            scene.width
+        ),
         "flops_parts": counted.iter().map(|(name, text, value)| json!({"name": name, "formula": text, "value": value})).collect::<Vec<_>>(),
         "parameters": parameters(code),
-        "parameters_meaning": format!("of a real layer with C = {channels}, M = {heads}, beyond the 3x3 convolution that a network has in any case"),
+        "parameters_meaning": format!("of a real layer with C = {channels}, M = {heads}"),
     }))
 }
 
@@ -133,7 +136,21 @@ fn transformer(scene: &Scene, terms: Terms) -> Array2<f64> {
     Array2::from_shape_fn((cells, cells), |(q, k)| weights[[0, 0, if shared { 0 } else { q }, k]])
 }
 
-/// Parameters that a mechanism adds to a network, counted in a real layer.
+/// Whether a 3x3 convolution, regular or deformable, is one of the parts of a matrix.
+fn convolves(code: AttentionCode) -> bool {
+    code.deformable || code.module == AttentionModule::None
+}
+
+/// Multiply-adds of a real layer: what the models count of attention, and the 3x3 convolution, which they take for part
+/// of the network, where it is what is looked at.
+fn flops(code: AttentionCode, extent: Extent) -> f64 {
+    let [channels, heads] = REAL;
+    let convolution = (9 * extent.positions() * channels * channels) as f64;
+    attention_flops(code, extent, [channels, heads, KERNEL], false)
+        + if convolves(code) { convolution } else { 0.0 }
+}
+
+/// Parameters of a real layer.
 fn parameters(code: AttentionCode) -> usize {
     let [channels, num_heads] = REAL;
     let mut init = Init::new(Cpu::<f32>::new(), 0);
@@ -143,17 +160,25 @@ fn parameters(code: AttentionCode) -> usize {
     let spec = AttentionSpec { code, num_heads, limit_range: false };
     let module = count(&AttentionLayer::new(spec, channels, &mut init));
     let square = [channels, channels];
-    let deformable =
-        count(&DeformConv2d::new(square, 3, 1, &mut init)) - count(&Conv2d::new(square, 3, 1, &mut init));
-    module + if code.deformable { deformable } else { 0 }
+    module
+        + if code.deformable {
+            count(&DeformConv2d::new(square, 3, 1, &mut init))
+        } else if convolves(code) {
+            count(&Conv2d::new(square, 3, 1, &mut init))
+        } else {
+            0
+        }
 }
 
-/// The parts of [`attention_flops`]: what for, the formula, the count. Their sum is what it says.
+/// The parts of [`flops`]: what for, the formula, the count. Their sum is what it says.
 fn counts(code: AttentionCode, extent: Extent) -> Vec<(&'static str, &'static str, f64)> {
     let Extent::Image(height, width) = extent else { return Vec::new() };
     let [c, heads] = REAL.map(|number| number as f64);
     let (n, sides, taps) = ((height * width) as f64, (height + width) as f64, (KERNEL * KERNEL) as f64);
     let mut parts = Vec::new();
+    if convolves(code) {
+        parts.push(("3x3 convolution", "9 N C²", 9.0 * n * c * c));
+    }
     if code.module.is_dynamic() {
         parts.push(("linear layers of dynamic convolution", "3 N C²", 3.0 * n * c * c));
         parts.push((
@@ -201,11 +226,7 @@ mod tests {
             for (height, width) in [(1, 1), (1, 5), (4, 6), (12, 12)] {
                 let (code, extent) = (code.parse().unwrap(), Extent::Image(height, width));
                 let sum: f64 = counts(code, extent).iter().map(|part| part.2).sum();
-                assert_eq!(
-                    sum,
-                    attention_flops(code, extent, [32, 4, 3], false),
-                    "{code} {height} x {width}"
-                );
+                assert_eq!(sum, flops(code, extent), "{code} {height} x {width}");
             }
         }
     }

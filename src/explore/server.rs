@@ -13,7 +13,7 @@ use super::info;
 use super::page::Assets;
 
 /// Connections served at a time; a further one is told to come again.
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: usize = 64;
 /// How long it takes to notice that the server should stop.
 const WAIT: Duration = Duration::from_millis(50);
 

@@ -223,7 +223,7 @@ fn slow_and_rude_clients_do_not_keep_others_waiting() {
     assert!(explorer.info()["version"].is_string());
     assert!(start.elapsed() < Duration::from_secs(3));
     // More than it serves at a time: the last ones are told so, and when the others have left it serves again.
-    held.extend((0..40).map(|_| explorer.connect()));
+    held.extend((0..80).map(|_| explorer.connect()));
     std::thread::sleep(Duration::from_millis(200));
     let mut last = held.pop().unwrap();
     let mut text = String::new();
