@@ -35,29 +35,9 @@ fn task(task: ProbeTask) -> Value {
     json!({"name": task.name(), "title": title})
 }
 
-macro_rules! sources {
-    ($($path:literal),* $(,)?) => {
-        [$(($path, include_str!(concat!("../../", $path)))),*]
-    };
-}
-
-/// The files that compute what the panels show and those that check them, as they were built in.
-const SOURCES: [(&str, &str); 14] = sources![
-    "ops/src/attention/definition.rs",
-    "ops/src/attention/deformable_conv.rs",
-    "ops/src/attention/deformable_conv_cases.rs",
-    "ops/src/attention/dynamic_conv_2d.rs",
-    "ops/src/attention/dynamic_conv_cases.rs",
-    "ops/src/attention/transformer.rs",
-    "ops/src/attention/transformer_cases.rs",
-    "ops/src/attention/transformer_simple.rs",
-    "ops/tests/definition/main.rs",
-    "ops/tests/gradients.rs",
-    "models/src/probe/train.rs",
-    "models/src/translation/layer.rs",
-    "src/explore/lesson.rs",
-    "tests/explore/main.rs",
-];
+/// The files that compute what the panels show and those that check them, as they were built in; none where this was built
+/// from a package without the other crates' folders.
+const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
 /// The text of one of the files that [`fixed`] names.
 pub fn source(path: &str) -> Option<&'static str> {
@@ -110,7 +90,7 @@ pub fn fixed() -> Value {
         "scenes": SCENES.map(|(name, title)| json!({"name": name, "title": title})),
         "tasks": ProbeTask::ALL.map(task),
         "files": files(),
-        "sources": true,
+        "sources": !SOURCES.is_empty(),
         "limits": {
             "size": SIZE,
             "picture_size": PICTURE,
