@@ -204,13 +204,16 @@ pub fn picture(bytes: &[u8], size: usize) -> Result<Scene, Failure> {
     Ok(Scene { height, width, rgb, arrows: vec![0; height * width] })
 }
 
+/// The tokens of a source with its `EOS`, and of a target behind its `BOS`.
+type Pair = (Vec<u32>, Vec<u32>);
+
 /// A network that translates: once to translate, and once in `f64` to look into.
 pub struct Texts {
     config: TranslationConfig,
     single: Translator<Cpu<f32>>,
     double: Translator<B>,
     /// What it made of the last sentence and its translation.
-    last: Option<((Vec<u32>, Vec<u32>), Blocks)>,
+    last: Option<(Pair, Blocks)>,
 }
 
 impl Texts {
@@ -283,7 +286,7 @@ impl Texts {
     }
 
     /// The source with its `EOS`, and the target behind its `BOS`.
-    fn tokens(&self, text: &str, translation: Option<&str>) -> Result<(Vec<u32>, Vec<u32>), Failure> {
+    fn tokens(&self, text: &str, translation: Option<&str>) -> Result<Pair, Failure> {
         let encode = |name: &str, text: &str| {
             if text.chars().count() > CHARACTERS {
                 return Err(Failure::field(

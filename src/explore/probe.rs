@@ -44,8 +44,15 @@ struct Session {
 /// The trainings that are kept.
 #[derive(Default)]
 pub struct Sessions {
-    /// The next number, and the sessions by theirs, the one that was asked for last at the end.
-    kept: Mutex<(u64, Vec<(u64, Arc<Worker<Session>>)>)>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// How many were begun.
+    begun: u64,
+    /// The sessions by their numbers, the one that was asked for last at the end.
+    sessions: Vec<(u64, Arc<Worker<Session>>)>,
 }
 
 impl Sessions {
@@ -53,7 +60,7 @@ impl Sessions {
     fn get(&self, fields: &Fields) -> Result<Arc<Worker<Session>>, Failure> {
         let number = fields.whole("session", 0..=u64::MAX)?;
         let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let sessions = &mut kept.1;
+        let sessions = &mut kept.sessions;
         let Some(at) = sessions.iter().position(|(other, _)| *other == number) else {
             let expected =
                 format!("one that is kept (at most {SESSIONS} are; the one not used for longest goes)");
@@ -75,11 +82,11 @@ impl Sessions {
             Ok(Session { mechanism, task, seed, training })
         })?;
         let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        kept.0 += 1;
-        let number = kept.0;
-        kept.1.push((number, Arc::new(worker)));
-        if kept.1.len() > SESSIONS {
-            kept.1.remove(0);
+        kept.begun += 1;
+        let number = kept.begun;
+        kept.sessions.push((number, Arc::new(worker)));
+        if kept.sessions.len() > SESSIONS {
+            kept.sessions.remove(0);
         }
         Ok(json!({"session": number, "step": 0, "steps": steps}))
     }

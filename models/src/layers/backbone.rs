@@ -38,6 +38,10 @@ impl<B: Kernels> Module<B> for ConvNormRelu<B> {
     }
 }
 
+/// What stands in the place of an attention module: it is told where the module is, gets the module and its input, and gives
+/// its output.
+pub type Attend<'s, 'a, B> = &'s mut dyn FnMut(String, &'a AttentionLayer<B>, &Var<B>) -> Var<B>;
+
 /// A small ResNet with attended residual blocks in its last two stages.
 ///
 /// ```text
@@ -92,13 +96,8 @@ impl<B: Kernels> Backbone<B> {
         &self.stages
     }
 
-    /// The last map, in evaluation mode, with `attend` in the place of each attention module: it is told where the module
-    /// is, gets the module and its input, and gives its output.
-    pub fn watched<'a>(
-        &'a self,
-        images: &Var<B>,
-        attend: &mut dyn FnMut(String, &'a AttentionLayer<B>, &Var<B>) -> Var<B>,
-    ) -> Var<B> {
+    /// The last map, in evaluation mode, with `attend` in the place of each attention module.
+    pub fn watched<'a>(&'a self, images: &Var<B>, attend: Attend<'_, 'a, B>) -> Var<B> {
         let mut x = self.stem.forward(images, Mode::Eval);
         for (s, stage) in self.stages.iter().enumerate() {
             for (b, block) in stage.iter().enumerate() {

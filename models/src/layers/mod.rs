@@ -19,7 +19,7 @@ mod transformer;
 mod transformer_cache;
 
 pub use attended::{AttentionLayer, AttentionSpec, Bottleneck, BottleneckConfig, SpatialConv};
-pub use backbone::{Backbone, ConvNormRelu};
+pub use backbone::{Attend, Backbone, ConvNormRelu};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use deformable::{DeformConv2d, OffsetPredictor};
