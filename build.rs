@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::{env, fs};
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 13] = [
     "models/src/probe/train.rs",
     "models/src/translation/layer.rs",
     "ops/src/attention/definition.rs",
@@ -19,7 +19,6 @@ const FILES: [&str; 14] = [
     "ops/tests/definition/main.rs",
     "ops/tests/gradients.rs",
     "src/explore/lesson.rs",
-    "tests/explore/main.rs",
 ];
 
 fn main() {
