@@ -66,7 +66,7 @@ fn files() -> Value {
         "sixteen": attention("transformer", "transformer"),
         "compare": attention("transformer", "transformer"),
         "cards": attention("transformer", "transformer"),
-        "input": of("src/explore/lesson.rs", "tests/explore/main.rs"),
+        "input": of("src/explore/lesson.rs", "ops/src/attention/transformer_cases.rs"),
         "backward": of("ops/src/attention/transformer_simple.rs", "ops/tests/gradients.rs"),
         "deformable": attention("deformable_conv", "deformable_conv"),
         "dynamic": attention("dynamic_conv_2d", "dynamic_conv"),
