@@ -37,11 +37,8 @@ fn task(task: ProbeTask) -> Value {
 
 /// The files that compute what the panels show and those that check them, as they were built in, by path.
 fn built_in() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    const OWN: [(&str, &str); 2] = [
-        ("src/explore/lesson.rs", include_str!("lesson.rs")),
-        ("tests/explore/main.rs", include_str!("../../tests/explore/main.rs")),
-    ];
-    termwise_ops::sources::SOURCES.iter().chain(termwise_models::sources::SOURCES).chain(&OWN)
+    let own = &("src/explore/lesson.rs", include_str!("lesson.rs"));
+    termwise_ops::sources::SOURCES.iter().chain(termwise_models::sources::SOURCES).chain([own])
 }
 
 /// The text of one of the files that [`fixed`] names.
