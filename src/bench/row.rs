@@ -41,7 +41,7 @@ pub struct Line {
 #[serde(untagged)]
 pub enum Outcome {
     /// It ran.
-    Ran(Figures),
+    Ran(Box<Figures>),
     /// It could not.
     Failed {
         /// The reason.
@@ -121,7 +121,7 @@ pub fn run<P: Place>(
         result.expect("the scope ran")
     }));
     let outcome = match result {
-        Ok(Ok(figures)) => Outcome::Ran(figures),
+        Ok(Ok(figures)) => Outcome::Ran(Box::new(figures)),
         Ok(Err(problem)) => Outcome::Failed { error: problem.to_string() },
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);

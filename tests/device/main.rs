@@ -2,6 +2,7 @@
 //! device in a step, and a device that fails.
 //!
 //! Without an OpenCL driver each test says why it is skipped; `REQUIRE_OPENCL=1` makes that a failure.
+#![cfg(feature = "cli")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
 //! `termwise explore` as a browser, a careless program and an ill-meaning page see it: over plain connections.
+#![cfg(feature = "cli")]
 
 mod client;
 mod networks;

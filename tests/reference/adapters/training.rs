@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array0, Array1, ArrayD, Axis};
 use termwise_autograd::{Array, Param, Scalar, Tape, Var};
 use termwise_ops::Kernels;
-use termwise_ops::optim::{
-    Adam, AdamConfig, GradientSource, Optimizer, OptimizerKernel, Sgd, SgdConfig, clip_grad_norm,
-};
+use termwise_ops::optim::{Adam, AdamConfig, GradientSource, Optimizer, Sgd, SgdConfig, clip_grad_norm};
 use termwise_ops::schedule::Schedule;
 use termwise_ops::{CrossEntropy, cross_entropy, linear, matmul, scale, sub, tanh};
 
@@ -21,10 +19,7 @@ pub fn table<B: Kernels>() -> Table<B> {
 type Gradients<B> = BTreeMap<String, Array<B>>;
 
 /// The optimiser that the attributes describe, with the reference library's defaults.
-fn make<B: Kernels>(case: &Case<B>) -> Box<dyn Optimizer<B>>
-where
-    B: OptimizerKernel,
-{
+fn make<B: Kernels>(case: &Case<B>) -> Box<dyn Optimizer<B>> {
     let attrs = &case.attrs;
     for variant in ["amsgrad", "maximize"] {
         assert!(!attrs.flag(variant), "{variant} is not offered");
