@@ -68,9 +68,9 @@ struct Tensors(Vec<Vec<f64>>);
 /// time.
 ///
 /// Inputs are rounded to the device's number type first, so that both see the same numbers. The bound on each tensor is
-/// 8 units in the last place of its largest magnitude plus 16 times the most that a change of the inputs by about one unit in the last
-/// place does to the `f64` run: an ill-conditioned function is given the room that it needs and no more. A gradient
-/// that cancels to zero is allowed what rounding leaves of it.
+/// 8 units in the last place of its largest magnitude plus 16 times the most that a change of the inputs by about one
+/// unit in the last place does to the `f64` run: an ill-conditioned function is given the room that it needs and no
+/// more. A gradient that cancels to zero is allowed what rounding leaves of it.
 ///
 /// # Errors
 /// What is wrong, with numbers.
