@@ -64,7 +64,7 @@ pub fn host_only(command: &str, choice: DeviceChoice) -> Result<(), Fault> {
 pub struct Meter {
     device: Option<Device>,
     begin: Transfers,
-    traffic: Option<Traffic>,
+    steps: Vec<Transfers>,
 }
 
 /// What a device did in the steps of a training: the least and the most of any step, the first one left out, whose
@@ -95,7 +95,7 @@ impl Meter {
         let device =
             (backend as &dyn Any).downcast_ref::<OpenCl<f32>>().map(|backend| backend.device().clone());
         let begin = device.as_ref().map(Device::transfers).unwrap_or_default();
-        Meter { device, begin, traffic: None }
+        Meter { device, begin, steps: Vec::new() }
     }
 
     /// A step begins here.
@@ -105,45 +105,29 @@ impl Meter {
 
     /// A step ends here.
     pub fn step(&mut self) {
-        let Some(device) = &self.device else { return };
-        let Transfers { uploads, uploaded, downloads, downloaded, launches } =
-            device.transfers() - self.begin;
-        let both = |value: u64| [value; 2];
-        let fresh = Traffic {
-            device: device.info().name.clone(),
-            steps: 0,
-            kernels: both(launches),
-            uploads: both(uploads),
-            uploaded_bytes: both(uploaded),
-            downloads: both(downloads),
-            downloaded_bytes: both(downloaded),
-            most_memory: 0,
-        };
-        let traffic = match self.traffic.take() {
-            // What came first is replaced by what comes second.
-            None => fresh,
-            Some(Traffic { steps: 0, .. }) => Traffic { steps: 1, ..fresh },
-            Some(seen) => Traffic {
-                steps: seen.steps + 1,
-                kernels: spread(seen.kernels, launches),
-                uploads: spread(seen.uploads, uploads),
-                uploaded_bytes: spread(seen.uploaded_bytes, uploaded),
-                downloads: spread(seen.downloads, downloads),
-                downloaded_bytes: spread(seen.downloaded_bytes, downloaded),
-                ..fresh
-            },
-        };
-        self.traffic = Some(Traffic { most_memory: device.memory().most, ..traffic });
+        self.steps.extend(self.device.as_ref().map(|device| device.transfers() - self.begin));
     }
 
-    /// What was counted; nothing on the host.
-    pub fn traffic(&self) -> Option<&Traffic> {
-        self.traffic.as_ref()
+    /// What was counted; nothing on the host, and nothing where no step was taken. A single step is all there is.
+    pub fn traffic(&self) -> Option<Traffic> {
+        let device = self.device.as_ref()?;
+        let counted = self.steps.get(1..).filter(|later| !later.is_empty()).unwrap_or(&self.steps);
+        let range = |of: fn(&Transfers) -> u64| least_and_most(counted.iter().map(of));
+        Some(Traffic {
+            device: device.info().name.clone(),
+            steps: self.steps.len().checked_sub(1)?,
+            kernels: range(|step| step.launches)?,
+            uploads: range(|step| step.uploads)?,
+            uploaded_bytes: range(|step| step.uploaded)?,
+            downloads: range(|step| step.downloads)?,
+            downloaded_bytes: range(|step| step.downloaded)?,
+            most_memory: device.memory().most,
+        })
     }
 }
 
-fn spread([least, most]: [u64; 2], value: u64) -> [u64; 2] {
-    [least.min(value), most.max(value)]
+fn least_and_most(numbers: impl Iterator<Item = u64> + Clone) -> Option<[u64; 2]> {
+    Some([numbers.clone().min()?, numbers.max()?])
 }
 
 impl fmt::Display for Traffic {
@@ -217,7 +201,9 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_grows_to_both_sides() {
-        assert_eq!([spread([3, 5], 4), spread([3, 5], 1), spread([3, 5], 9)], [[3, 5], [1, 5], [3, 9]]);
+    fn a_range_reaches_to_both_sides() {
+        let ranges = [[3, 5, 4], [3, 5, 1], [3, 5, 9]].map(|numbers| least_and_most(numbers.into_iter()));
+        assert_eq!(ranges, [Some([3, 5]), Some([1, 5]), Some([3, 9])]);
+        assert_eq!(least_and_most([].into_iter()), None);
     }
 }

@@ -9,6 +9,7 @@ use termwise_models::probe::ProbeMechanism;
 use termwise_models::segmentation::TrainConfig;
 use termwise_models::training::Recipe;
 use termwise_opencl::DeviceChoice;
+use termwise_ops::Kernels;
 use termwise_ops::attention::AttentionCode;
 
 use super::device::on_backend;
@@ -55,6 +56,21 @@ fn scenes(seed: u64) -> Scenes {
     Scenes::new(SceneOptions { objects: 2..=4, shapes, radius: 0.15..=0.27, ..SceneOptions::default() }, seed)
 }
 
+/// Trains a segmenter with each mechanism, on one device that is opened once.
+fn segmenters<B: Kernels<Scalar = f32>>(backend: &B, args: &Args, data: &Data) -> Result<Vec<Run>, Fault> {
+    let train = |attention| {
+        let config = TrainConfig {
+            recipe: Recipe { epochs: 40, time_limit: Some(args.seconds), ..Recipe::default() },
+            width: WIDTH,
+            augment: false, // every scene is another one already
+            seed: args.seed,
+            ..TrainConfig::new(attention)
+        };
+        Run::train(backend.clone(), config, data, None, None, f64::INFINITY)
+    };
+    probe::chosen(&args.attention, Vec::new()).into_iter().map(train).collect()
+}
+
 /// Runs the command.
 pub fn run(args: &Args, threads: usize, device: DeviceChoice) -> Result<(), Fault> {
     let folder = OutputFolder::open(&args.out)?;
@@ -66,19 +82,7 @@ pub fn run(args: &Args, threads: usize, device: DeviceChoice) -> Result<(), Faul
 
     let data = Data::of_generator(&scenes(args.seed), SCENES);
     say(&format!("\nSegmentation: {:.0} s of training for each mechanism", args.seconds))?;
-    let mut runs = Vec::new();
-    for attention in probe::chosen(&args.attention, Vec::new()) {
-        let config = TrainConfig {
-            recipe: Recipe { epochs: 40, time_limit: Some(args.seconds), ..Recipe::default() },
-            width: WIDTH,
-            augment: false, // every scene is another one already
-            seed: args.seed,
-            ..TrainConfig::new(attention)
-        };
-        runs.push(
-            on_backend!(device, backend => Run::train(backend, config, &data, None, None, f64::INFINITY)?),
-        );
-    }
+    let runs = on_backend!(device, backend => segmenters(&backend, args, &data))?;
     let table = segmentation::table(&runs);
     let head: Vec<&str> = table.head.iter().map(String::as_str).collect();
     say(&columns(&head, &table.rows))?;

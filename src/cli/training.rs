@@ -197,7 +197,7 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
         if let Some(traffic) = meter.traffic() {
             eprintln!("{traffic}");
             if let Some(folder) = self.folder {
-                folder.write(DEVICE, serde_json::to_string_pretty(traffic).expect("plain data") + "\n")?;
+                folder.write(DEVICE, serde_json::to_string_pretty(&traffic).expect("plain data") + "\n")?;
             }
         }
         match outcome {
