@@ -19,6 +19,20 @@ const ARGUMENTS = [
   '--disable-sync',
 ];
 
+/** SLOW=N: a processor N times slower, and answers that come N times 100 ms late; finds tests that only pass on fast machines. */
+const SLOW = Number(process.env.SLOW || 0);
+
+async function pace(context, page) {
+  context.setDefaultTimeout(60000);
+  if (!SLOW) return;
+  const session = await context.newCDPSession(page);
+  await session.send('Emulation.setCPUThrottlingRate', { rate: SLOW });
+  await context.route(`${ADDRESS}/api/**`, async (route) => {
+    await new Promise((done) => setTimeout(done, 100 * SLOW));
+    await route.continue().catch(() => {});
+  });
+}
+
 let browser;
 before(async () => {
   const executablePath = process.env.CHROMIUM || BROWSERS.find(existsSync);
@@ -45,6 +59,7 @@ export async function open(hash = '', options = {}) {
   };
   context.on('page', watch);
   watch(page);
+  await pace(context, page);
   await page.goto(`${ADDRESS}/${hash ? '#' + hash : ''}`);
   await page.waitForSelector('body[data-ready]');
   await settled(page);
@@ -71,6 +86,7 @@ export async function openFile(path, hash = '', options = {}) {
   });
   page.on('pageerror', (error) => page.faults.push(error.message));
   page.on('console', (message) => message.type() === 'error' && page.faults.push(message.text()));
+  await pace(context, page);
   await page.goto('file://' + path + (hash ? '#' + hash : ''));
   await page.waitForSelector('body[data-ready]');
   return page;

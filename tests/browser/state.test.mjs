@@ -161,7 +161,7 @@ test('each panel names the file that computes it and the one that checks it', as
   await page.locator('#attention .provenance a').first().click();
   assert.match(await page.locator('dialog pre').textContent(), /attention/);
   await page.keyboard.press('Escape');
-  assert.equal(await page.locator('dialog').count(), 0);
+  await page.locator('dialog').waitFor({ state: 'detached' });
   await page.context().close();
 });
 

@@ -65,7 +65,7 @@ test('play and pause by keyboard; the curves grow, and stand still while it paus
   await page.keyboard.press('Enter');
   await button(page, 'Play').waitFor();
   // What was under way may still come in.
-  await page.waitForTimeout(600);
+  await page.waitForSelector('#training:not([aria-busy])');
   const [{ losses }] = await runs(page);
   await page.waitForTimeout(400);
   const [run] = await runs(page);

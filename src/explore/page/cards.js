@@ -171,17 +171,14 @@
     }
   }
 
-  async function drawAnswer() {
-    const [now, index] = [card(), tw.state.card];
-    const chosen = choiceOf(index);
+  /** The answer's place: empty before a choice, then the verdict; the explanation follows when it is computed. */
+  function placeAnswer(now, chosen) {
     view.answer.hidden = chosen < 0;
-    if (chosen < 0) {
-      tw.fill(view.answer);
-      delete view.answer.dataset.holds;
-      return;
-    }
+    delete view.answer.dataset.holds;
+    view.text = el('p', { class: 'quiz-text' }, 'Computing \u2026');
+    if (chosen < 0) return tw.fill(view.answer);
     const right = chosen === now.answer;
-    const text = el('p', { class: 'quiz-text' }, 'Computing \u2026');
+    const verdict = right ? '\u2713 Right: ' : '\u2717 Not so. The answer: ';
     const link = now.panel
       ? el(
           'button',
@@ -189,28 +186,23 @@
           'See it in its panel',
         )
       : null;
-    tw.fill(
-      view.answer,
-      el(
-        'p',
-        { class: right ? 'right' : 'wrong' },
-        right ? '\u2713 Right: ' : '\u2717 Not so. The answer: ',
-        now.choices[now.answer] + '.',
-      ),
-      text,
-      link,
-    );
-    view.answer.dataset.holds = '';
+    tw.fill(view.answer, el('p', { class: right ? 'right' : 'wrong' }, verdict, now.choices[now.answer] + '.'), view.text, link);
+  }
+
+  /** Computes the explanation for the place made last; one that comes late finds its place gone. */
+  async function explain() {
+    if (choiceOf(tw.state.card) < 0) return;
+    const [now, text] = [card(), view.text];
+    const write = (sentence, holds) => {
+      if (view.text !== text) return;
+      text.textContent = sentence;
+      view.answer.dataset.holds = holds;
+    };
     try {
       const { text: sentence, holds } = await now.reveal(lab(now));
-      if (tw.state.card !== index) return;
-      text.textContent = sentence;
-      view.answer.dataset.holds = String(holds);
-      if (!holds) text.textContent += ' (These numbers do not bear the explanation out: please report it.)';
+      write(sentence + (holds ? '' : ' (These numbers do not bear the explanation out: please report it.)'), String(holds));
     } catch (error) {
-      if (tw.state.card !== index) return;
-      text.textContent = 'The numbers of this case need the engine. ' + error.message;
-      view.answer.dataset.holds = 'unknown';
+      write('The numbers of this case need the engine. ' + error.message, 'unknown');
     }
   }
 
@@ -222,6 +214,7 @@
     const answered = CARDS.filter((_, i) => choiceOf(i) >= 0).length;
     const right = CARDS.filter((c, i) => choiceOf(i) === c.answer).length;
     view.score.textContent = answered === 0 ? 'Score: none answered yet' : `Score: ${right} of ${answered} right`;
+    placeAnswer(now, chosen);
     let picked = chosen;
     const show = el('button', { type: 'submit', disabled: true }, 'Show the answer');
     const inputs = now.choices.map((choice, i) =>
@@ -299,7 +292,7 @@
       ),
     );
     view = { panel, question, number, score, choices, answer: reveal, scene, weights, then, back };
-    view.request = parts.whenSeen(panel, () => Promise.all([drawCase(), drawAnswer()]));
+    view.request = parts.whenSeen(panel, () => Promise.all([drawCase(), explain()]));
   }
 
   tw.panel({
