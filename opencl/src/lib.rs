@@ -20,6 +20,7 @@ mod program;
 mod rates;
 mod raw;
 mod runtime;
+mod tiles;
 mod tuning;
 
 pub use backend::{Device, OpenCl};

@@ -16,9 +16,15 @@ pub(crate) struct Source {
     pub text: &'static str,
     /// Name and text of what follows it and uses what it defines; empty where nothing does.
     pub template: (&'static str, &'static str),
-    /// What the compiler is told besides, as `-D NAME=VALUE`.
-    pub defines: &'static str,
+    /// What the compiler is told besides.
+    pub defines: Defines,
 }
+
+/// Names and numbers that a kernel file is compiled with; those without a name are not used.
+pub(crate) type Defines = [(&'static str, usize); 3];
+
+/// A file compiled as it stands.
+pub(crate) const NO_DEFINES: Defines = [("", 0); 3];
 
 /// The kernel file of an operation: `source!("activations/softmax")`, `source!("activations/relu", "elementwise")`
 /// with a template.
@@ -28,7 +34,7 @@ macro_rules! source {
             file: concat!($name, ".cl"),
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/", $name, ".cl")),
             template: ("", ""),
-            defines: "",
+            defines: $crate::program::NO_DEFINES,
         }
     };
     ($name:expr, $template:literal) => {
@@ -39,7 +45,7 @@ macro_rules! source {
                 concat!("common/", $template, ".cl"),
                 include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/common/", $template, ".cl")),
             ),
-            defines: "",
+            defines: $crate::program::NO_DEFINES,
         }
     };
 }
@@ -71,7 +77,9 @@ impl Compiled {
             // So that 0.5 is no double.
             _ => "-cl-single-precision-constant",
         };
-        let options = format!("-cl-std=CL1.2 -cl-kernel-arg-info {numbers} {}", source.defines);
+        let named = source.defines.iter().filter(|(name, _)| !name.is_empty());
+        let defines: String = named.map(|(name, value)| format!(" -D {name}={value}")).collect();
+        let options = format!("-cl-std=CL1.2 -cl-kernel-arg-info {numbers}{defines}");
         let options = CString::new(options).expect("no 0 in options");
         // So that the compiler names the file and the line that it speaks of.
         let begin = |file: &str| format!("\n#line 1 \"{file}\"\n");
@@ -105,7 +113,7 @@ impl Compiled {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::Source;
+    use super::{NO_DEFINES, Source};
     use crate::{DeviceChoice, OpenCl};
 
     /// A backend, or nothing and a line that says why.
@@ -131,13 +139,13 @@ pub(crate) mod tests {
         file: "broken.cl",
         text: "KERNEL void broken(int x)\n{\n    nonsense;\n}\n",
         template: ("", ""),
-        defines: "",
+        defines: NO_DEFINES,
     };
     const TAKES_INT: Source = Source {
         file: "takes_int.cl",
         text: "KERNEL void takes_int(int x) {}\n",
         template: ("", ""),
-        defines: "",
+        defines: NO_DEFINES,
     };
 
     #[test]

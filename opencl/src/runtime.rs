@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::device::DeviceInfo;
 use crate::error::{CallError, OpenClError, fail};
-use crate::program::Compiled;
+use crate::program::{Compiled, Defines};
 use crate::raw::{self, Context, Event, Mem, Queue};
-use crate::tuning::Tiles;
+use crate::tiles::Tiles;
 
 /// What was moved between host and device, and how many kernels ran, since the device was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ struct Pool {
 }
 
 /// Kernel file, number type, and what the compiler was told besides.
-pub(crate) type ProgramKey = (&'static str, &'static str, &'static str);
+pub(crate) type ProgramKey = (&'static str, &'static str, Defines);
 
 /// Everything that belongs to one open device. Fields are released in this order.
 #[derive(Debug)]

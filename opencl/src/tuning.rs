@@ -1,8 +1,7 @@
 //! The tile sizes of matrix products: measured once for each device and number type, and remembered.
 //!
-//! A work-group of 64 work-items computes a tile of `8 EACH` rows and columns from `DEPTH` columns of both operands at
-//! a time. Which is fastest depends on a device's registers and local memory. All of them add in the same order, so the
-//! choice changes no bit of any result.
+//! Which [`Tiles`] are fastest depends on a device's registers and local memory. What is chosen serves large operands;
+//! small ones have smaller tiles, which hold them.
 //!
 //! The first large product of a process looks the sizes up in `termwise/opencl-tiles.tsv` in the user's folder of
 //! cached files, or measures them, which takes a fraction of a second, and writes them there. Where no file can be
@@ -20,6 +19,7 @@ use crate::buffer::Real;
 use crate::device::DeviceInfo;
 use crate::error::fail;
 use crate::ops::tensor::matmul::{Extents, Operand, product_with};
+use crate::tiles::Tiles;
 
 /// The environment variable that names tile sizes, `EACH,DEPTH`, in place of measured ones.
 pub const TILES: &str = "TERMWISE_OPENCL_TILES";
@@ -27,33 +27,10 @@ pub const TILES: &str = "TERMWISE_OPENCL_TILES";
 /// Columns that every depth divides: sums are cut at their multiples alone.
 pub(crate) const UNIT: usize = 16;
 
-/// Sizes of a tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tiles {
-    /// Rows and columns of a work-item.
-    pub each: usize,
-    /// Columns of both operands in local memory.
-    pub depth: usize,
-    /// How the compiler is told.
-    pub defines: &'static str,
-}
-
-const fn tiles(each: usize, depth: usize, defines: &'static str) -> Tiles {
-    Tiles { each, depth, defines }
-}
-
 /// What is tried, best guess first; each fits into 16 KiB of local memory.
-const SINGLE: [Tiles; 4] = [
-    tiles(8, 16, "-D EACH=8 -D DEPTH=16"),
-    tiles(8, 8, "-D EACH=8 -D DEPTH=8"),
-    tiles(4, 16, "-D EACH=4 -D DEPTH=16"),
-    tiles(4, 8, "-D EACH=4 -D DEPTH=8"),
-];
-const DOUBLE: [Tiles; 3] = [
-    tiles(8, 8, "-D EACH=8 -D DEPTH=8"),
-    tiles(4, 16, "-D EACH=4 -D DEPTH=16"),
-    tiles(4, 8, "-D EACH=4 -D DEPTH=8"),
-];
+const SINGLE: [Tiles; 4] =
+    [Tiles::square(8, 16), Tiles::square(8, 8), Tiles::square(4, 16), Tiles::square(4, 8)];
+const DOUBLE: [Tiles; 3] = [Tiles::square(8, 8), Tiles::square(4, 16), Tiles::square(4, 8)];
 
 /// Multiply-adds from which on a product is worth a measurement before it.
 const WORTH: usize = 1 << 27;
@@ -63,11 +40,6 @@ const MEASURED: [usize; 3] = [1024, 256, 1024];
 const RUNS: usize = 3;
 
 impl Tiles {
-    /// Rows and columns of the tile.
-    pub fn side(self) -> usize {
-        8 * self.each
-    }
-
     /// All that may be chosen for a number type.
     pub fn all<T: Real>() -> &'static [Tiles] {
         if T::NAME == "f64" { &DOUBLE } else { &SINGLE }
@@ -84,7 +56,7 @@ impl Tiles {
     }
 
     fn name(self) -> String {
-        format!("{},{}", self.each, self.depth)
+        format!("{},{}", self.rows, self.depth)
     }
 
     fn parse<T: Real>(text: &str) -> Option<Tiles> {
@@ -211,9 +183,9 @@ mod tests {
     fn every_choice_fits_the_local_memory_and_cuts_sums_alike() {
         for (choices, bytes) in [(&SINGLE[..], 4), (&DOUBLE[..], 8)] {
             for tiles in choices {
-                assert!(2 * tiles.depth * (tiles.side() + 1) * bytes <= 16 << 10, "{tiles:?}");
+                let numbers = tiles.depth * (8 * tiles.rows + 1 + 8 * tiles.columns + 1);
+                assert!(numbers * bytes <= 16 << 10, "{tiles:?}");
                 assert_eq!(UNIT % tiles.depth, 0, "{tiles:?}");
-                assert_eq!(tiles.defines, format!("-D EACH={} -D DEPTH={}", tiles.each, tiles.depth));
             }
         }
     }
@@ -226,9 +198,12 @@ mod tests {
             let mut samples = Samples::new(7);
             let a = Array::from_f64(&backend, &samples.normal(&[m, k]));
             let b = Array::from_f64(&backend, &samples.normal(&[k, n]));
+            let oblong = [(1, 8), (8, 1), (2, 4), (4, 2)];
+            let oblong = oblong.map(|(rows, columns)| Tiles { rows, columns, depth: 8 });
             let results: Vec<Vec<u32>> = SINGLE
-                .iter()
-                .map(|&tiles| {
+                .into_iter()
+                .chain(oblong)
+                .map(|tiles| {
                     let (a, b) = (Operand::rows(&a, k), Operand::rows(&b, n));
                     let c = product_with(tiles, &Extents::one(m, k, n), a, b, None, &[m, n]);
                     c.to_ndarray().iter().map(|value| value.to_bits()).collect()

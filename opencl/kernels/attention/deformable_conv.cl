@@ -77,15 +77,15 @@ KERNEL void deform_conv_forward(
     __global const REAL *weight, __global const REAL *x, __global const REAL *bias, __global REAL *y, SAMPLED, int batch,
     int groups, int rows, int inner, int length)
 {
-    __local REAL left[DEPTH * PITCH], right[DEPTH * PITCH];
-    const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
+    __local REAL left[DEPTH * ROW_PITCH], right[DEPTH * COLUMN_PITCH];
+    const int item = get_local_id(0);
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
     const int taps = w.taps[0] * w.taps[1], columns = batch * positions, blocks = (inner + DEPTH - 1) / DEPTH;
-    const int tiles_n = (columns + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
+    const int tiles_n = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS, tiles_m = (rows + TILE_ROWS - 1) / TILE_ROWS;
     int id = get_group_id(0);
-    const int column = id % tiles_n * TILE;
+    const int column = id % tiles_n * TILE_COLUMNS;
     id /= tiles_n;
-    const int row = id % tiles_m * TILE;
+    const int row = id % tiles_m * TILE_ROWS;
     id /= tiles_m;
     const int group = id % groups, part = id / groups;
     const int first = part * length, last = min(first + length, taps * blocks);
@@ -96,13 +96,13 @@ KERNEL void deform_conv_forward(
     __global const REAL *filters = weight + group * rows * inner * taps;
     Corners corners;
     int known_tap = -1, known_group = -1;
-    REAL sums[EACH][EACH];
+    REAL sums[EACH_ROW][EACH_COLUMN];
     tile_clear(sums);
     for (int link = first; link < last; link++) {
         const int tap = link / blocks, c0 = link % blocks * DEPTH;
-        for (int r = item / DEPTH; r < TILE; r += GROUP / DEPTH) {
+        for (int r = item / DEPTH; r < TILE_ROWS; r += GROUP / DEPTH) {
             const bool there = row + r < rows && c0 + own_l < inner;
-            left[own_l * PITCH + r] = there ? filters[((row + r) * inner + c0 + own_l) * taps + tap] : 0;
+            left[own_l * ROW_PITCH + r] = there ? filters[((row + r) * inner + c0 + own_l) * taps + tap] : 0;
         }
         for (int l = 0; l < DEPTH; l++) {
             REAL value = 0;
@@ -115,25 +115,13 @@ KERNEL void deform_conv_forward(
                 }
                 value = deform_sample(x + (n * channels + c) * pixels, &corners);
             }
-            right[l * PITCH + item] = value;
+            right[l * COLUMN_PITCH + item] = value;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         tile_multiply(sums, left, right);
         barrier(CLK_LOCAL_MEM_FENCE);
     }
-    __global REAL *out = y + (size_t)part * batch * groups * rows * positions;
-#pragma unroll
-    for (int j = 0; j < EACH; j++) {
-        const int position = column + tx + SIDE * j;
-        const int to = (position / positions * groups + group) * rows * positions + position % positions;
-#pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            const int r = row + ty + SIDE * i;
-            if (position < columns && r < rows) {
-                out[to + r * positions] = sums[i][j] + (bias ? bias[group * rows + r] : 0);
-            }
-        }
-    }
+    tile_to_images(sums, y + (size_t)part * batch * groups * rows * positions, bias, batch, groups, rows, positions, group, row, column);
 }
 
 // dW[o, c, m] = sum_{n, q} dy[n, o, q] column[n, c, m, q]. A work-group computes a tile of output channels by channels of a
@@ -142,32 +130,33 @@ KERNEL void deform_conv_backward_weight(
     __global const REAL *grad_output, __global const REAL *x, __global REAL *grad_weight, SAMPLED, int batch, int groups,
     int rows, int inner, int length)
 {
-    __local REAL left[DEPTH * PITCH], right[DEPTH * PITCH];
+    __local REAL left[DEPTH * ROW_PITCH], right[DEPTH * COLUMN_PITCH];
     const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
     const int taps = w.taps[0] * w.taps[1], depth = batch * positions;
-    const int tiles_n = (inner + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
+    const int tiles_n = (inner + TILE_COLUMNS - 1) / TILE_COLUMNS, tiles_m = (rows + TILE_ROWS - 1) / TILE_ROWS;
     int id = get_group_id(0);
-    const int column = id % tiles_n * TILE;
+    const int column = id % tiles_n * TILE_COLUMNS;
     id /= tiles_n;
     const int tap = id % taps;
     id /= taps;
-    const int row = id % tiles_m * TILE;
+    const int row = id % tiles_m * TILE_ROWS;
     id /= tiles_m;
     const int group = id % groups, part = id / groups;
     const int first = part * length, last = min(first + length, (depth + DEPTH - 1) / DEPTH);
     const int own_l = item % DEPTH, per_offset = channels / offset_groups;
-    REAL sums[EACH][EACH];
+    REAL sums[EACH_ROW][EACH_COLUMN];
     tile_clear(sums);
     for (int link = first; link < last; link++) {
         const int k = link * DEPTH + own_l, n = k / positions, q = k % positions;
         Corners corners;
         int known_group = -1;
-        for (int r = item / DEPTH; r < TILE; r += GROUP / DEPTH) {
-            REAL cotangent = 0, value = 0;
-            if (k < depth && row + r < rows) {
-                cotangent = grad_output[((n * groups + group) * rows + row + r) * positions + q];
-            }
+        for (int r = item / DEPTH; r < TILE_ROWS; r += GROUP / DEPTH) {
+            left[own_l * ROW_PITCH + r] =
+                k < depth && row + r < rows ? grad_output[((n * groups + group) * rows + row + r) * positions + q] : 0;
+        }
+        for (int r = item / DEPTH; r < TILE_COLUMNS; r += GROUP / DEPTH) {
+            REAL value = 0;
             if (k < depth && column + r < inner) {
                 const int c = group * inner + column + r, g = c / per_offset;
                 if (g != known_group) {
@@ -176,8 +165,7 @@ KERNEL void deform_conv_backward_weight(
                 }
                 value = deform_sample(x + (n * channels + c) * pixels, &corners);
             }
-            left[own_l * PITCH + r] = cotangent;
-            right[own_l * PITCH + r] = value;
+            right[own_l * COLUMN_PITCH + r] = value;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         tile_multiply(sums, left, right);
@@ -185,10 +173,10 @@ KERNEL void deform_conv_backward_weight(
     }
     __global REAL *out = grad_weight + (size_t)(part * groups + group) * rows * inner * taps;
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
         const int r = row + ty + SIDE * i;
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
+        for (int j = 0; j < EACH_COLUMN; j++) {
             const int c = column + tx + SIDE * j;
             if (r < rows && c < inner) out[(r * inner + c) * taps + tap] = sums[i][j];
         }

@@ -8,15 +8,14 @@
 // Forward goes through the keys in blocks with a running maximum and sum. Backward makes the weights of a block of queries
 // again from the logarithms of the normalisers; what is summed over keys or queries is then products of that block.
 //
-// A tile is QUERIES queries by TILE keys. A work-item has the queries item / SIDE + SIDE i and the keys item % SIDE + SIDE j.
+// A tile is TILE_ROWS queries by TILE_COLUMNS keys, one of the output TILE_ROWS queries by TILE_CHANNELS channels. A work-item
+// has the queries item / SIDE + SIDE i, and the keys or channels item % SIDE + SIDE j.
 
-#ifdef DOUBLE
-#define QUERIES 16
-#else
-#define QUERIES 32
+#ifndef EACH_CHANNEL
+#define EACH_CHANNEL 8
 #endif
-#define EACH_QUERY (QUERIES / SIDE)
-#define QUERY_PITCH (QUERIES + 1)
+#define TILE_CHANNELS (SIDE * EACH_CHANNEL)
+#define CHANNEL_PITCH (TILE_CHANNELS + 1)
 // Numbers that say what a query sees: rows and columns of the lattice of keys, then the first key and the end.
 #define VISIBLE 6
 
@@ -51,31 +50,20 @@ typedef struct {
 // Adds the products of rows of the left operand, from query to query `left_step` apart, with rows of the right one; both
 // begin at the tile's first row.
 inline void attention_products(
-    REAL sums[EACH_QUERY][EACH], __local REAL *left_tile, __local REAL *right_tile, __global const REAL *left,
+    REAL sums[EACH_ROW][EACH_COLUMN], __local REAL *left_tile, __local REAL *right_tile, __global const REAL *left,
     int left_rows, __global const REAL *right, int right_rows, int step, int dim)
 {
-    const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE, own = item % DEPTH;
+    const int item = get_local_id(0), own = item % DEPTH;
     for (int c = 0; c < dim; c += DEPTH) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int r = item / DEPTH; r < QUERIES; r += GROUP / DEPTH) {
-            left_tile[own * QUERY_PITCH + r] = r < left_rows && c + own < dim ? left[r * step + c + own] : 0;
+        for (int r = item / DEPTH; r < TILE_ROWS; r += GROUP / DEPTH) {
+            left_tile[own * ROW_PITCH + r] = r < left_rows && c + own < dim ? left[r * step + c + own] : 0;
         }
-        for (int r = item / DEPTH; r < TILE; r += GROUP / DEPTH) {
-            right_tile[own * PITCH + r] = r < right_rows && c + own < dim ? right[r * step + c + own] : 0;
+        for (int r = item / DEPTH; r < TILE_COLUMNS; r += GROUP / DEPTH) {
+            right_tile[own * COLUMN_PITCH + r] = r < right_rows && c + own < dim ? right[r * step + c + own] : 0;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int l = 0; l < DEPTH; l++) {
-            REAL a[EACH_QUERY], b[EACH];
-#pragma unroll
-            for (int i = 0; i < EACH_QUERY; i++) a[i] = left_tile[l * QUERY_PITCH + ty + SIDE * i];
-#pragma unroll
-            for (int j = 0; j < EACH; j++) b[j] = right_tile[l * PITCH + tx + SIDE * j];
-#pragma unroll
-            for (int i = 0; i < EACH_QUERY; i++) {
-#pragma unroll
-                for (int j = 0; j < EACH; j++) sums[i][j] = fma(a[i], b[j], sums[i][j]);
-            }
-        }
+        tile_multiply(sums, left_tile, right_tile);
     }
 }
 
@@ -91,25 +79,21 @@ inline bool attention_hides(const Operands o, int n, int q, int k)
 
 // S of the tile from query q0 and key k0 on; -inf where a key is hidden (unless all are to be seen) and beyond the last.
 inline void attention_energies(
-    REAL s[EACH_QUERY][EACH], const Operands o, __local REAL *left_tile, __local REAL *right_tile, int n, int m, int q0,
+    REAL s[EACH_ROW][EACH_COLUMN], const Operands o, __local REAL *left_tile, __local REAL *right_tile, int n, int m, int q0,
     int k0, int masked)
 {
     const int tx = get_local_id(0) % SIDE, ty = get_local_id(0) / SIDE, step = o.heads * o.dim;
-#pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) {
-#pragma unroll
-        for (int j = 0; j < EACH; j++) s[i][j] = 0;
-    }
+    tile_clear(s);
     if (o.query) {
         attention_products(
             s, left_tile, right_tile, o.query + (n * o.queries + q0) * step + m * o.dim, o.queries - q0,
             o.key + (n * o.keys + k0) * step + m * o.dim, o.keys - k0, step, o.dim);
     }
 #pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
         const int q = q0 + ty + SIDE * i;
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
+        for (int j = 0; j < EACH_COLUMN; j++) {
             const int k = k0 + tx + SIDE * j;
             REAL energy = -INFINITY;
             if (q < o.first + o.count && k < o.keys && !(masked && attention_hides(o, n, q, k))) {
@@ -131,19 +115,19 @@ inline void attention_energies(
 }
 
 // The output (N, Q, M d_v), and of each query and head log sum_k exp(S), -inf where no key is visible (N, M, Q).
-// A work-group computes TILE channels of one head for QUERIES queries.
+// A work-group computes a tile of the output of one head.
 KERNEL void transformer_forward(
     OPERANDS, __global const REAL *value, __global REAL *output, __global REAL *normalisers, int value_dim)
 {
-    __local REAL left_tile[DEPTH * QUERY_PITCH], right_tile[DEPTH * PITCH];
-    __local REAL weights[QUERIES * PITCH], partial[QUERIES * SIDE];
+    __local REAL left_tile[DEPTH * ROW_PITCH], right_tile[DEPTH * COLUMN_PITCH];
+    __local REAL weights[TILE_ROWS * COLUMN_PITCH], partial[TILE_ROWS * SIDE];
     const Operands o = OPERANDS_GIVEN;
     const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
-    const int tiles = (count + QUERIES - 1) / QUERIES, blocks = (value_dim + TILE - 1) / TILE;
+    const int tiles = (count + TILE_ROWS - 1) / TILE_ROWS, blocks = (value_dim + TILE_CHANNELS - 1) / TILE_CHANNELS;
     int id = get_group_id(0);
-    const int q0 = first + id % tiles * QUERIES;
+    const int q0 = first + id % tiles * TILE_ROWS;
     id /= tiles;
-    const int channel = id % blocks * TILE;
+    const int channel = id % blocks * TILE_CHANNELS;
     id /= blocks;
     const int m = id % heads, n = id / heads, value_step = heads * value_dim;
 
@@ -151,81 +135,81 @@ KERNEL void transformer_forward(
     if (visible) {
         begin = keys;
         end = 0;
-        for (int q = q0; q < min(q0 + QUERIES, first + count); q++) {
+        for (int q = q0; q < min(q0 + TILE_ROWS, first + count); q++) {
             begin = min(begin, visible[q * VISIBLE + 4]);
             end = max(end, visible[q * VISIBLE + 5]);
         }
     }
-    REAL out[EACH_QUERY][EACH], maximum[EACH_QUERY], sum[EACH_QUERY];
+    REAL out[EACH_ROW][EACH_CHANNEL], maximum[EACH_ROW], sum[EACH_ROW];
 #pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
         maximum[i] = -INFINITY;
         sum[i] = 0;
 #pragma unroll
-        for (int j = 0; j < EACH; j++) out[i][j] = 0;
+        for (int j = 0; j < EACH_CHANNEL; j++) out[i][j] = 0;
     }
-    for (int k0 = begin / TILE * TILE; k0 < end; k0 += TILE) {
-        REAL s[EACH_QUERY][EACH];
+    for (int k0 = begin / TILE_COLUMNS * TILE_COLUMNS; k0 < end; k0 += TILE_COLUMNS) {
+        REAL s[EACH_ROW][EACH_COLUMN];
         attention_energies(s, o, left_tile, right_tile, n, m, q0, k0, true);
 #pragma unroll
-        for (int i = 0; i < EACH_QUERY; i++) {
+        for (int i = 0; i < EACH_ROW; i++) {
             REAL largest = -INFINITY;
 #pragma unroll
-            for (int j = 0; j < EACH; j++) largest = fmax(largest, s[i][j]);
+            for (int j = 0; j < EACH_COLUMN; j++) largest = fmax(largest, s[i][j]);
             partial[(ty + SIDE * i) * SIDE + tx] = largest;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
 #pragma unroll
-        for (int i = 0; i < EACH_QUERY; i++) {
+        for (int i = 0; i < EACH_ROW; i++) {
             REAL largest = maximum[i];
             for (int t = 0; t < SIDE; t++) largest = fmax(largest, partial[(ty + SIDE * i) * SIDE + t]);
             const REAL shrink = maximum[i] == -INFINITY ? 0 : exp(maximum[i] - largest);
             maximum[i] = largest;
             sum[i] *= shrink;
 #pragma unroll
-            for (int j = 0; j < EACH; j++) {
+            for (int j = 0; j < EACH_COLUMN; j++) {
                 const REAL weight = s[i][j] == -INFINITY ? 0 : exp(s[i][j] - largest);
                 sum[i] += weight;
-                out[i][j] *= shrink;
-                weights[(ty + SIDE * i) * PITCH + tx + SIDE * j] = weight;
+                weights[(ty + SIDE * i) * COLUMN_PITCH + tx + SIDE * j] = weight;
             }
+#pragma unroll
+            for (int j = 0; j < EACH_CHANNEL; j++) out[i][j] *= shrink;
         }
-        for (int k = 0; k < TILE && k0 + k < keys; k += DEPTH) {
+        for (int k = 0; k < TILE_COLUMNS && k0 + k < keys; k += DEPTH) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            // There are as many channels in a tile as work-items in a group.
-            for (int l = 0; l < DEPTH; l++) {
-                const int row = k0 + k + l, c = channel + item;
-                right_tile[l * PITCH + item] =
+            for (int e = item; e < DEPTH * TILE_CHANNELS; e += GROUP) {
+                const int l = e / TILE_CHANNELS, row = k0 + k + l, c = channel + e % TILE_CHANNELS;
+                right_tile[l * CHANNEL_PITCH + e % TILE_CHANNELS] =
                     row < keys && c < value_dim ? value[(n * keys + row) * value_step + m * value_dim + c] : 0;
             }
             barrier(CLK_LOCAL_MEM_FENCE);
             for (int l = 0; l < DEPTH; l++) {
-                REAL a[EACH_QUERY], b[EACH];
+                REAL a[EACH_ROW], b[EACH_CHANNEL];
 #pragma unroll
-                for (int i = 0; i < EACH_QUERY; i++) a[i] = weights[(ty + SIDE * i) * PITCH + k + l];
+                for (int i = 0; i < EACH_ROW; i++) a[i] = weights[(ty + SIDE * i) * COLUMN_PITCH + k + l];
 #pragma unroll
-                for (int j = 0; j < EACH; j++) b[j] = right_tile[l * PITCH + tx + SIDE * j];
+                for (int j = 0; j < EACH_CHANNEL; j++) b[j] = right_tile[l * CHANNEL_PITCH + tx + SIDE * j];
 #pragma unroll
-                for (int i = 0; i < EACH_QUERY; i++) {
+                for (int i = 0; i < EACH_ROW; i++) {
 #pragma unroll
-                    for (int j = 0; j < EACH; j++) out[i][j] = fma(a[i], b[j], out[i][j]);
+                    for (int j = 0; j < EACH_CHANNEL; j++) out[i][j] = fma(a[i], b[j], out[i][j]);
                 }
             }
         }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 #pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) partial[(ty + SIDE * i) * SIDE + tx] = sum[i];
+    for (int i = 0; i < EACH_ROW; i++) partial[(ty + SIDE * i) * SIDE + tx] = sum[i];
     barrier(CLK_LOCAL_MEM_FENCE);
 #pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
         const int q = q0 + ty + SIDE * i;
         REAL total = 0;
         for (int t = 0; t < SIDE; t++) total += partial[(ty + SIDE * i) * SIDE + t];
         if (q >= first + count) continue;
         if (channel == 0 && tx == 0) normalisers[(n * heads + m) * queries + q] = maximum[i] + log(total);
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
+        for (int j = 0; j < EACH_CHANNEL; j++) {
             const int c = channel + tx + SIDE * j;
             if (c < value_dim) {
                 output[(n * queries + q) * value_step + m * value_dim + c] = total == 0 ? 0 : out[i][j] / total;
@@ -241,35 +225,31 @@ KERNEL void transformer_pairs(
     OPERANDS, __global const REAL *value, __global const REAL *grad_output, __global const REAL *normalisers,
     __global const REAL *dots, __global REAL *weights, __global REAL *grad_energies, int value_dim)
 {
-    __local REAL left_tile[DEPTH * QUERY_PITCH], right_tile[DEPTH * PITCH];
+    __local REAL left_tile[DEPTH * ROW_PITCH], right_tile[DEPTH * COLUMN_PITCH];
     const Operands o = OPERANDS_GIVEN;
     const int tx = get_local_id(0) % SIDE, ty = get_local_id(0) / SIDE;
-    const int tiles_q = (count + QUERIES - 1) / QUERIES, tiles_k = (keys + TILE - 1) / TILE;
+    const int tiles_q = (count + TILE_ROWS - 1) / TILE_ROWS, tiles_k = (keys + TILE_COLUMNS - 1) / TILE_COLUMNS;
     int id = get_group_id(0);
-    const int k0 = id % tiles_k * TILE;
+    const int k0 = id % tiles_k * TILE_COLUMNS;
     id /= tiles_k;
-    const int q0 = first + id % tiles_q * QUERIES;
+    const int q0 = first + id % tiles_q * TILE_ROWS;
     id /= tiles_q;
     const int m = id % heads, n = id / heads, value_step = heads * value_dim;
 
-    REAL s[EACH_QUERY][EACH], grad[EACH_QUERY][EACH];
+    REAL s[EACH_ROW][EACH_COLUMN], grad[EACH_ROW][EACH_COLUMN];
     attention_energies(s, o, left_tile, right_tile, n, m, q0, k0, normalisers != 0);
-#pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) {
-#pragma unroll
-        for (int j = 0; j < EACH; j++) grad[i][j] = 0;
-    }
+    tile_clear(grad);
     if (grad_output) {
         attention_products(
             grad, left_tile, right_tile, grad_output + (n * queries + q0) * value_step + m * value_dim,
             queries - q0, value + (n * keys + k0) * value_step + m * value_dim, keys - k0, value_step, value_dim);
     }
 #pragma unroll
-    for (int i = 0; i < EACH_QUERY; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
         const int q = q0 + ty + SIDE * i, line = (n * heads + m) * queries + q;
         if (q >= first + count) continue;
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
+        for (int j = 0; j < EACH_COLUMN; j++) {
             const int k = k0 + tx + SIDE * j, pair = ((n * heads + m) * count + q - first) * keys + k;
             if (k >= keys) continue;
             REAL weight = s[i][j];

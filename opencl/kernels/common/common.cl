@@ -39,13 +39,17 @@ inline int3 strides_offsets(const Strides s, int position)
     return offsets + position * (int3)(s.steps[0][0], s.steps[1][0], s.steps[2][0]);
 }
 
-// The tile of TILE x TILE results that a work-group of a product computes: a work-item a grid of EACH x EACH of them, SIDE
-// apart, from DEPTH columns of both operands at a time. Matrix products have them from tuning.rs.
+// The tile of TILE_ROWS x TILE_COLUMNS results that a work-group of a product computes: a work-item a grid of EACH_ROW x
+// EACH_COLUMN of them, SIDE apart, from DEPTH columns of both operands at a time. The sizes are those of tiles.rs.
 #define SIDE 8
-#ifndef EACH
-#define EACH 8
+#ifndef EACH_ROW
+#define EACH_ROW 8
 #endif
-#define TILE (SIDE * EACH)
+#ifndef EACH_COLUMN
+#define EACH_COLUMN 8
+#endif
+#define TILE_ROWS (SIDE * EACH_ROW)
+#define TILE_COLUMNS (SIDE * EACH_COLUMN)
 #ifndef DEPTH
 #ifdef DOUBLE
 #define DEPTH 8
@@ -54,32 +58,54 @@ inline int3 strides_offsets(const Strides s, int position)
 #endif
 #endif
 // One more, so that a column does not lie in one bank.
-#define PITCH (TILE + 1)
+#define ROW_PITCH (TILE_ROWS + 1)
+#define COLUMN_PITCH (TILE_COLUMNS + 1)
 
-inline void tile_clear(REAL sums[EACH][EACH])
+inline void tile_clear(REAL sums[EACH_ROW][EACH_COLUMN])
 {
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
 #pragma unroll
-        for (int j = 0; j < EACH; j++) sums[i][j] = 0;
+        for (int j = 0; j < EACH_COLUMN; j++) sums[i][j] = 0;
     }
 }
 
-// Adds the product of DEPTH columns of both operands; column l of one begins at l * PITCH. Sum (i, j) of a work-item is
-// that of row item / SIDE + SIDE i and column item % SIDE + SIDE j.
-inline void tile_multiply(REAL sums[EACH][EACH], __local const REAL *left_tile, __local const REAL *right_tile)
+// Adds the product of DEPTH columns of both operands; column l of the left one begins at l * ROW_PITCH, of
+// the right one at l * COLUMN_PITCH. Sum (i, j) of a work-item is that of row item / SIDE + SIDE i and column item % SIDE + SIDE j.
+inline void tile_multiply(REAL sums[EACH_ROW][EACH_COLUMN], __local const REAL *left_tile, __local const REAL *right_tile)
 {
     const int tx = get_local_id(0) % SIDE, ty = get_local_id(0) / SIDE;
     for (int l = 0; l < DEPTH; l++) {
-        REAL left[EACH], right[EACH];
+        REAL left[EACH_ROW], right[EACH_COLUMN];
 #pragma unroll
-        for (int i = 0; i < EACH; i++) left[i] = left_tile[l * PITCH + ty + SIDE * i];
+        for (int i = 0; i < EACH_ROW; i++) left[i] = left_tile[l * ROW_PITCH + ty + SIDE * i];
 #pragma unroll
-        for (int j = 0; j < EACH; j++) right[j] = right_tile[l * PITCH + tx + SIDE * j];
+        for (int j = 0; j < EACH_COLUMN; j++) right[j] = right_tile[l * COLUMN_PITCH + tx + SIDE * j];
 #pragma unroll
-        for (int i = 0; i < EACH; i++) {
+        for (int i = 0; i < EACH_ROW; i++) {
 #pragma unroll
-            for (int j = 0; j < EACH; j++) sums[i][j] = fma(left[i], right[j], sums[i][j]);
+            for (int j = 0; j < EACH_COLUMN; j++) sums[i][j] = fma(left[i], right[j], sums[i][j]);
+        }
+    }
+}
+
+// Writes the part of a tile that lies inside, plus the bias of its row where there is one, to y (N, groups, rows, plane): rows
+// are those of a group, columns the positions of all images one after another.
+inline void tile_to_images(
+    REAL sums[EACH_ROW][EACH_COLUMN], __global REAL *y, __global const REAL *bias, int batch, int groups, int rows,
+    int plane, int group, int row, int column)
+{
+    const int tx = get_local_id(0) % SIDE, ty = get_local_id(0) / SIDE;
+#pragma unroll
+    for (int j = 0; j < EACH_COLUMN; j++) {
+        const int position = column + tx + SIDE * j;
+        const int to = (position / plane * groups + group) * rows * plane + position % plane;
+#pragma unroll
+        for (int i = 0; i < EACH_ROW; i++) {
+            const int r = row + ty + SIDE * i;
+            if (position < batch * plane && r < rows) {
+                y[to + r * plane] = sums[i][j] + (bias ? bias[group * rows + r] : 0);
+            }
         }
     }
 }

@@ -21,17 +21,17 @@ KERNEL void conv2d_tiles(
     __global const REAL *weight, __global const REAL *x, __global const REAL *bias, __global REAL *y, Window w,
     int adjoint, int batch, int groups, int rows, int inner, int row_step, int inner_step, int length)
 {
-    __local REAL left[DEPTH * PITCH], right[DEPTH * PITCH];
-    const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
+    __local REAL left[DEPTH * ROW_PITCH], right[DEPTH * COLUMN_PITCH];
+    const int item = get_local_id(0);
     const int width = adjoint ? w.image[1] : w.output[1], plane = width * (adjoint ? w.image[0] : w.output[0]);
     const int from_width = adjoint ? w.output[1] : w.image[1];
     const int from_plane = from_width * (adjoint ? w.output[0] : w.image[0]);
     const int columns = batch * plane, taps = w.taps[0] * w.taps[1], depth = inner * taps;
-    const int tiles_n = (columns + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
+    const int tiles_n = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS, tiles_m = (rows + TILE_ROWS - 1) / TILE_ROWS;
     int id = get_group_id(0);
-    const int column = id % tiles_n * TILE;
+    const int column = id % tiles_n * TILE_COLUMNS;
     id /= tiles_n;
-    const int row = id % tiles_m * TILE;
+    const int row = id % tiles_m * TILE_ROWS;
     id /= tiles_m;
     const int group = id % groups, part = id / groups;
     const int first = part * length, last = min(first + length, (depth + DEPTH - 1) / DEPTH);
@@ -42,12 +42,12 @@ KERNEL void conv2d_tiles(
     __global const REAL *filters = weight + group * rows * depth;
     // The tap that is loaded next, the same for the whole group.
     int c = first * DEPTH / taps, i = first * DEPTH % taps / w.taps[1], j = first * DEPTH % w.taps[1];
-    REAL sums[EACH][EACH];
+    REAL sums[EACH_ROW][EACH_COLUMN];
     tile_clear(sums);
     for (int link = first; link < last; link++) {
         const int own_k = link * DEPTH + own_l, filter = own_k / taps * inner_step + own_k % taps;
-        for (int r = item / DEPTH; r < TILE; r += GROUP / DEPTH) {
-            left[own_l * PITCH + r] =
+        for (int r = item / DEPTH; r < TILE_ROWS; r += GROUP / DEPTH) {
+            left[own_l * ROW_PITCH + r] =
                 row + r < rows && own_k < depth ? filters[(row + r) * row_step + filter] : 0;
         }
         for (int l = 0; l < DEPTH; l++) {
@@ -57,7 +57,7 @@ KERNEL void conv2d_tiles(
                 const int from_x = conv2d_source(w, 1, adjoint, j, at % width);
                 if (from_y >= 0 && from_x >= 0) value = from[c * from_plane + from_y * from_width + from_x];
             }
-            right[l * PITCH + item] = value;
+            right[l * COLUMN_PITCH + item] = value;
             if (++j == w.taps[1]) {
                 j = 0;
                 if (++i == w.taps[0]) {
@@ -70,19 +70,7 @@ KERNEL void conv2d_tiles(
         tile_multiply(sums, left, right);
         barrier(CLK_LOCAL_MEM_FENCE);
     }
-    __global REAL *out = y + (size_t)part * batch * groups * rows * plane;
-#pragma unroll
-    for (int j = 0; j < EACH; j++) {
-        const int position = column + tx + SIDE * j;
-        const int to = (position / plane * groups + group) * rows * plane + position % plane;
-#pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            const int r = row + ty + SIDE * i;
-            if (position < columns && r < rows) {
-                out[to + r * plane] = sums[i][j] + (bias ? bias[group * rows + r] : 0);
-            }
-        }
-    }
+    tile_to_images(sums, y + (size_t)part * batch * groups * rows * plane, bias, batch, groups, rows, plane, group, row, column);
 }
 
 // A work-item computes one number.
@@ -121,40 +109,44 @@ KERNEL void conv2d_weight_tiles(
     __global const REAL *grad_output, __global const REAL *x, __global REAL *grad_weight, Window w, int batch,
     int groups, int rows, int inner, int length)
 {
-    __local REAL left[DEPTH * PITCH], right[DEPTH * PITCH];
+    __local REAL left[DEPTH * ROW_PITCH], right[DEPTH * COLUMN_PITCH];
     // Of each column of the tile: where its channel begins, and its tap's place for output 0.
-    __local int channel_of[TILE], y_of[TILE], x_of[TILE];
+    __local int channel_of[TILE_COLUMNS], y_of[TILE_COLUMNS], x_of[TILE_COLUMNS];
     const int item = get_local_id(0), tx = item % SIDE, ty = item / SIDE;
     const int positions = w.output[0] * w.output[1], pixels = w.image[0] * w.image[1];
     const int taps = w.taps[0] * w.taps[1], columns = inner * taps, depth = batch * positions;
-    const int tiles_n = (columns + TILE - 1) / TILE, tiles_m = (rows + TILE - 1) / TILE;
+    const int tiles_n = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS, tiles_m = (rows + TILE_ROWS - 1) / TILE_ROWS;
     int id = get_group_id(0);
-    const int column = id % tiles_n * TILE;
+    const int column = id % tiles_n * TILE_COLUMNS;
     id /= tiles_n;
-    const int row = id % tiles_m * TILE;
+    const int row = id % tiles_m * TILE_ROWS;
     id /= tiles_m;
     const int group = id % groups, part = id / groups;
     const int first = part * length, last = min(first + length, (depth + DEPTH - 1) / DEPTH);
-    const int tap = (column + item) % taps;
-    channel_of[item] = column + item < columns ? (column + item) / taps * pixels : -1;
-    y_of[item] = tap / w.taps[1] * w.dilation[0] - w.padding[0];
-    x_of[item] = tap % w.taps[1] * w.dilation[1] - w.padding[1];
+    if (item < TILE_COLUMNS) {
+        const int tap = (column + item) % taps;
+        channel_of[item] = column + item < columns ? (column + item) / taps * pixels : -1;
+        y_of[item] = tap / w.taps[1] * w.dilation[0] - w.padding[0];
+        x_of[item] = tap % w.taps[1] * w.dilation[1] - w.padding[1];
+    }
     barrier(CLK_LOCAL_MEM_FENCE);
 
     const int own_l = item % DEPTH;
-    REAL sums[EACH][EACH];
+    REAL sums[EACH_ROW][EACH_COLUMN];
     tile_clear(sums);
     for (int link = first; link < last; link++) {
         const int k = link * DEPTH + own_l, n = k / positions, q = k % positions;
         const int origin_y = q / w.output[1] * w.stride[0], origin_x = q % w.output[1] * w.stride[1];
         __global const REAL *cotangent = grad_output + (n * groups + group) * rows * positions + q;
         __global const REAL *from = x + (n * groups + group) * inner * pixels;
-        for (int r = item / DEPTH; r < TILE; r += GROUP / DEPTH) {
-            left[own_l * PITCH + r] = k < depth && row + r < rows ? cotangent[(row + r) * positions] : 0;
+        for (int r = item / DEPTH; r < TILE_ROWS; r += GROUP / DEPTH) {
+            left[own_l * ROW_PITCH + r] = k < depth && row + r < rows ? cotangent[(row + r) * positions] : 0;
+        }
+        for (int r = item / DEPTH; r < TILE_COLUMNS; r += GROUP / DEPTH) {
             const int from_y = origin_y + y_of[r], from_x = origin_x + x_of[r];
             const bool inside = k < depth && channel_of[r] >= 0 && from_y >= 0 && from_y < w.image[0]
                 && from_x >= 0 && from_x < w.image[1];
-            right[own_l * PITCH + r] = inside ? from[channel_of[r] + from_y * w.image[1] + from_x] : 0;
+            right[own_l * COLUMN_PITCH + r] = inside ? from[channel_of[r] + from_y * w.image[1] + from_x] : 0;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         tile_multiply(sums, left, right);
@@ -162,10 +154,10 @@ KERNEL void conv2d_weight_tiles(
     }
     __global REAL *out = grad_weight + (size_t)(part * groups + group) * rows * columns;
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
+    for (int i = 0; i < EACH_ROW; i++) {
         const int r = row + ty + SIDE * i;
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
+        for (int j = 0; j < EACH_COLUMN; j++) {
             const int to = column + tx + SIDE * j;
             if (r < rows && to < columns) out[r * columns + to] = sums[i][j];
         }

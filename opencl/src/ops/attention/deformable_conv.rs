@@ -9,10 +9,11 @@ use termwise_ops::tensor::{StridedKernel, Window};
 
 use crate::launch::Launch;
 use crate::layout::Strides;
-use crate::ops::conv::conv2d::{TILE, depth, parts};
+use crate::ops::conv::conv2d::{gathering, parts};
 use crate::ops::fold::sum_parts;
 use crate::ops::tensor::matmul::{Extents, Operand, product};
 use crate::program::{Source, source};
+use crate::tiles::Tiles;
 use crate::{Buffer, OpenCl, Real};
 
 const DEFORMABLE_CONV: Source = source!("attention/deformable_conv");
@@ -32,17 +33,17 @@ fn sampled<'a, T: Real>(
     launch.int(geometry.axes).int(geometry.offset_groups).int(geometry.conv.in_channels)
 }
 
-/// A product in tiles, taken in parts where that many tiles keep no device busy: an array of a shape. `run` writes the parts,
-/// given the links of a part's chain and the number of work-groups.
+/// A product in `count` tiles, taken in parts where so many keep no device busy: an array of a shape. `run` writes the parts,
+/// given the links of a part's chain, of `depth` terms each, and the number of work-groups.
 fn in_parts<T: Real>(
     backend: &OpenCl<T>,
     shape: &[usize],
-    (tiles, links, whole): (usize, usize, bool),
+    (count, links, depth, whole): (usize, usize, usize, bool),
     run: impl FnOnce(&Array<OpenCl<T>>, usize, usize),
 ) -> Array<OpenCl<T>> {
-    let parts = if whole { 1 } else { parts(tiles, links * depth::<T>()) };
+    let parts = if whole { 1 } else { parts(count, links * depth) };
     let partial = backend.arbitrary(&[&[parts], shape].concat());
-    run(&partial, links.div_ceil(parts), tiles * parts);
+    run(&partial, links.div_ceil(parts), count * parts);
     sum_parts(partial, shape, parts)
 }
 
@@ -56,11 +57,12 @@ impl<T: Real> DeformConvKernel for OpenCl<T> {
         let conv = &geometry.conv;
         let (rows, inner) = (conv.group_outputs(), conv.group_inputs());
         let (backend, shape) = (weight.backend(), conv.output_shape());
-        let columns = conv.batch * conv.window.positions();
-        let tiles = columns.div_ceil(TILE) * rows.div_ceil(TILE) * conv.groups;
-        let links = conv.window.taps() * inner.div_ceil(depth::<T>());
-        in_parts(backend, &shape, (tiles, links, bias.is_some()), |to, length, groups| {
-            let launch = backend.launch(DEFORMABLE_CONV, "deform_conv_forward").array(weight);
+        let tiles = gathering::<T>(rows);
+        let count = tiles.cover(rows, conv.batch * conv.window.positions()) * conv.groups;
+        let links = conv.window.taps() * inner.div_ceil(tiles.depth);
+        let source = Source { defines: tiles.defines(), ..DEFORMABLE_CONV };
+        in_parts(backend, &shape, (count, links, tiles.depth, bias.is_some()), |to, length, groups| {
+            let launch = backend.launch(source, "deform_conv_forward").array(weight);
             let launch = sampled(launch.array(operands.x).optional(bias).array(to), geometry, operands);
             let launch = launch.int(conv.batch).int(conv.groups).int(rows).int(inner);
             launch.int(length).groups(groups);
@@ -212,10 +214,12 @@ fn weight_gradient<T: Real>(
 ) -> Array<OpenCl<T>> {
     let (conv, backend) = (&geometry.conv, weight.backend());
     let (rows, inner) = (conv.group_outputs(), conv.group_inputs());
-    let tiles = inner.div_ceil(TILE) * conv.window.taps() * rows.div_ceil(TILE) * conv.groups;
-    let links = (conv.batch * conv.window.positions()).div_ceil(depth::<T>());
-    in_parts(backend, weight.shape(), (tiles, links, false), |to, length, groups| {
-        let launch = backend.launch(DEFORMABLE_CONV, "deform_conv_backward_weight").array(grad_output);
+    let tiles = Tiles::standard::<T>().fitted(rows, inner);
+    let count = tiles.cover(rows, inner) * conv.window.taps() * conv.groups;
+    let links = (conv.batch * conv.window.positions()).div_ceil(tiles.depth);
+    let source = Source { defines: tiles.defines(), ..DEFORMABLE_CONV };
+    in_parts(backend, weight.shape(), (count, links, tiles.depth, false), |to, length, groups| {
+        let launch = backend.launch(source, "deform_conv_backward_weight").array(grad_output);
         let launch = sampled(launch.array(operands.x).array(to), geometry, operands);
         let launch = launch.int(conv.batch).int(conv.groups).int(rows).int(inner);
         launch.int(length).groups(groups);

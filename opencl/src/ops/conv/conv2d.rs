@@ -5,12 +5,11 @@ use termwise_ops::conv::{Conv2dKernel, ConvGeometry};
 
 use crate::ops::fold::{fold, sum_parts};
 use crate::program::{Source, source};
+use crate::tiles::Tiles;
 use crate::{OpenCl, Real};
 
 const CONV2D: Source = source!("conv/conv2d");
 
-/// Rows and columns of the tile that a work-group computes: `TILE` in `common.cl`.
-pub(crate) const TILE: usize = 64;
 /// Channels of a group from which on a product in tiles pays.
 const ENOUGH_ROWS: usize = 8;
 /// Work-groups that keep a large device busy.
@@ -18,14 +17,14 @@ const ENOUGH_GROUPS: usize = 256;
 /// Terms of a sum that are worth a part of their own.
 const PART: usize = 256;
 
-/// Columns of both operands that pass through local memory at a time: `DEPTH` in `common.cl`.
-pub(crate) fn depth<T: Real>() -> usize {
-    if size_of::<T>() == 8 { 8 } else { 16 }
-}
-
 /// Into how many parts a sum of `terms` is taken apart, where that many work-groups compute it whole.
 pub(crate) fn parts(groups: usize, terms: usize) -> usize {
     ENOUGH_GROUPS.div_ceil(groups.max(1)).min(terms / PART).max(1)
+}
+
+/// The tiles of a product of so many rows whose columns are gathered: a work-item gathers a column of the tile.
+pub(crate) fn gathering<T: Real>(rows: usize) -> Tiles {
+    Tiles::standard::<T>().fitted(rows, usize::MAX)
 }
 
 /// A product of the weight with numbers that are gathered from images.
@@ -53,13 +52,15 @@ fn gathered<T: Real>(
         launch.int(row_step).int(inner_step).int(y.len()).items(y.len());
         return y;
     }
-    let tiles = (batch * shape[2] * shape[3]).div_ceil(TILE) * rows.div_ceil(TILE) * groups;
-    let parts = if bias.is_some() { 1 } else { parts(tiles, inner * taps) };
-    let length = (inner * taps).div_ceil(depth::<T>()).div_ceil(parts);
+    let tiles = gathering::<T>(rows);
+    let count = tiles.cover(rows, batch * shape[2] * shape[3]) * groups;
+    let parts = if bias.is_some() { 1 } else { parts(count, inner * taps) };
+    let length = (inner * taps).div_ceil(tiles.depth).div_ceil(parts);
     let y = backend.arbitrary(&[&[parts], &shape[..]].concat());
-    let launch = backend.launch(CONV2D, "conv2d_tiles").array(weight).array(x).optional(bias).array(&y);
+    let source = Source { defines: tiles.defines(), ..CONV2D };
+    let launch = backend.launch(source, "conv2d_tiles").array(weight).array(x).optional(bias).array(&y);
     let launch = launch.window(&window).flag(adjoint).int(batch).int(groups).int(rows).int(inner);
-    launch.int(row_step).int(inner_step).int(length).groups(tiles * parts);
+    launch.int(row_step).int(inner_step).int(length).groups(count * parts);
     sum_parts(y, &shape, parts)
 }
 
@@ -91,18 +92,16 @@ impl<T: Real> Conv2dKernel for OpenCl<T> {
         let (columns, terms) = (inner * window.taps(), batch * window.positions());
         let (backend, shape) = (x.backend(), geometry.weight_shape());
         let in_tiles = rows >= ENOUGH_ROWS && columns >= ENOUGH_ROWS;
-        let whole = if in_tiles {
-            rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups
-        } else {
-            shape.iter().product()
-        };
+        let tiles = Tiles::standard::<T>().fitted(rows, columns);
+        let whole = if in_tiles { tiles.cover(rows, columns) * groups } else { shape.iter().product() };
         let parts = parts(whole, terms);
         let grad = backend.arbitrary(&[&[parts], &shape[..]].concat());
         let kernel = if in_tiles { "conv2d_weight_tiles" } else { "conv2d_weight_each" };
-        let launch = backend.launch(CONV2D, kernel).array(grad_output).array(x).array(&grad).window(&window);
+        let source = if in_tiles { Source { defines: tiles.defines(), ..CONV2D } } else { CONV2D };
+        let launch = backend.launch(source, kernel).array(grad_output).array(x).array(&grad).window(&window);
         let launch = launch.int(batch).int(groups).int(rows).int(inner);
         if in_tiles {
-            launch.int(terms.div_ceil(depth::<T>()).div_ceil(parts)).groups(whole * parts);
+            launch.int(terms.div_ceil(tiles.depth).div_ceil(parts)).groups(whole * parts);
         } else {
             launch.int(whole).int(terms.div_ceil(parts)).groups(whole * parts);
         }

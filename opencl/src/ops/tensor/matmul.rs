@@ -7,7 +7,8 @@ use termwise_ops::tensor::{MatmulKernel, MatmulPlan};
 use crate::layout::Strides;
 use crate::ops::fold::sum_parts;
 use crate::program::{Source, source};
-use crate::tuning::{Tiles, UNIT};
+use crate::tiles::Tiles;
+use crate::tuning::UNIT;
 use crate::{OpenCl, Real};
 
 /// Rows and columns that a large device has a work-group for; sums are cut into parts by it.
@@ -72,12 +73,13 @@ pub(crate) fn product<T: Real>(
     shape: &[usize],
 ) -> Array<OpenCl<T>> {
     let work = extents.m * extents.n * extents.k * extents.batches.len() * extents.summed.len();
-    product_with(Tiles::of(a.array.backend(), work), extents, a, b, bias, shape)
+    let tiles = Tiles::of(a.array.backend(), work).fitted(extents.m, extents.n);
+    product_with(tiles, extents, a, b, bias, shape)
 }
 
 /// The same with tiles of given sizes.
 pub(crate) fn product_with<T: Real>(
-    tile: Tiles,
+    tiles: Tiles,
     extents: &Extents,
     a: Operand<'_, T>,
     b: Operand<'_, T>,
@@ -86,21 +88,21 @@ pub(crate) fn product_with<T: Real>(
 ) -> Array<OpenCl<T>> {
     let (backend, &Extents { m, k, n, .. }) = (a.array.backend(), extents);
     let (batches, terms) = (extents.batches.len(), extents.summed.len());
-    let (tiles, links) = (m.div_ceil(TILE) * n.div_ceil(TILE) * batches, terms * k.div_ceil(UNIT));
-    if tiles == 0 {
+    let (groups, links) = (m.div_ceil(TILE) * n.div_ceil(TILE) * batches, terms * k.div_ceil(UNIT));
+    if groups == 0 {
         return backend.arbitrary(shape);
     }
     // Few tiles and a long sum: it is taken in parts, which are added in order.
     let parts =
-        if bias.is_some() { 1 } else { ENOUGH_GROUPS.div_ceil(tiles).min(links * UNIT / PART).max(1) };
+        if bias.is_some() { 1 } else { ENOUGH_GROUPS.div_ceil(groups).min(links * UNIT / PART).max(1) };
     let length = links.div_ceil(parts);
     let out = backend.arbitrary(&[&[parts], shape].concat());
-    let source = Source { defines: tile.defines, ..source!("tensor/matmul") };
+    let source = Source { defines: tiles.defines(), ..source!("tensor/matmul") };
     let launch = backend.launch(source, "matmul").array(a.array).array(b.array);
     let launch = launch.optional(bias).array(&out).int(m).int(n).int(k);
     let launch = launch.int(a.row).int(a.column).int(b.row).int(b.column);
     let launch = launch.strides(&extents.batches).int(batches).strides(&extents.summed).int(terms);
-    launch.int(length).groups(m.div_ceil(tile.side()) * n.div_ceil(tile.side()) * batches * parts);
+    launch.int(length).groups(tiles.cover(m, n) * batches * parts);
     sum_parts(out, shape, parts)
 }
 

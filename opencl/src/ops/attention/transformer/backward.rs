@@ -5,12 +5,12 @@ use std::ops::Range;
 use termwise_autograd::{Array, Backend};
 use termwise_ops::attention::AttentionSpec;
 
+use super::blocks;
 use super::operands::{KEY, Operands, POSITION_BIAS, QUERY, Table, VALUE, rows};
-use super::{TILE, TRANSFORMER, blocks, tile_queries};
 use crate::layout::Strides;
 use crate::ops::fold::fold;
 use crate::ops::tensor::matmul::{Extents, Operand, product};
-use crate::program::source;
+use crate::program::{Source, source};
 use crate::{Buffer, OpenCl, Real};
 
 /// A sum over blocks of queries, empty before the first.
@@ -50,21 +50,21 @@ fn sum<T: Real>(x: &Array<OpenCl<T>>, to: &[usize]) -> Array<OpenCl<T>> {
 }
 
 /// Heads (N, M, count, dim) of up to three terms side by side, written to the rows of a block of `y` (N, rows, M dim).
-fn merge<T: Real>(parts: &[Array<OpenCl<T>>], y: &Array<OpenCl<T>>, block: &Range<usize>) {
+fn merge<T: Real>(kernels: Source, parts: &[Array<OpenCl<T>>], y: &Array<OpenCl<T>>, block: &Range<usize>) {
     let &[_, heads, count, dim] = parts[0].shape() else { unreachable!("heads have four axes") };
-    let launch = y.backend().launch(TRANSFORMER, "transformer_merge").array(&parts[0]);
+    let launch = y.backend().launch(kernels, "transformer_merge").array(&parts[0]);
     let launch = launch.optional(parts.get(1)).optional(parts.get(2)).array(y).int(heads).int(dim);
     let launch = launch.int(y.shape()[1]).int(block.start).int(count);
     launch.int(parts[0].len()).items(parts[0].len());
 }
 
 /// Heads (N, M, L, dim), or (M, L, dim) for one sample, side by side: an array of `shape`.
-fn merged<T: Real>(heads: &Array<OpenCl<T>>, shape: &[usize]) -> Array<OpenCl<T>> {
+fn merged<T: Real>(kernels: Source, heads: &Array<OpenCl<T>>, shape: &[usize]) -> Array<OpenCl<T>> {
     let extents = heads.shape();
     let (length, dim) = (extents[extents.len() - 2], extents[extents.len() - 1]);
     let (batch, count) = if extents.len() == 4 { (extents[0], extents[1]) } else { (1, extents[0]) };
     let y = heads.backend().arbitrary(&[batch, length, count * dim]);
-    merge(&[heads.reshape(&[batch, count, length, dim])], &y, &(0..length));
+    merge(kernels, &[heads.reshape(&[batch, count, length, dim])], &y, &(0..length));
     y.reshape(shape)
 }
 
@@ -79,7 +79,7 @@ fn strip_gradient<T: Real>(
     let &AttentionSpec { batch, num_heads, keys: key_count, .. } = operands.spec;
     let backend = grad_energies.backend();
     let grad = backend.arbitrary(&[batch, num_heads, block.len(), table.rows]);
-    let launch = backend.launch(TRANSFORMER, "transformer_strip_gradient").array(grad_energies);
+    let launch = backend.launch(operands.tiles.kernels(), "transformer_strip_gradient").array(grad_energies);
     let launch = launch.buffer(&table.places).buffer(&keys.starts).buffer(&keys.sources).array(&grad);
     let launch = launch.int(key_count).int(block.start).int(block.len()).int(table.rows).int(keys.places);
     launch.int(grad.len()).items(grad.len());
@@ -104,6 +104,7 @@ pub(super) fn backward<T: Real>(
         return std::array::from_fn(|place| needed(place).then(|| zeros(place)));
     }
     let operands = Operands::new(spec, inputs, row_count);
+    let (tiles, kernels) = (operands.tiles.of_pairs(), operands.tiles.kernels());
     let (channels, value_channels) = (heads * d, heads * dv);
     // Queries that share a row share its gradient.
     let shared = row_count != queries;
@@ -111,7 +112,7 @@ pub(super) fn backward<T: Real>(
     let grad_output = if shared { sum(grad_output, &shape) } else { grad_output.clone() };
     let output = if shared { rows(output, &(0..row_count)) } else { output.clone() };
     let dots = backend.arbitrary(&[batch, heads, row_count]);
-    let launch = backend.launch(TRANSFORMER, "transformer_dots").array(&output).array(&grad_output);
+    let launch = backend.launch(kernels, "transformer_dots").array(&output).array(&grad_output);
     let launch = launch.array(&dots).int(heads).int(row_count).int(dv);
     launch.int(dots.len()).items(dots.len());
 
@@ -130,10 +131,10 @@ pub(super) fn backward<T: Real>(
         // A, and the gradient of the sum of energies
         let weights = backend.arbitrary(&[batch, heads, count, keys]);
         let grad = backend.arbitrary(weights.shape());
-        let launch = backend.launch(TRANSFORMER, "transformer_pairs");
+        let launch = backend.launch(kernels, "transformer_pairs");
         let launch = operands.arguments(launch, &strips, &block).array(inputs[VALUE]).array(&grad_output);
         let launch = launch.array(normalisers).array(&dots).array(&weights).array(&grad).int(dv);
-        launch.groups(count.div_ceil(tile_queries::<T>()) * keys.div_ceil(TILE) * heads * batch);
+        launch.groups(tiles.cover(count, keys) * heads * batch);
         // o = A V  =>  dV = A^T do
         let pairs = [heads * count * keys, count * keys];
         let to_rows = |channels: usize, dim: usize, right: usize| {
@@ -193,11 +194,11 @@ pub(super) fn backward<T: Real>(
             total.add(backend, product(&extents, left, right, None, &[heads, table.rows, d]));
         }
         if let Some(grad_query) = &grad_query {
-            merge(&grad_queries, grad_query, &block);
+            merge(kernels, &grad_queries, grad_query, &block);
         }
     }
 
-    let grad_value = grad_value.0.map(|heads| merged(&heads, inputs[VALUE].shape()));
+    let grad_value = grad_value.0.map(|heads| merged(kernels, &heads, inputs[VALUE].shape()));
     let (mut grad_key, mut key_bias) = (grad_key.0, None);
     if let (Some(key), Some(bias), Some(sums)) = (operands.key, operands.key_bias, &key_sums.0) {
         // E3 = u . K  =>  du = sum_q dS K,  dK = (sum_q dS)^T u
@@ -215,7 +216,7 @@ pub(super) fn backward<T: Real>(
             grad_key = Some(product(&extents, left, right, None, &[batch, heads, keys, d]));
         }
     }
-    let grad_key = grad_key.map(|heads| merged(&heads, inputs[KEY].shape()));
+    let grad_key = grad_key.map(|heads| merged(kernels, &heads, inputs[KEY].shape()));
     let mut grad_tables = [None, None];
     for (t, (table, total)) in operands.tables.iter().zip(tables).enumerate() {
         let Some(mut total) = total.0 else { continue };
@@ -229,7 +230,7 @@ pub(super) fn backward<T: Real>(
             let bias = Operand::rows(inputs[POSITION_BIAS], d);
             total = product(&extents, Operand::rows(&total, 1), bias, None, &[heads, table.rows, d]);
         }
-        grad_tables[t] = Some(merged(&total, table.array.shape()));
+        grad_tables[t] = Some(merged(kernels, &total, table.array.shape()));
     }
     let [first, second] = grad_tables;
     let position_bias = position_bias.0.map(|sum| sum.reshape(&[heads, d]));

@@ -2,6 +2,7 @@
 
 mod backward;
 mod operands;
+mod tiles;
 
 use std::ops::Range;
 
@@ -9,21 +10,11 @@ use termwise_autograd::Array;
 use termwise_ops::attention::{AttentionSpec, Terms, TransformerAttentionKernel};
 use termwise_ops::broadcast::BroadcastKernel;
 
-use crate::program::{Source, source};
 use crate::{OpenCl, Real};
 use operands::{Operands, VALUE};
 
-const TRANSFORMER: Source = source!("attention/transformer");
-
 /// Numbers that a block of queries may need at a time, besides what depends on queries or keys alone.
 const BUDGET: usize = 1 << 24;
-/// Keys of a tile, and channels of its output: `TILE` in `common.cl`.
-const TILE: usize = 64;
-
-/// Queries of a tile: `QUERIES` in `transformer.cl`.
-fn tile_queries<T: Real>() -> usize {
-    if size_of::<T>() == 8 { 16 } else { 32 }
-}
 
 /// Blocks of queries of which each needs at most `budget` numbers where a query needs `per_query`.
 fn blocks(queries: usize, per_query: usize, budget: usize) -> impl Iterator<Item = Range<usize>> {
@@ -46,12 +37,11 @@ fn forward<T: Real>(
     let normalisers = backend.arbitrary(&[batch, heads, rows]);
     for block in blocks(rows, operands.strip_numbers(), budget) {
         let strips = operands.strips(&block);
-        let launch = backend.launch(TRANSFORMER, "transformer_forward");
+        let launch = backend.launch(operands.tiles.kernels(), "transformer_forward");
         let launch = operands.arguments(launch, &strips, &block).array(inputs[VALUE]);
         let launch = launch.array(&output).array(&normalisers).int(value_dim);
         // Without values the normalisers are still wanted.
-        let channels = value_dim.div_ceil(TILE).max(1);
-        launch.groups(block.len().div_ceil(tile_queries::<T>()) * channels * heads * batch);
+        launch.groups(operands.tiles.of_output().cover(block.len(), value_dim.max(1)) * heads * batch);
     }
     (output, normalisers)
 }
@@ -68,10 +58,10 @@ fn pairs<T: Real>(
     let (operands, pairs) =
         (Operands::new(spec, inputs, rows), backend.arbitrary(&[batch, heads, rows, keys]));
     let strips = operands.strips(&all);
-    let launch = backend.launch(TRANSFORMER, "transformer_pairs");
+    let launch = backend.launch(operands.tiles.kernels(), "transformer_pairs");
     let launch = operands.arguments(launch, &strips, &all).array(inputs[VALUE]).optional(None);
     let launch = launch.optional(normalisers).optional(None).array(&pairs).optional(None).int(value_dim);
-    launch.groups(rows.div_ceil(tile_queries::<T>()) * keys.div_ceil(TILE) * heads * batch);
+    launch.groups(operands.tiles.of_pairs().cover(rows, keys) * heads * batch);
     pairs
 }
 

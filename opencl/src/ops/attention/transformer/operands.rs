@@ -7,6 +7,7 @@ use termwise_ops::attention::AttentionSpec;
 use termwise_ops::conv::Conv2dKernel;
 use termwise_ops::tensor::{StridedKernel, Window};
 
+use super::tiles::AttentionTiles;
 use crate::launch::Launch;
 use crate::layout::Strides;
 use crate::ops::tensor::matmul::{Extents, Operand, product};
@@ -44,6 +45,7 @@ pub(super) struct Operands<'a, T: Real> {
     /// `b2 Q + b4 v`. (N, Q, M d), or (M, d) where E2 is off
     pub position_query: Option<Array<OpenCl<T>>>,
     pub tables: Vec<Table<'a, T>>,
+    pub tiles: AttentionTiles,
     visible: Option<Buffer<i32>>,
     padding: Option<Buffer<u8>>,
 }
@@ -83,8 +85,20 @@ impl<'a, T: Real> Operands<'a, T> {
         let padding = padding.map(|hidden| {
             backend.constants(&hidden.iter().map(|&hidden| u8::from(hidden)).collect::<Vec<_>>())
         });
-        let tables = tables.collect();
-        Operands { spec, rows, key, key_bias, query, key_energies, position_query, tables, visible, padding }
+        let (tables, tiles) = (tables.collect(), AttentionTiles::of::<T>(spec, rows));
+        Operands {
+            spec,
+            rows,
+            key,
+            key_bias,
+            query,
+            key_energies,
+            position_query,
+            tables,
+            tiles,
+            visible,
+            padding,
+        }
     }
 
     /// Whether what queries see of a position depends on their content.
