@@ -28,6 +28,7 @@ mod key_rows;
 mod lightweight_conv;
 #[cfg(test)]
 mod parity;
+mod projected;
 pub mod regular_conv;
 mod settings;
 mod shared_row_attention;
@@ -39,10 +40,7 @@ mod transformer_shared_row;
 mod transformer_simple;
 mod visible_keys;
 
-pub use attend::{
-    AttendKernels, Projected, Projections, attention_1d, attention_1d_with_maps, attention_2d,
-    attention_2d_with_maps, projected_1d, projected_2d,
-};
+pub use attend::{AttendKernels, attention_1d, attention_1d_with_maps, attention_2d, attention_2d_with_maps};
 pub use code::{AttentionCode, AttentionModule, Terms, UnknownCode};
 pub use deformable_conv::{DeformConvKernel, DeformGeometry, Sampled, deform_conv2d};
 pub use deformable_conv_1d::deform_conv1d;
@@ -57,6 +55,7 @@ pub use dynamic_conv_state::DynamicConvState;
 pub use dynamic_conv_step_softmax::{SoftmaxConvKernel, TapRange};
 pub use geometry::{Lattice, Range, RelativeIndex, Visibility, sinusoidal_embedding};
 pub use lightweight_conv::lightweight_conv;
+pub use projected::{Projected, Projections, projected_1d, projected_2d};
 pub use regular_conv::regular_conv;
 pub use settings::{OffsetSign, Position, Preset, Scale, TransformerSettings};
 pub use shared_row_attention::{SharedRow, SharedRowKernel, SharedRowParts, shared_row_attention};
