@@ -18,8 +18,7 @@ macro_rules! on_backend {
                 $run
             }
             Some(device) => {
-                let $backend = termwise_opencl::OpenCl::<f32>::new(&device)
-                    .map_err(|error| $crate::cli::fault::Fault::Input(error.to_string()))?;
+                let $backend = $crate::cli::device::backend(&device)?;
                 $run
             }
         }
@@ -48,6 +47,11 @@ pub fn open(choice: DeviceChoice) -> Result<Option<Device>, Fault> {
         }
         Err(error) => Err(fault(error)),
     }
+}
+
+/// A backend that computes on an open device.
+pub fn backend(device: &Device) -> Result<OpenCl<f32>, Fault> {
+    OpenCl::new(device).map_err(|error| Fault::Input(error.to_string()))
 }
 
 /// Refuses a device for a command that computes on the host alone.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use termwise_datasets::probe::ProbeTask;
 use termwise_models::probe::{Ability, ProbeCell, ProbeConfig, ProbeMechanism, train_cell, train_cells};
-use termwise_opencl::{DeviceChoice, OpenCl};
+use termwise_opencl::DeviceChoice;
 
 use super::device;
 use super::fault::Fault;
@@ -125,7 +125,7 @@ pub fn train(
         cell
     };
     let device = device::open(device)?.expect("a device was asked for");
-    let backend = OpenCl::<f32>::new(&device).map_err(|error| Fault::Input(error.to_string()))?;
+    let backend = device::backend(&device)?;
     Ok(cells.iter().enumerate().map(|cell| one(&backend, cell)).collect())
 }
 

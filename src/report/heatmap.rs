@@ -99,6 +99,23 @@ mod tests {
         assert_eq!(pixels(&drawn), [row, row].concat());
     }
 
+    /// The page must work without the program, so its script holds the colours again.
+    #[test]
+    fn the_teaching_page_has_the_same_colours() {
+        let script = include_str!("../explore/page/colour.js");
+        let list = script
+            .split_once("const SEQUENTIAL = [")
+            .expect("the scale")
+            .1
+            .split_once("];")
+            .expect("its end")
+            .0;
+        let numbers: Vec<u8> =
+            list.split([',', '[', ']']).filter_map(|number| number.trim().parse().ok()).collect();
+        assert_eq!(numbers, ANCHORS.concat());
+        assert!(script.contains(&format!("const NOT_A_NUMBER = {NOT_A_NUMBER:?};")));
+    }
+
     #[test]
     fn a_given_range_a_constant_and_what_is_no_number() {
         let map = array![[0.5, 7.0, f64::NAN, f64::NEG_INFINITY]];

@@ -11,36 +11,19 @@ const folder = mkdtempSync(join(tmpdir(), 'termwise-checkpoint-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const program = process.env.TERMWISE || '../../target/release/termwise';
 
-test('a segmenter that our trainer made', async () => {
-  const out = join(folder, 'run');
-  execFileSync(
-    program,
-    [
-      'train',
-      'segmentation',
-      '--attention',
-      '1111',
-      '--epochs',
-      '1',
-      '--scenes',
-      '8',
-      '--width',
-      '8',
-      '--heads',
-      '2',
-      '--size',
-      '32x32',
-      '--out',
-      out,
-    ],
-    { stdio: 'ignore' },
-  );
+const TRAININGS = {
+  segmentation: ['--epochs', '1', '--scenes', '8', '--width', '8', '--heads', '2', '--size', '32x32'],
+  detection: ['--epochs', '1', '--scenes', '4', '--side', '64', '--batch', '2'],
+};
+for (const task of Object.keys(TRAININGS)) test(`a ${task} network that our trainer made`, async () => {
+  const out = join(folder, task);
+  execFileSync(program, ['train', task, '--attention', '1111', ...TRAININGS[task], '--out', out], { stdio: 'ignore' });
   const page = await open('size=32');
   await page.locator('#checkpoint-file').setInputFiles(join(out, 'checkpoint.safetensors'));
   await page.waitForFunction(() => tw.state.source.kind === 'checkpoint');
   await settled(page);
   const { checkpoint } = await page.evaluate(() => tw.data.info);
-  assert.deepEqual([checkpoint.task, checkpoint.attention], ['segmentation', '1111']);
+  assert.deepEqual([checkpoint.task, checkpoint.attention], [task, '1111']);
   assert.ok(checkpoint.blocks.length > 0);
   for (const { name, heads } of [checkpoint.blocks[0], checkpoint.blocks.at(-1)]) {
     await page.locator('#checkpoint-block').selectOption(name);

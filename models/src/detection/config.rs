@@ -5,6 +5,7 @@ use termwise_ops::attention::AttentionCode;
 
 use super::anchors::AnchorConfig;
 use super::proposals::ProposalConfig;
+use crate::layers::AttentionSpec;
 
 /// Everything needed to build a [`Detector`](super::Detector) again and to use it: the architecture of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,11 @@ pub struct DetectorConfig {
 }
 
 impl DetectorConfig {
+    /// The mechanism of its attention modules.
+    pub(crate) fn attention_spec(&self) -> AttentionSpec {
+        AttentionSpec { code: self.attention, num_heads: self.num_heads, limit_range: self.limit_range }
+    }
+
     /// What is wrong with the first field that no detector can have: its name, what is expected there, what is found.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::boxes::Corners;
 use super::config::{DetectorConfig, TargetConfig};
 use super::rpn::{Rpn, RpnOutput};
 use crate::Init;
-use crate::layers::{AttentionInput, AttentionSpec, Backbone, Fpn, Mode};
+use crate::layers::{AttentionInput, Backbone, Fpn, Mode};
 
 /// Height and width of the pictures that the detector is given are multiples of this.
 pub const STRIDE: usize = 16;
@@ -79,12 +79,10 @@ impl<B: Kernels> Detector<B> {
             "Detector: anchors for 4 levels, found {}",
             config.anchors.sizes.len()
         );
-        let DetectorConfig { attention: code, num_heads, limit_range, .. } = config;
-        let attention = AttentionSpec { code, num_heads, limit_range };
         let widths = Backbone::<B>::widths(config.width);
         Detector {
             backend: init.backend().clone(),
-            backbone: Backbone::new(config.width, attention, init),
+            backbone: Backbone::new(config.width, config.attention_spec(), init),
             pyramid: Fpn::new(&widths[1..], config.channels, init),
             rpn: Rpn::new(config.channels, config.anchors.clone(), init),
             head: BoxHead::new(&config, init),
@@ -95,8 +93,7 @@ impl<B: Kernels> Detector<B> {
     /// Multiply-adds of all attention for one picture scaled to H x W, forward; see
     /// [`attention_flops`](crate::layers::attention_flops).
     pub fn attention_flops(&self, size: (usize, usize)) -> f64 {
-        let DetectorConfig { width, attention: code, num_heads, limit_range, .. } = self.config;
-        Backbone::<B>::attention_flops(width, AttentionSpec { code, num_heads, limit_range }, size)
+        Backbone::<B>::attention_flops(self.config.width, self.config.attention_spec(), size)
     }
 
     /// Where it is computed.

@@ -38,6 +38,11 @@ pub struct SegmenterConfig {
 }
 
 impl SegmenterConfig {
+    /// The mechanism of its attention modules.
+    pub(crate) fn attention_spec(&self) -> AttentionSpec {
+        AttentionSpec { code: self.attention, num_heads: self.num_heads, limit_range: self.limit_range }
+    }
+
     /// What is wrong with the first field that no segmenter can have: its name, what is expected there, what is found.
     ///
     /// # Errors
@@ -100,8 +105,7 @@ impl<B: Kernels> Segmenter<B> {
     /// A segmenter with fresh parameters.
     pub fn new(config: SegmenterConfig, init: &mut Init<B>) -> Self {
         let width = config.width;
-        let SegmenterConfig { attention: code, num_heads, limit_range, .. } = config;
-        let attention = AttentionSpec { code, num_heads, limit_range };
+        let attention = config.attention_spec();
         let backbone = Backbone::new(width, attention, init);
         let (widths, decoder) = (Backbone::<B>::widths(width), 2 * width);
         Segmenter {
@@ -128,9 +132,9 @@ impl<B: Kernels> Segmenter<B> {
     /// Multiply-adds of all attention for one image of the configured size, forward; see
     /// [`attention_flops`](crate::layers::attention_flops).
     pub fn attention_flops(&self) -> f64 {
-        let SegmenterConfig { width, attention: code, num_heads, limit_range, size, .. } = self.config;
-        let spec = AttentionSpec { code, num_heads, limit_range };
-        let last = AttentionSpec { code: AttentionCode { deformable: false, ..code }, ..spec };
+        let SegmenterConfig { width, size, .. } = self.config;
+        let spec = self.config.attention_spec();
+        let last = AttentionSpec { code: AttentionCode { deformable: false, ..spec.code }, ..spec };
         let coarsest = (size.0.div_ceil(16), size.1.div_ceil(16));
         Backbone::<B>::attention_flops(width, spec, size)
             + last.flops(coarsest, Backbone::<B>::widths(width)[3])
