@@ -195,7 +195,8 @@ pub fn apply<B: Backend, O: Op<B, N>, const N: usize>(op: O, inputs: [&Var<B>; N
 ///         let at = (0..values.len()).max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap();
 ///         (Array::host(&[], vec![values[at]]), (at, x.shape().to_vec()))
 ///     }
-///     fn backward(&self, (at, shape): &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+///     fn backward(&self, saved: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+///         let (at, shape) = saved;
 ///         let mut grad = Array::zeros(&Cpu::new(), shape);
 ///         grad.as_mut_slice()[*at] = g.item();
 ///         [Some(grad)]
