@@ -46,7 +46,7 @@ impl Normalisation {
     /// Measures all pixels of images (3, H, W) of any sizes, as [`measure`](Self::measure) does.
     ///
     /// # Panics
-    /// Without images, or where one has not three channels.
+    /// Without pixels, or where an image has fewer than three channels. More than three are not noticed.
     #[track_caller]
     pub fn measure_images<'a>(images: impl Iterator<Item = &'a Array3<f32>> + Clone) -> Self {
         let pixels: f64 = images.clone().map(|image| (image.len() / 3) as f64).sum();
@@ -66,7 +66,10 @@ impl Normalisation {
         normalisation
     }
 
-    /// (image - mean) / std, for each channel.
+    /// (image - mean) / std, for each channel, in place.
+    ///
+    /// # Panics
+    /// Where the image has more than three channels.
     pub fn apply(&self, image: &mut Array3<f32>) {
         for (channel, mut values) in image.outer_iter_mut().enumerate() {
             let (mean, std) = (self.mean[channel], self.std[channel]);

@@ -5,16 +5,15 @@
 //! ```
 //! use ndarray::{Array2, Array3};
 //! use termwise_datasets::png_out;
-//! let folder = std::env::temp_dir();
+//! let folder = tempfile::tempdir()?;
 //! let image = Array3::from_elem((3, 8, 10), 0.5);
 //! let truth = Array2::from_elem((8, 10), 1);
 //! let prediction = Array2::from_elem((8, 10), 2);
 //! let row = png_out::comparison(&image, &truth, &prediction, 255);
 //! assert_eq!(row.dim(), (8, 3 * 10 + 2 * png_out::GAP, 3));
 //! assert_eq!(row[[0, 12, 0]], png_out::class_colour(1)[0]);
-//! png_out::write_picture(&folder.join("termwise_comparison.png"), &row)?;
-//! # std::fs::remove_file(folder.join("termwise_comparison.png")).unwrap();
-//! # Ok::<(), termwise_datasets::DataError>(())
+//! png_out::write_picture(&folder.path().join("comparison.png"), &row)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::path::Path;
@@ -113,7 +112,9 @@ pub fn image_to_picture(image: &Array3<f32>) -> Picture {
 /// ```
 /// use termwise_datasets::png_out::{GAP, side_by_side};
 /// let black = |width| ndarray::Array3::<u8>::zeros((4, width, 3));
-/// assert_eq!(side_by_side(&[black(5), black(6)]).dim(), (4, 11 + GAP, 3));
+/// let row = side_by_side(&[black(5), black(6)]);
+/// assert_eq!(row.dim(), (4, 11 + GAP, 3));
+/// assert_eq!([4, 5, 5 + GAP].map(|column| row[[3, column, 0]]), [0, 255, 0]); // black, the gap, black
 /// ```
 #[track_caller]
 pub fn side_by_side(pictures: &[Picture]) -> Picture {

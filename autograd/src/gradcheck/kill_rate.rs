@@ -8,7 +8,8 @@ use super::plant::{FaultOutcome, plant_in};
 use super::{Case, Verdict};
 use crate::Cpu;
 
-/// How many planted faults were caught, and how many called by their name.
+/// How many planted faults were caught, and how many called by their name. Displays as a table, a line for each
+/// fault and one for all, and below it what was missed and skipped.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct KillRate {
     /// One line for each fault.

@@ -106,6 +106,30 @@ impl Check {
     /// A cell is wrong where analytic and numeric differ by more than `error_multiple` times the
     /// estimated error of the finite difference *and* more than `relative` times the root mean
     /// square of that input's gradient. Default: 10 and 1e-8.
+    ///
+    /// # Examples
+    /// For a backward that only approximates, here by 1 %:
+    /// ```
+    /// # use termwise_autograd::{Array, Cpu, Op, apply};
+    /// use termwise_autograd::gradcheck::{Check, Verdict};
+    /// # struct Square;
+    /// # impl Op<Cpu<f64>, 1> for Square {
+    /// #     type Saved = Array<Cpu<f64>>;
+    /// #     fn name(&self) -> &'static str { "square" }
+    /// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+    /// #         (x.view().mapv(|v| v * v).into(), x.clone())
+    /// #     }
+    /// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+    /// #         [Some((&x.view() * &g.view()).mapv(|v| 2.02 * v).into())]
+    /// #     }
+    /// # }
+    /// let x = ndarray::arr1(&[0.5, -1.0, 2.0]).into_dyn();
+    /// let verdict = |relative| {
+    ///     let check = Check::new().tolerance(10.0, relative);
+    ///     check.run("square", &[("x", x.clone())], |v| apply(Square, [&v[0]])).verdict()
+    /// };
+    /// assert_eq!((verdict(0.005), verdict(0.05)), (Verdict::Fail, Verdict::Pass));
+    /// ```
     pub fn tolerance(self, error_multiple: f64, relative: f64) -> Self {
         Check { error_multiple, relative, ..self }
     }
