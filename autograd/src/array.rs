@@ -15,6 +15,31 @@ use crate::{Backend, Cpu, Scalar};
 ///
 /// An array may also be *absent* ([`Array::absent`]): it stands for an operand that this call of an
 /// operation does without, such as the bias of a convolution that has none.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu};
+/// let a = Array::host(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// assert_eq!(a.view()[[1, 0]], 4.0);
+///
+/// // Clones and reshaped arrays share the numbers; a change copies them first, so that nobody else sees it.
+/// let mut b = a.reshape(&[3, 2]);
+/// assert_eq!(b.view()[[1, 1]], 4.0);
+/// b.as_mut_slice()[0] = 10.0;
+/// assert_eq!((a.as_slice()[0], b.as_slice()[0]), (1.0, 10.0));
+///
+/// // ndarray in any memory order comes in row-major order.
+/// let transposed: Array<Cpu<f64>> = a.view().reversed_axes().to_owned().into();
+/// assert_eq!(transposed.shape(), [3, 2]);
+/// assert_eq!(transposed.as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+///
+/// let half = Array::full(&Cpu::<f32>::new(), &[], 0.5);
+/// assert_eq!((half.item(), half.len(), half.ndim()), (0.5, 1, 0));
+/// assert_eq!(format!("{half:?}"), "Array(f32, [], [0.5])");
+///
+/// let none = Array::absent(&Cpu::<f32>::new());
+/// assert!(none.is_absent() && none.present().is_none() && half.present().is_some());
+/// ```
 pub struct Array<B: Backend> {
     backend: B,
     shape: Vec<usize>,
@@ -73,7 +98,14 @@ impl<B: Backend> Array<B> {
         Array::from_vec(backend, &shape, values)
     }
 
-    /// Uploads `f64` values, rounded to the backend's number type.
+    /// Uploads `f64` values, rounded to the nearest of the backend's number type; what is too large for it
+    /// becomes infinite.
+    ///
+    /// ```
+    /// # use termwise_autograd::{Array, Cpu};
+    /// let a = Array::from_f64(&Cpu::<f32>::new(), &ndarray::arr1(&[16_777_217.0, 1e300]));
+    /// assert_eq!(a.as_slice(), [16_777_216.0, f32::INFINITY]); // 2^24 + 1 takes 25 bits, f32 has 24
+    /// ```
     pub fn from_f64<D: Dimension>(backend: &B, array: &ndarray::Array<f64, D>) -> Self {
         Array::from_vec(backend, array.shape(), array.iter().map(|&v| B::Scalar::of(v)).collect())
     }
@@ -89,7 +121,8 @@ impl<B: Backend> Array<B> {
         Array::full(backend, shape, 0.0)
     }
 
-    /// The operand that is not there; see the type's documentation.
+    /// The operand that is not there; see the type's documentation. Its shape is `[0]`, and its clones and
+    /// reshapes are absent too.
     pub fn absent(backend: &B) -> Self {
         Array { absent: true, ..Array::zeros(backend, &[0]) }
     }
@@ -138,7 +171,16 @@ impl<B: Backend> Array<B> {
         &mut self.buffer
     }
 
-    /// The device storage, to change in place, where no clone shares it, else `None`.
+    /// The device storage, to change in place, where no clone or reshape shares it, else `None`.
+    ///
+    /// ```
+    /// # use termwise_autograd::Array;
+    /// let mut a = Array::host(&[2], vec![1.0, 2.0]);
+    /// a.buffer_mut().unwrap()[0] = 5.0;
+    /// let b = a.clone();
+    /// assert!(a.buffer_mut().is_none()); // b would change as well
+    /// assert_eq!(b.as_slice(), [5.0, 2.0]);
+    /// ```
     pub fn buffer_mut(&mut self) -> Option<&mut B::Buffer> {
         Arc::get_mut(&mut self.buffer)
     }
@@ -148,7 +190,7 @@ impl<B: Backend> Array<B> {
         Arc::into_inner(self.buffer)
     }
 
-    /// The same elements under another shape; shares the buffer.
+    /// The same elements, in row-major order, under another shape; shares the buffer.
     ///
     /// # Panics
     /// If the number of elements would change.
@@ -206,6 +248,9 @@ impl<T: Scalar> Array<Cpu<T>> {
     }
 
     /// A host array from row-major values; shorthand for [`Array::from_vec`] on [`Cpu`].
+    ///
+    /// # Panics
+    /// If their number differs from the product of `shape`.
     #[track_caller]
     pub fn host(shape: &[usize], values: Vec<T>) -> Self {
         Array::from_vec(&Cpu::new(), shape, values)

@@ -15,6 +15,43 @@ use crate::{Array, Scalar};
 ///
 /// Everything else is a kernel trait of the crate that defines the operation, with this one as
 /// its supertrait (`trait SoftmaxKernel: Backend`). The engine knows no operation.
+///
+/// # Examples
+/// The least that a device has to do:
+/// ```
+/// use termwise_autograd::{Array, Backend, Tape};
+///
+/// #[derive(Clone, Debug)]
+/// struct Plain;
+///
+/// impl Backend for Plain {
+///     type Scalar = f32;
+///     type Buffer = Vec<f32>;
+///
+///     fn upload(&self, values: Vec<f32>) -> Vec<f32> {
+///         values
+///     }
+///     fn download(&self, buffer: &Vec<f32>) -> Vec<f32> {
+///         buffer.clone()
+///     }
+///     fn len(&self, buffer: &Vec<f32>) -> usize {
+///         buffer.len()
+///     }
+///     fn fill(&self, len: usize, value: f32) -> Vec<f32> {
+///         vec![value; len]
+///     }
+///     fn accumulate(&self, sum: Array<Self>, term: &Array<Self>) -> Array<Self> {
+///         let total = sum.buffer().iter().zip(term.buffer()).map(|(a, b)| a + b).collect();
+///         Array::new(Plain, sum.shape(), total)
+///     }
+/// }
+///
+/// let tape = Tape::new(Plain);
+/// let x = tape.leaf(Array::from_vec(&Plain, &[2], vec![5.0, f32::NAN]));
+/// assert_eq!(Plain.first_non_finite(x.value()).unwrap().0, 1);
+/// let gradients = tape.backward_with(&[(&x, Array::full(&Plain, &[2], 3.0)), (&x, Array::full(&Plain, &[2], 4.0))]);
+/// assert_eq!(gradients.of(&x).unwrap().buffer(), &[7.0, 7.0]);
+/// ```
 pub trait Backend: Clone + Debug + 'static {
     /// The number type of the arrays on this device.
     type Scalar: Scalar;
@@ -35,7 +72,8 @@ pub trait Backend: Clone + Debug + 'static {
 
     /// `sum + term`, reusing the storage of `sum` where nobody else holds it.
     ///
-    /// Both have the same shape; the tape has checked that.
+    /// Both have the same shape; the tape has checked that. Whoever else holds the storage of `sum` must not see
+    /// it change.
     fn accumulate(&self, sum: Array<Self>, term: &Array<Self>) -> Array<Self>;
 
     /// Row-major position and value of the first element that is NaN or infinite.

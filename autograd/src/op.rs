@@ -46,13 +46,16 @@ pub trait Op<B: Backend, const N: usize>: 'static {
     /// The name in error messages and reports, as the public function is called.
     fn name(&self) -> &'static str;
 
-    /// Computes the output and what to keep for backward.
+    /// Computes the output and what to keep for backward. Inputs are read only; keeping a clone of one costs
+    /// nothing, as its numbers are shared. A wrong shape is best refused before, by the public function that
+    /// applies the op.
     fn forward(&self, inputs: [&Array<B>; N]) -> (Array<B>, Self::Saved);
 
     /// The contribution of `grad_output` to the gradient of each input.
     ///
     /// `needs[i]` says whether input `i` takes part in differentiation: where it is true the entry
-    /// must be `Some` array of that input's shape, where it is false the work can be left out.
+    /// must be `Some` array of that input's shape, where it is false the work can be left out and what
+    /// is returned is not used.
     fn backward(
         &self,
         saved: &Self::Saved,

@@ -100,10 +100,24 @@ impl<B: Backend> Param<B> {
     }
 
     /// Changes the numbers in place: `update` gets the only handle on them where no tape holds one,
-    /// so that an optimiser can reuse the storage.
+    /// so that an optimiser can reuse the storage. It must not ask for this parameter itself.
     ///
     /// # Panics
-    /// If the shape would change.
+    /// If the shape would change, or `update` reads or sets this parameter. The numbers are lost then, as
+    /// they are where `update` itself panics.
+    ///
+    /// # Examples
+    /// ```
+    /// # use termwise_autograd::{Array, Param};
+    /// let weight = Param::new(Array::host(&[2], vec![1.0, 2.0]));
+    /// let on_a_tape = weight.value();
+    /// weight.update(|mut value| {
+    ///     value.as_mut_slice()[0] -= 0.5;
+    ///     value
+    /// });
+    /// assert_eq!(weight.value().as_slice(), [0.5, 2.0]);
+    /// assert_eq!(on_a_tape.as_slice(), [1.0, 2.0]); // who holds the old numbers keeps them
+    /// ```
     #[track_caller]
     pub fn update(&self, update: impl FnOnce(Array<B>) -> Array<B>) {
         let mut slot = self.value.borrow_mut();
@@ -125,6 +139,39 @@ impl<B: Backend> Param<B> {
 }
 
 /// Something made of parameters: a layer or a model.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Param, Parameters};
+///
+/// struct Norm {
+///     weight: Param<Cpu<f32>>,
+///     mean: Param<Cpu<f32>>,
+/// }
+///
+/// impl Module<Cpu<f32>> for Norm {
+///     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, Cpu<f32>>) {
+///         parameters.param("weight", &self.weight);
+///         parameters.param("mean", &self.mean);
+///     }
+/// }
+///
+/// struct Model(Norm, Norm);
+///
+/// impl Module<Cpu<f32>> for Model {
+///     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, Cpu<f32>>) {
+///         parameters.module("first", &self.0);
+///         parameters.module("second", &self.1);
+///     }
+/// }
+///
+/// let numbers = |values: &[f32]| Array::host(&[values.len()], values.to_vec());
+/// let norm = || Norm { weight: Param::new(numbers(&[1.0; 5])), mean: Param::buffer(numbers(&[0.0; 5])) };
+/// let model = Model(norm(), norm());
+/// let names: Vec<String> = model.parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["first.weight", "first.mean", "second.weight", "second.mean"]);
+/// assert_eq!(model.num_parameters(), 10); // the means are not trained
+/// ```
 pub trait Module<B: Backend> {
     /// Lists the parameters of this module and of its parts, each under its name.
     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, B>);
@@ -136,7 +183,7 @@ pub trait Module<B: Backend> {
         parameters.list
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable numbers. A parameter that is listed twice counts twice.
     fn num_parameters(&self) -> usize {
         self.parameters().iter().filter(|(_, p)| p.is_trainable()).map(|(_, p)| p.len()).sum()
     }

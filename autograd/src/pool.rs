@@ -40,7 +40,23 @@ const ALIGNMENT: usize = 64;
 
 /// Numbers in host memory, which go back to a pool when dropped.
 ///
-/// Buffers of 1024 elements and more that were asked for by length start on a cache line.
+/// Buffers of 1024 elements and more that were asked for by length start on a cache line. Smaller ones, and
+/// those made of a vector, belong to the system's allocator and go back to it.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::pool::{Buffer, Pooled};
+/// let mut a = Buffer::filled(2048, 3u32);
+/// let b = Buffer::from(vec![7u32, 8]);
+/// let copy = b.clone();
+/// a[..2].copy_from_slice(&copy);
+/// assert_eq!(a[..3], [7, 8, 3]);
+/// assert_eq!(u32::pool().elements(), (2048, 0)); // in use and unused; b is too small to be counted
+/// drop(a);
+/// assert_eq!(u32::pool().elements(), (0, 2048));
+/// let again = Buffer::<u32>::zeros(2000); // the same memory
+/// assert_eq!((u32::pool().elements(), again.iter().sum()), ((2048, 0), 0u32));
+/// ```
 pub struct Buffer<T: Pooled> {
     /// The block; empty once given back.
     block: Vec<T>,
@@ -159,7 +175,7 @@ impl<T> Pool<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frees every unused block.
+    /// Frees every unused block. Blocks in use are not touched, and come back to the pool later.
     pub fn clear(&self) {
         let mut free = self.lock();
         free.blocks.clear();
@@ -167,7 +183,8 @@ impl<T> Pool<T> {
         free.most_in_use = free.in_use;
     }
 
-    /// Elements in use and elements that lie unused.
+    /// Elements in use and elements that lie unused, each block with the size of its class: the length that was
+    /// asked for, rounded up by at most a quarter.
     pub fn elements(&self) -> (usize, usize) {
         let free = self.lock();
         (free.in_use, free.unused)

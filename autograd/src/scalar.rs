@@ -13,6 +13,19 @@ use crate::simd::{self, Vector};
 ///
 /// All code is written once over this trait, so that a gradient check in `f64` covers the very
 /// source that trains in `f32`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::Scalar;
+///
+/// fn mean<T: Scalar>(values: &[T]) -> T {
+///     values.iter().copied().sum::<T>() / T::of(values.len() as f64)
+/// }
+/// assert_eq!(mean(&[1.0f32, 2.0]).as_f64(), 1.5);
+/// assert_eq!(mean(&[1.0f64, 2.0]), 1.5);
+/// assert_eq!((f32::of(1.0 + 1e-9), f64::of(1.0 + 1e-9)), (1.0, 1.0 + 1e-9)); // f32 rounds
+/// assert_eq!((f32::NAME, f64::NAME), ("f32", "f64"));
+/// ```
 pub trait Scalar:
     Float + NumAssign + LinalgScalar + ScalarOperand + Sum + Default + Debug + Display + Pooled
 {

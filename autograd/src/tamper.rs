@@ -6,7 +6,37 @@ use crate::{Array, Backend, Scalar};
 /// A mistake in what the ops of one name contribute to one of their inputs.
 ///
 /// Put it on a tape with [`Tape::tampered`](crate::Tape::tampered): forward is untouched, the sweep
-/// goes wrong the way a faulty `backward` would.
+/// goes wrong the way a faulty `backward` would. A fault in an input that needs no gradient, or that the
+/// op does not have, changes nothing.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Fault, FaultKind, Op, Tape, apply};
+/// # struct Square;
+/// # impl Op<Cpu<f64>, 1> for Square {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "square" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(|v| v * v).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((&x.view() * &g.view()).mapv(|v| v + v).into())]
+/// #     }
+/// # }
+/// let gradient = |kind| {
+///     let tape = Tape::new(Cpu::new()).tampered(Fault { op: "square", input: 0, kind });
+///     let x = tape.leaf(Array::host(&[3], vec![1.0, 2.0, 3.0]));
+///     let y = apply(Square, [&x]);
+///     let cotangent = Array::host(&[3], vec![1.0, 1.0, 10.0]);
+///     tape.backward_with(&[(&y, cotangent)]).of(&x).unwrap().as_slice().to_vec()
+/// };
+/// assert_eq!(gradient(FaultKind::Scale(1.0)), [2.0, 4.0, 60.0]); // right: 2 x times the cotangent
+/// assert_eq!(gradient(FaultKind::Scale(-0.5)), [-1.0, -2.0, -30.0]);
+/// assert_eq!(gradient(FaultKind::OffByOne), [60.0, 2.0, 4.0]);
+/// assert_eq!(gradient(FaultKind::DroppedTerm), [2.0, 0.0, 60.0]);
+/// assert_eq!(gradient(FaultKind::GradOutputIgnored), [2.0, 4.0, 6.0]);
+/// assert_eq!(gradient(FaultKind::MissingReduction { axis: 0 }), [2.0, 0.0, 0.0]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault {
     /// [`Op::name`](crate::Op::name) of the ops to spoil.

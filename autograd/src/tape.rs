@@ -50,7 +50,8 @@ struct Record<B: Backend> {
 /// Records operations as they run, to differentiate them afterwards.
 ///
 /// A tape serves one computation: make one per training step. Cloning gives another handle on the
-/// same record. Nodes are pushed in execution order, so the reverse sweep is a single loop.
+/// same record. Nodes are pushed in execution order, so the reverse sweep is a single loop. The
+/// [crate's documentation](crate#example) shows a tape at work with an op of two inputs.
 ///
 /// ```
 /// # use termwise_autograd::{apply, Array, Cpu, Op, Scalar, Tape};
@@ -110,7 +111,8 @@ impl<B: Backend> Tape<B> {
     }
 
     /// The same tape in check mode: the first op, forward or backward, whose result holds a NaN or
-    /// an infinity panics with its name, its input shapes and the element.
+    /// an infinity panics with its name, its input shapes and the element. Leaves and cotangents are
+    /// not looked at. Handles that were cloned before stay as they were, and so do values made on them.
     pub fn checked(self) -> Self {
         Tape { check: Check::Panic, ..self }
     }
@@ -213,7 +215,8 @@ impl<B: Backend> Tape<B> {
         var
     }
 
-    /// Gradients of a scalar with respect to every leaf and parameter.
+    /// Gradients of a scalar with respect to every leaf and parameter: [`backward_with`](Tape::backward_with)
+    /// under the cotangent 1.
     ///
     /// Frees the record as it passes: a tape is swept once.
     ///
@@ -236,6 +239,16 @@ impl<B: Backend> Tape<B> {
     /// If a cotangent's shape differs from its output's, an output belongs to another tape or the
     /// tape was swept before; and if an op breaks its contract (a gradient that is missing or of the
     /// wrong shape), naming the op.
+    ///
+    /// # Examples
+    /// ```
+    /// # use termwise_autograd::{Array, Cpu, Tape};
+    /// let tape = Tape::new(Cpu::<f64>::new());
+    /// let pair = |a, b| Array::host(&[2], vec![a, b]);
+    /// let x = tape.leaf(pair(5.0, 7.0));
+    /// let gradients = tape.backward_with(&[(&x, pair(1.0, 2.0)), (&x, pair(10.0, 20.0))]);
+    /// assert_eq!(gradients.of(&x).unwrap().as_slice(), [11.0, 22.0]); // an output twice: both count
+    /// ```
     #[track_caller]
     pub fn backward_with(&self, outputs: &[(&Var<B>, Array<B>)]) -> Gradients<B> {
         for (output, cotangent) in outputs {
@@ -386,8 +399,8 @@ pub struct Gradients<B: Backend> {
 }
 
 impl<B: Backend> Gradients<B> {
-    /// The gradient with respect to a leaf or a retained value; `None` where the output does not
-    /// depend on it.
+    /// The gradient with respect to a leaf or a retained value, of its shape; `None` where the output does
+    /// not depend on it, for a value that was not retained, and for one of another tape.
     pub fn of(&self, var: &Var<B>) -> Option<&Array<B>> {
         if !std::ptr::eq(self.record.as_ptr(), Rc::as_ptr(&var.tape().record)) {
             return None;

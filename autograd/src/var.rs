@@ -27,6 +27,41 @@ impl<B: Backend, O: Op<B, N>, const N: usize> Backward<B> for Recorded<O, O::Sav
 }
 
 /// A value on a [`Tape`]. Cheap to clone.
+///
+/// # Examples
+/// An op with an optional operand, and what takes part in differentiation:
+/// ```
+/// use termwise_autograd::{Array, Cpu, Op, Tape, Var, apply};
+///
+/// /// y = 2 x + bias, or 2 x without a bias.
+/// struct Double;
+///
+/// impl Op<Cpu<f64>, 2> for Double {
+///     type Saved = ();
+///     fn name(&self) -> &'static str {
+///         "double"
+///     }
+///     fn forward(&self, [x, bias]: [&Array<Cpu<f64>>; 2]) -> (Array<Cpu<f64>>, ()) {
+///         let y = x.view().mapv(|v| 2.0 * v);
+///         (bias.present().map_or(y.clone(), |bias| y + bias.view()).into(), ())
+///     }
+///     fn backward(&self, (): &(), g: &Array<Cpu<f64>>, needs: [bool; 2]) -> [Option<Array<Cpu<f64>>>; 2] {
+///         [needs[0].then(|| g.view().mapv(|v| 2.0 * v).into()), needs[1].then(|| g.clone())]
+///     }
+/// }
+///
+/// fn double(x: &Var<Cpu<f64>>, bias: Option<&Var<Cpu<f64>>>) -> Var<Cpu<f64>> {
+///     apply(Double, [x, &x.optional(bias)])
+/// }
+///
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.leaf(Array::host(&[], vec![3.0]));
+/// let y = double(&double(&x, Some(&x)), None); // 2 (2 x + x)
+/// assert_eq!(y.value().item(), 18.0);
+/// let cut = double(&x.detach(), None);
+/// assert!(y.requires_grad() && !cut.requires_grad());
+/// assert_eq!(tape.backward(&y).of(&x).unwrap().item(), 6.0);
+/// ```
 pub struct Var<B: Backend> {
     tape: Tape<B>,
     node: Option<usize>,
@@ -84,7 +119,8 @@ impl<B: Backend> Var<B> {
         Var { node: None, ..self.clone() }
     }
 
-    /// `operand` itself, or the [absent](Array::absent) operand on this tape for `None`.
+    /// `operand` itself, or the [absent](Array::absent) operand on this tape for `None`. An op is never
+    /// asked for the gradient of an absent operand.
     pub fn optional(&self, operand: Option<&Var<B>>) -> Var<B> {
         operand.cloned().unwrap_or_else(|| self.tape.constant(Array::absent(self.tape.backend())))
     }
@@ -105,9 +141,12 @@ impl<B: Backend> Var<B> {
 
 /// Runs an op forward and records it on the tape of its inputs.
 ///
+/// Nothing is recorded, and what the op saves is dropped, on an [inference](Tape::inference) tape and where
+/// no input takes part in differentiation.
+///
 /// # Panics
-/// If the inputs live on different tapes, or the tape was swept already; in check mode, if the
-/// output holds a NaN or an infinity.
+/// If the inputs live on different tapes, or the op is to be recorded and the tape was swept already; in
+/// check mode, if the output holds a NaN or an infinity.
 ///
 /// # Examples
 /// ```
@@ -138,6 +177,38 @@ pub fn apply<B: Backend, O: Op<B, N>, const N: usize>(op: O, inputs: [&Var<B>; N
 ///
 /// # Panics
 /// As [`apply`].
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Op, Tape, apply_saving};
+///
+/// /// The largest of all elements; saves which one it is, as the gradient goes there alone.
+/// struct Max;
+///
+/// impl Op<Cpu<f64>, 1> for Max {
+///     type Saved = (usize, Vec<usize>);
+///     fn name(&self) -> &'static str {
+///         "max"
+///     }
+///     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+///         let values = x.as_slice();
+///         let at = (0..values.len()).max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap();
+///         (Array::host(&[], vec![values[at]]), (at, x.shape().to_vec()))
+///     }
+///     fn backward(&self, saved: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+///         let (at, shape) = saved;
+///         let mut grad = Array::zeros(&Cpu::new(), shape);
+///         grad.as_mut_slice()[*at] = g.item();
+///         [Some(grad)]
+///     }
+/// }
+///
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.leaf(Array::host(&[3], vec![1.0, 9.0, 4.0]));
+/// let (y, saved) = apply_saving(Max, [&x]);
+/// assert_eq!((y.value().item(), saved.0), (9.0, 1));
+/// assert_eq!(tape.backward(&y).of(&x).unwrap().as_slice(), [0.0, 1.0, 0.0]);
+/// ```
 #[track_caller]
 pub fn apply_saving<B: Backend, O: Op<B, N>, const N: usize>(
     op: O,

@@ -6,6 +6,21 @@ use crate::sample::Sample;
 use crate::seed::{Use, shuffle, stream};
 
 /// The mean and the standard deviation of each channel.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array3, array};
+/// use termwise_datasets::batch::Normalisation;
+/// let image: Array3<f32> = array![[[0.0, 1.0]], [[0.25, 0.75]], [[0.5, 0.5]]]; // (3, 1, 2)
+/// let normalisation = Normalisation::measure_images([&image].into_iter());
+/// assert_eq!(normalisation.mean, [0.5; 3]);
+/// assert_eq!(normalisation.std, [0.5, 0.25, 1.0]); // blue does not vary
+/// let mut normalised = image.clone();
+/// normalisation.apply(&mut normalised);
+/// assert_eq!(normalised, array![[[-1.0, 1.0]], [[-1.0, 1.0]], [[0.0, 0.0]]]);
+/// normalisation.undo(&mut normalised);
+/// assert_eq!(normalised, image);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalisation {
     /// Mean of red, green, blue.
@@ -18,7 +33,8 @@ impl Normalisation {
     /// Changes nothing: mean 0, standard deviation 1.
     pub const NONE: Self = Self { mean: [0.0; 3], std: [1.0; 3] };
 
-    /// Measures all pixels of the samples, in f64 and in order. A channel without variation gets the deviation 1.
+    /// Measures all pixels of the samples, in f64 and in order: the mean, and the root of the mean squared distance from
+    /// it. A channel without variation (a variance of at most 1e-12) gets the deviation 1.
     ///
     /// # Panics
     /// Without samples.
@@ -30,7 +46,7 @@ impl Normalisation {
     /// Measures all pixels of images (3, H, W) of any sizes, as [`measure`](Self::measure) does.
     ///
     /// # Panics
-    /// Without images, or where one has not three channels.
+    /// Without pixels, or where an image has fewer than three channels. More than three are not noticed.
     #[track_caller]
     pub fn measure_images<'a>(images: impl Iterator<Item = &'a Array3<f32>> + Clone) -> Self {
         let pixels: f64 = images.clone().map(|image| (image.len() / 3) as f64).sum();
@@ -50,7 +66,10 @@ impl Normalisation {
         normalisation
     }
 
-    /// (image - mean) / std, for each channel.
+    /// (image - mean) / std, for each channel, in place.
+    ///
+    /// # Panics
+    /// Where the image has more than three channels.
     pub fn apply(&self, image: &mut Array3<f32>) {
         for (channel, mut values) in image.outer_iter_mut().enumerate() {
             let (mean, std) = (self.mean[channel], self.std[channel]);
@@ -68,6 +87,26 @@ impl Normalisation {
 }
 
 /// Samples of one size, stacked.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array3, array, s};
+/// use termwise_datasets::Sample;
+/// use termwise_datasets::batch::{Batch, Normalisation, class_pixels};
+/// let sample = |grey: f32, labels| Sample {
+///     name: String::new(),
+///     image: Array3::from_elem((3, 1, 2), grey),
+///     labels,
+///     objects: Vec::new(),
+/// };
+/// let samples = [sample(0.5, array![[0, 255]]), sample(1.0, array![[2, 2]])];
+/// let normalisation = Normalisation { mean: [0.5; 3], std: [0.25; 3] };
+/// let batch = Batch::stack(&samples, &normalisation, 255);
+/// assert_eq!(batch.images.slice(s![.., 0, 0, 0]), array![0.0, 2.0]); // (1 - 0.5) / 0.25
+/// assert_eq!((batch.labels, batch.ignore), (array![[[0, 255]], [[2, 2]]], 255)); // (N, H, W)
+/// let pixels = class_pixels(&samples);
+/// assert_eq!((pixels[0], pixels[1], pixels[2], pixels[255]), (1, 0, 2, 1));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The normalised images.
@@ -82,7 +121,7 @@ impl Batch {
     /// Normalises and stacks samples, in their order.
     ///
     /// # Panics
-    /// Without samples, or where their sizes differ.
+    /// Without samples, or where their sizes differ, of two samples or of image and labels of one.
     #[track_caller]
     pub fn stack<'a>(
         samples: impl IntoIterator<Item = &'a Sample>,
@@ -147,8 +186,13 @@ impl EpochShuffler {
     ///
     /// ```
     /// use termwise_datasets::batch::EpochShuffler;
-    /// let batches = EpochShuffler::new(10, 3).batches(0, 4);
+    /// let shuffler = EpochShuffler::new(10, 3);
+    /// let batches = shuffler.batches(0, 4);
     /// assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+    /// assert_eq!(batches.concat(), shuffler.order(0));
+    /// let mut sorted = shuffler.order(1); // of the next epoch
+    /// sorted.sort_unstable();
+    /// assert_eq!(sorted, (0..10).collect::<Vec<_>>());
     /// ```
     ///
     /// # Panics

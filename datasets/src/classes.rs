@@ -14,6 +14,24 @@ const DEFAULT_IGNORE: u8 = 255;
 /// The names of the classes, by id, and the ignore id.
 ///
 /// Ids in files may have gaps; classes are numbered without any, in the order of these ids.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::ClassList;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("classes.txt");
+/// std::fs::write(&path, "7 Road\n3 Sky\n11 Void\n")?;
+/// let classes = ClassList::read(&path, None)?;
+/// assert_eq!(classes.names(), ["Sky", "Road", "Void"]);
+/// assert_eq!((classes.num_classes(), classes.ignore()), (2, 2)); // Void, by its name
+/// assert_eq!((classes.of_file_id(3), classes.of_file_id(7), classes.of_file_id(11)), (Some(0), Some(1), Some(2)));
+/// assert_eq!((classes.of_file_id(5), classes.of_file_id(255)), (None, None)); // not listed
+///
+/// // Another ignore id: Void is a class as any other, and 255 marks the pixels that do not count.
+/// let classes = ClassList::read(&path, Some(255))?;
+/// assert_eq!((classes.num_classes(), classes.ignore(), classes.of_file_id(255)), (3, 255, Some(255)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassList {
     names: Vec<String>,
@@ -25,7 +43,8 @@ pub struct ClassList {
 }
 
 impl ClassList {
-    /// Classes 0, 1, ... with these names, and the id of pixels that belong to none.
+    /// Classes 0, 1, ... with these names, and the id of pixels that belong to none: that of one of the classes, or
+    /// one beyond them.
     ///
     /// # Panics
     /// With no name, or with more than 255.
@@ -44,7 +63,7 @@ impl ClassList {
     ///
     /// # Errors
     /// An absent or empty file, a line of another form, a repeated id, a repeated name, or two classes
-    /// whose names mean "ignore" while `ignore` is not given.
+    /// whose names mean "ignore" while `ignore` is not given; no class but the ignored one.
     pub fn read(path: &Path, ignore: Option<u8>) -> Result<Self, DataError> {
         let text = read_text(path, "class list")?;
         let mut by_id: Vec<Option<(usize, String)>> = Vec::new(); // (line, name) of each id

@@ -6,6 +6,24 @@ use std::path::{Path, PathBuf};
 /// An error of a file or a folder.
 ///
 /// The display is one line; a path or a text from a file is printed with its control characters escaped.
+///
+/// # Examples
+/// ```
+/// use std::path::Path;
+/// use termwise_datasets::{ClassList, DataError};
+/// let error = ClassList::read(Path::new("absent/classes.txt"), None).unwrap_err();
+/// assert_eq!(error.to_string(), "absent/classes.txt: class list: expected a file, found nothing there");
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("classes.txt");
+/// std::fs::write(&path, "0 Sky\n0 Road\n")?;
+/// let DataError::Line { line, field, expected, found, .. } = ClassList::read(&path, None).unwrap_err() else {
+///     panic!("expected the error of a line");
+/// };
+/// assert_eq!((line, field, expected.as_str()), (2, "class id", "each id once"));
+/// assert_eq!(found, "id 0 again, as in line 1");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {

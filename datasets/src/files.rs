@@ -84,6 +84,20 @@ pub(crate) fn stays_inside(path: &str) -> bool {
 ///
 /// # Errors
 /// [`DataError::Unwritable`] with the step that failed; no temporary file is left.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::write_atomically;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("state.bin");
+/// write_atomically(&path, b"first")?;
+/// write_atomically(&path, b"second")?; // in its place
+/// assert_eq!(std::fs::read(&path)?, b"second");
+/// assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
+/// let error = write_atomically(&folder.path().join("absent/state.bin"), b"third").unwrap_err();
+/// assert!(error.to_string().contains("expected to create a file in its folder"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let error = |action, source| DataError::Unwritable { path: path.to_owned(), action, source };
     let temporary = temporary_name(path).map_err(|source| error("name a file", source))?;

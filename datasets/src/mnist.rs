@@ -9,14 +9,22 @@
 //! first one first: 0x0803 (bytes in three dimensions), images, rows, columns; or 0x0801, labels. Behind them stands one
 //! byte for each value and nothing else. Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database".
 //!
-//! ```no_run
-//! use std::path::Path;
+//! ```
+//! use ndarray::array;
 //! use termwise_datasets::mnist::Mnist;
 //!
-//! let test = Mnist::open(Path::new("mnist"), "test")?;
-//! let image = test.image(0); // (28, 28), 0 to 1
-//! println!("{} images of {:?}, the first is a {}", test.len(), image.dim(), test.labels()[0]);
-//! # Ok::<(), termwise_datasets::DataError>(())
+//! // Two images of 1 x 3 pixels with the labels 9 and 0.
+//! let folder = tempfile::tempdir()?;
+//! let images = [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, /* the pixels */ 0, 51, 255, 10, 11, 12];
+//! let labels = [0, 0, 8, 1, 0, 0, 0, 2, /* the labels */ 9, 0];
+//! std::fs::write(folder.path().join("t10k-images-idx3-ubyte"), images)?;
+//! std::fs::write(folder.path().join("t10k-labels-idx1-ubyte"), labels)?;
+//!
+//! let test = Mnist::open(folder.path(), "test")?;
+//! assert_eq!((test.len(), test.labels(), test.images().dim()), (2, &[9, 0][..], (2, 1, 3)));
+//! assert_eq!(test.image(0), array![[0.0, 0.2, 1.0]]); // 51 of 255 is a fifth
+//! assert_eq!(test.images()[[1, 0, 2]], 12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #[cfg(test)]

@@ -82,6 +82,25 @@ pub(crate) fn read_picture(path: &Path) -> Result<Array3<f32>, DataError> {
 ///
 /// # Errors
 /// If it is no whole picture of these kinds, or too large a one.
+///
+/// # Examples
+/// ```
+/// use std::path::Path;
+/// use ndarray::{Array3, array};
+/// use termwise_datasets::{picture_of_bytes, png_out::write_picture};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("two_pixels.png");
+/// let red_and_white: Array3<u8> = array![[[255, 0, 0], [255, 255, 255]]]; // (1, 2, 3)
+/// write_picture(&path, &red_and_white)?;
+/// let bytes = std::fs::read(&path)?;
+/// let image = picture_of_bytes(Path::new("upload"), &bytes, 1000)?;
+/// assert_eq!(image, array![[[1.0, 1.0]], [[0.0, 1.0]], [[0.0, 1.0]]]); // (3, 1, 2)
+/// let error = picture_of_bytes(Path::new("upload"), &bytes, 1).unwrap_err();
+/// let expected = "upload: picture: expected a JPEG or PNG picture of at most 1 pixels, found one of 2 x 1 pixels";
+/// assert_eq!(error.to_string(), expected);
+/// assert!(picture_of_bytes(Path::new("upload"), &bytes[..30], 1000).is_err()); // cut off
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn picture_of_bytes(path: &Path, bytes: &[u8], pixels: u64) -> Result<Array3<f32>, DataError> {
     let within = |size: (usize, usize)| {
         if (size.0 * size.1) as u64 <= pixels {

@@ -5,16 +5,15 @@
 //! ```
 //! use ndarray::{Array2, Array3};
 //! use termwise_datasets::png_out;
-//! let folder = std::env::temp_dir();
+//! let folder = tempfile::tempdir()?;
 //! let image = Array3::from_elem((3, 8, 10), 0.5);
 //! let truth = Array2::from_elem((8, 10), 1);
 //! let prediction = Array2::from_elem((8, 10), 2);
 //! let row = png_out::comparison(&image, &truth, &prediction, 255);
 //! assert_eq!(row.dim(), (8, 3 * 10 + 2 * png_out::GAP, 3));
 //! assert_eq!(row[[0, 12, 0]], png_out::class_colour(1)[0]);
-//! png_out::write_picture(&folder.join("termwise_comparison.png"), &row)?;
-//! # std::fs::remove_file(folder.join("termwise_comparison.png")).unwrap();
-//! # Ok::<(), termwise_datasets::DataError>(())
+//! png_out::write_picture(&folder.path().join("comparison.png"), &row)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::path::Path;
@@ -58,6 +57,16 @@ const PALETTE: [[u8; 3]; 12] = [
 
 /// The colour of a class. From the thirteenth class on, the colours come again at two thirds of their brightness, and
 /// so on: more than twelve classes cannot all be told apart.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use termwise_datasets::png_out::{class_colour, colour_labels};
+/// assert_eq!((class_colour(0), class_colour(2)), ([222, 222, 222], [255, 222, 0]));
+/// assert_eq!((class_colour(12), class_colour(14)), ([148, 148, 148], [170, 148, 0])); // two thirds of these
+/// let picture = colour_labels(&array![[2, 255]], 255); // (1, 2, 3)
+/// assert_eq!(picture, array![[[255, 222, 0], [0, 0, 0]]]);
+/// ```
 pub fn class_colour(id: u8) -> [u8; 3] {
     let round = usize::from(id) / PALETTE.len();
     PALETTE[usize::from(id) % PALETTE.len()]
@@ -77,6 +86,14 @@ pub fn colour_labels(labels: &Array2<u8>, ignore: u8) -> Picture {
 ///
 /// # Panics
 /// Where the image has not three channels.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use termwise_datasets::png_out::image_to_picture;
+/// let image = array![[[0.0, 0.5]], [[0.2, -1.0]], [[1.0, 7.0]]]; // (3, 1, 2)
+/// assert_eq!(image_to_picture(&image), array![[[0, 51, 255], [128, 0, 255]]]); // (1, 2, 3)
+/// ```
 #[track_caller]
 pub fn image_to_picture(image: &Array3<f32>) -> Picture {
     let (channels, height, width) = image.dim();
@@ -95,7 +112,9 @@ pub fn image_to_picture(image: &Array3<f32>) -> Picture {
 /// ```
 /// use termwise_datasets::png_out::{GAP, side_by_side};
 /// let black = |width| ndarray::Array3::<u8>::zeros((4, width, 3));
-/// assert_eq!(side_by_side(&[black(5), black(6)]).dim(), (4, 11 + GAP, 3));
+/// let row = side_by_side(&[black(5), black(6)]);
+/// assert_eq!(row.dim(), (4, 11 + GAP, 3));
+/// assert_eq!([4, 5, 5 + GAP].map(|column| row[[3, column, 0]]), [0, 255, 0]); // black, the gap, black
 /// ```
 #[track_caller]
 pub fn side_by_side(pictures: &[Picture]) -> Picture {
@@ -119,6 +138,17 @@ pub fn side_by_side(pictures: &[Picture]) -> Picture {
 ///
 /// # Panics
 /// Where there is none.
+///
+/// # Examples
+/// ```
+/// use ndarray::Array3;
+/// use termwise_datasets::png_out::{GAP, enlarged, stacked};
+/// let black = |width| Array3::<u8>::zeros((1, width, 3));
+/// let sheet = stacked(&[enlarged(&black(2), 3), black(4)]);
+/// assert_eq!(sheet.dim(), (3 + GAP + 1, 6, 3)); // 2 x 1 pixels are 6 x 3 now
+/// let is_white = |row, column| sheet[[row, column, 0]] == 255;
+/// assert!(!is_white(2, 5) && is_white(3, 0) && !is_white(5, 3) && is_white(5, 4)); // below, and at its right
+/// ```
 #[track_caller]
 pub fn stacked(pictures: &[Picture]) -> Picture {
     assert!(!pictures.is_empty(), "stacked: expected at least one picture, found none");
@@ -217,6 +247,18 @@ pub fn write_picture(path: &Path, picture: &Picture) -> Result<(), DataError> {
 ///
 /// # Panics
 /// Where the map is empty.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use termwise_datasets::{picture_of_bytes, png_out::write_labels};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("labels.png");
+/// write_labels(&path, &array![[0, 2], [11, 255]])?;
+/// let grey = picture_of_bytes(&path, &std::fs::read(&path)?, 100)?; // (3, 2, 2), in [0, 1]
+/// assert_eq!((grey * 255.0).mapv(f32::round).outer_iter().next().unwrap(), array![[0.0, 2.0], [11.0, 255.0]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[track_caller]
 pub fn write_labels(path: &Path, labels: &Array2<u8>) -> Result<(), DataError> {
     let (height, width) = labels.dim();

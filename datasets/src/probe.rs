@@ -80,7 +80,21 @@ impl ProbeTask {
         }
     }
 
-    /// Draws `count` samples: tokens `(count, 45, 8, 8)` and targets `(count, 8, 8)`.
+    /// Draws `count` samples: tokens `(count, 45, 8, 8)` and targets `(count, 8, 8)`. A pure function of the state of
+    /// `rng`.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_datasets::probe::{PROBE_IGNORE, ProbeBatch, ProbeTask};
+    /// use termwise_datasets::stream;
+    /// let task: ProbeTask = "shift_near".parse().unwrap();
+    /// let ProbeBatch { tokens, targets } = task.sample(2, &mut stream(100u64, 7, 0, 0));
+    /// assert_eq!((tokens.dim(), tokens.sum()), ((2, 45, 8, 8), 128.0)); // here a value is all that a token has
+    /// // The target of row 5, column 2 is the value one up and one right, in one of the first 8 channels.
+    /// let value = (0..8).find(|&value| tokens[[1, value, 4, 3]] == 1.0).unwrap();
+    /// assert_eq!(targets[[1, 5, 2]], value as i64);
+    /// assert_eq!((targets[[1, 0, 2]], targets[[1, 5, 7]]), (PROBE_IGNORE, PROBE_IGNORE)); // off the grid
+    /// ```
     pub fn sample(self, count: usize, rng: &mut ChaCha8Rng) -> ProbeBatch {
         let grid = PROBE_GRID;
         let mut tokens = Array4::zeros((count, PROBE_CHANNELS, grid, grid));

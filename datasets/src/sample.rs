@@ -58,6 +58,17 @@ pub struct Object {
 }
 
 /// A box with its sides parallel to the axes, half open: x0 <= x < x1, y0 <= y < y1.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::BoundingBox;
+/// let bounds = BoundingBox { x0: -2.0, y0: 1.0, x1: 3.0, y1: 5.0 };
+/// assert_eq!(bounds.area(), 20.0);
+/// let picture = (4, 6); // (height, width)
+/// assert_eq!(bounds.clipped(picture), Some(BoundingBox { x0: 0.0, y1: 4.0, ..bounds }));
+/// assert_eq!(BoundingBox { x0: 6.0, x1: 8.0, ..bounds }.clipped(picture), None); // it only touches the right side
+/// assert_eq!(BoundingBox { x1: -5.0, ..bounds }.area(), 0.0); // x1 < x0
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BoundingBox {
     /// Left side, in pixels from the left edge of the picture.
@@ -90,7 +101,7 @@ impl BoundingBox {
         Some(Self { x0: x0 as f32, y0: y0 as f32, x1: x1 as f32, y1: y1 as f32 })
     }
 
-    /// The area in square pixels.
+    /// The area in square pixels; 0 where a side is not positive.
     pub fn area(&self) -> f32 {
         (self.x1 - self.x0).max(0.0) * (self.y1 - self.y0).max(0.0)
     }

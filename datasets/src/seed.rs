@@ -42,7 +42,16 @@ impl From<Use> for u64 {
 }
 
 /// The stream of one use, which has a number, for a seed and two counters. The four values fill ChaCha's key, so distinct
-/// values give independent streams.
+/// values give independent streams. The uses 1 to 5 are those of this crate.
+///
+/// # Examples
+/// ```
+/// use rand::RngExt;
+/// use termwise_datasets::stream;
+/// let draws = |epoch| -> [u32; 4] { stream(77u64, 1, epoch, 0).random() };
+/// assert_eq!(draws(3), draws(3));
+/// assert_ne!(draws(3), draws(4));
+/// ```
 pub fn stream(purpose: impl Into<u64>, seed: u64, major: u64, minor: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (bytes, value) in key.chunks_exact_mut(8).zip([purpose.into(), seed, major, minor]) {

@@ -17,6 +17,40 @@ type Build<B> = Rc<dyn Fn(&[usize], &mut Samples) -> Option<Built<B>>>;
 ///
 /// Operations export `cases::<B>()`; the gradient check, the parity of backends and the parity of
 /// kernel variants all consume the same list.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::gradcheck::{Built, Case, Check, check_case};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// // The number of groups divides the number of channels: no case for a shape where it does not.
+/// let groups = 2;
+/// let case = Case::new("grouped", "groups=2", &[3, 4], move |shape, samples| {
+///     if shape[1] % groups > 0 {
+///         return None;
+///     }
+///     Built::new([("x", samples.normal(shape))], |v| map(&v[0], |x| x * x, |x| 2.0 * x))
+/// });
+/// assert_eq!(format!("{case:?}"), "grouped [groups=2] [3, 4]");
+/// assert_eq!(case.at_shape(&[5, 2]).unwrap().build(0).unwrap().inputs[0].1.shape(), [5, 2]);
+/// assert!(case.at_shape(&[5, 3]).is_none()); // build says no
+/// assert!(case.at_shape(&[4]).is_none()); // another rank
+/// assert_eq!(case.build(7).unwrap().inputs, case.build(7).unwrap().inputs); // a pure function of the seed
+/// check_case(&case, &Check::new()).assert_pass();
+/// ```
 pub struct Case<B: Backend> {
     op: &'static str,
     label: String,
@@ -106,7 +140,8 @@ impl<B: Backend> Case<B> {
         case.build(0).map(|_| case)
     }
 
-    /// Makes the inputs from a seed. The same case and seed give the same numbers on every backend.
+    /// Makes the inputs from a seed, `None` where the operation cannot take the shape. The same case and seed give
+    /// the same numbers on every backend.
     pub fn build(&self, seed: u64) -> Option<Built<B>> {
         (self.build)(&self.shape, &mut Samples::new(seed))
     }

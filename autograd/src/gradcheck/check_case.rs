@@ -13,12 +13,45 @@ const ATTEMPTS: usize = 80;
 ///
 /// # Panics
 /// If the case cannot be built at its own shape, or the operation itself panics.
+///
+/// # Examples
+/// A derivative that is wrong at every shape, found at the smallest:
+/// ```
+/// use termwise_autograd::gradcheck::{Built, Case, Check, Verdict, check_case};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// let wrong = Case::new("square", "", &[6, 5], |shape, samples| {
+///     Built::new([("x", samples.normal(shape))], |v| map(&v[0], |x| x * x, |x| x))
+/// });
+/// let report = check_case(&wrong, &Check::new());
+/// assert_eq!(report.verdict(), Verdict::Fail);
+/// assert_eq!(report.shrunk_from.as_deref(), Some(&[6, 5][..]));
+/// assert_eq!((report.case_shape.as_deref(), report.inputs[0].wrong_elements), (Some(&[1, 1][..]), 1));
+/// assert!(report.reproduction.unwrap().starts_with("#[test]"));
+///
+/// let report = check_case(&wrong, &Check::new().shrink(false));
+/// assert_eq!((report.shrunk_from, report.inputs[0].wrong_elements), (None, 30));
+/// ```
 #[track_caller]
 pub fn check_case(case: &Case<Cpu<f64>>, options: &Check) -> Report {
     check_with(case, None, options)
 }
 
-/// [`check_case`], and the law that the same case in `f32` stays near the `f64` one.
+/// [`check_case`], and the law that the same case in `f32` stays near the `f64` one
+/// ([`Law::F32`], within [`Check::f32_bound`]).
 ///
 /// # Panics
 /// As [`check_case`]; and if the two cases are not the same case.

@@ -8,7 +8,8 @@ use super::plant::{FaultOutcome, plant_in};
 use super::{Case, Verdict};
 use crate::Cpu;
 
-/// How many planted faults were caught, and how many called by their name.
+/// How many planted faults were caught, and how many called by their name. Displays as a table, a line for each
+/// fault and one for all, and below it what was missed and skipped.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct KillRate {
     /// One line for each fault.
@@ -34,7 +35,38 @@ pub struct FaultCount {
     pub named: usize,
 }
 
-/// Plants every fault in every case, and counts.
+/// Plants every fault in every case, and counts: see [`plant`](super::plant()) for which apply.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::gradcheck::{Built, Case, Verdict, kill_rate};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// let case = |derivative: fn(f64) -> f64| {
+///     Case::new("square", "", &[3], move |shape, samples| {
+///         Built::new([("x", samples.normal(shape))], move |v| map(&v[0], |x| x * x, derivative))
+///     })
+/// };
+/// let (right, wrong) = (case(|x| 2.0 * x), case(|x| x));
+/// let rate = kill_rate(&[right.clone(), right, wrong]);
+/// let doubled = rate.faults.iter().find(|count| count.fault == "x 2").unwrap();
+/// assert_eq!((doubled.planted, doubled.caught, doubled.named), (2, 2, 2)); // in each case that is right as it is
+/// assert!(rate.is_perfect() && rate.missed.is_empty());
+/// assert_eq!(rate.skipped, [("square [] [3]".to_string(), Verdict::Fail)]);
+/// ```
 pub fn kill_rate(cases: &[Case<Cpu<f64>>]) -> KillRate {
     let mut rate = KillRate::default();
     for case in cases {
@@ -81,7 +113,7 @@ impl KillRate {
         }
     }
 
-    /// Whether every fault was caught.
+    /// Whether every fault was caught, named or not; true where none was planted.
     pub fn is_perfect(&self) -> bool {
         self.faults.iter().all(|count| count.caught == count.planted)
     }

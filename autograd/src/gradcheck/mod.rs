@@ -20,6 +20,39 @@
 //! report.assert_pass();
 //! ```
 //!
+//! What is wrong is said in words, and as data. Here `map` applies a value and a derivative elementwise, and
+//! the derivative lacks its factor 2:
+//!
+//! ```
+//! # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+//! # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+//! # impl Op<Cpu<f64>, 1> for Map {
+//! #     type Saved = Array<Cpu<f64>>;
+//! #     fn name(&self) -> &'static str { "map" }
+//! #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+//! #         (x.view().mapv(self.0).into(), x.clone())
+//! #     }
+//! #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+//! #         [Some((x.view().mapv(self.1) * g.view()).into())]
+//! #     }
+//! # }
+//! # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+//! #     apply(Map(value, derivative), [x])
+//! # }
+//! use termwise_autograd::gradcheck::{DiagnosisKind, Verdict, check};
+//! let x = ndarray::arr1(&[0.5, -1.0, 2.0]).into_dyn();
+//! let report = check("square", &[("x", x)], |v| map(&v[0], |x| x * x, |x| x));
+//! assert_eq!(report.verdict(), Verdict::Fail);
+//! let input = &report.inputs[0];
+//! assert_eq!((input.wrong_elements, input.elements, input.wrong_cells, input.cells), (3, 3, 3, 9));
+//! let worst = &input.worst[0]; // at x = 2, where the error is largest
+//! assert_eq!((worst.index.as_slice(), worst.output.as_deref()), (&[2][..], Some(&[2][..])));
+//! assert!((worst.analytic - 2.0).abs() < 1e-9 && (worst.numeric - 4.0).abs() < 1e-9);
+//! let diagnosis = report.diagnoses().next().unwrap();
+//! assert_eq!(diagnosis.kind, DiagnosisKind::Factor);
+//! assert!((diagnosis.factor.unwrap() - 0.5).abs() < 1e-6); // analytic = 0.5 x numeric
+//! ```
+//!
 //! # How it decides
 //! - The numeric side runs in `f64`, with a step of `cbrt(eps)` times the scale of each element, two
 //!   steps and Richardson extrapolation, and estimates its own error, rounding included. Where that is

@@ -22,10 +22,42 @@ pub enum Mode {
 
 /// Options of a gradient check; [`Check::run`] performs it.
 ///
-/// ```no_run
-/// # use termwise_autograd::gradcheck::{Check, Mode};
-/// # let (x, function) = (ndarray::ArrayD::zeros(vec![2]), |v: &[termwise_autograd::Var<termwise_autograd::Cpu<f64>>]| v[0].clone());
-/// Check::new().seed(7).mode(Mode::Full).run("softplus", &[("x", x)], function).assert_pass();
+/// # Examples
+/// `map` applies a value and a derivative elementwise:
+/// ```
+/// use termwise_autograd::gradcheck::{Check, Mode, Verdict};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// // The mode decides what is compared: 6 elements against 6 outputs, against 2 cotangents, or 2 directions
+/// // under 2 cotangents.
+/// let x = ndarray::arr1(&[0.3, -1.2, 2.0, 0.7, -0.4, 1.5]).into_dyn();
+/// for (mode, cells) in [(Mode::Full, 36), (Mode::Elements, 12), (Mode::Projected, 4)] {
+///     let check = Check::new().seed(7).mode(mode);
+///     let report = check.run("cube", &[("x", x.clone())], |v| map(&v[0], |x| x * x * x, |x| 3.0 * x * x));
+///     assert_eq!(report.assert_pass().inputs[0].cells, cells);
+/// }
+///
+/// // The derivative of relu at 0 may be 0, 1 or what lies between; said so, a kink is no reason to fail.
+/// let x = ndarray::arr1(&[-1.0, 0.0, 2.0]).into_dyn();
+/// let relu = |check: Check| {
+///     let derivative = |x| if x > 0.0 { 1.0 } else { 0.0 };
+///     check.run("relu", &[("x", x.clone())], |v| map(&v[0], |x| x.max(0.0), derivative)).verdict()
+/// };
+/// assert_eq!(relu(Check::new()), Verdict::Kink);
+/// assert_eq!(relu(Check::new().allow_kinks(true)), Verdict::Pass);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Check {
@@ -74,6 +106,30 @@ impl Check {
     /// A cell is wrong where analytic and numeric differ by more than `error_multiple` times the
     /// estimated error of the finite difference *and* more than `relative` times the root mean
     /// square of that input's gradient. Default: 10 and 1e-8.
+    ///
+    /// # Examples
+    /// For a backward that only approximates, here by 1 %:
+    /// ```
+    /// # use termwise_autograd::{Array, Cpu, Op, apply};
+    /// use termwise_autograd::gradcheck::{Check, Verdict};
+    /// # struct Square;
+    /// # impl Op<Cpu<f64>, 1> for Square {
+    /// #     type Saved = Array<Cpu<f64>>;
+    /// #     fn name(&self) -> &'static str { "square" }
+    /// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+    /// #         (x.view().mapv(|v| v * v).into(), x.clone())
+    /// #     }
+    /// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+    /// #         [Some((&x.view() * &g.view()).mapv(|v| 2.02 * v).into())]
+    /// #     }
+    /// # }
+    /// let x = ndarray::arr1(&[0.5, -1.0, 2.0]).into_dyn();
+    /// let verdict = |relative| {
+    ///     let check = Check::new().tolerance(10.0, relative);
+    ///     check.run("square", &[("x", x.clone())], |v| apply(Square, [&v[0]])).verdict()
+    /// };
+    /// assert_eq!((verdict(0.005), verdict(0.05)), (Verdict::Fail, Verdict::Pass));
+    /// ```
     pub fn tolerance(self, error_multiple: f64, relative: f64) -> Self {
         Check { error_multiple, relative, ..self }
     }
@@ -128,7 +184,11 @@ impl Check {
         Check { f32_bound, ..self }
     }
 
-    /// Checks `function` at `inputs`.
+    /// Checks `function` at `inputs`: all of them are differentiated, in `f64`. `op` is a name for the report.
+    ///
+    /// `function` runs many times, on tapes of its own, and must give the same output for the same inputs: a
+    /// dropout needs a fixed seed. Whole numbers and constants are captured by it. An output that is not finite is
+    /// a FAIL without any comparison.
     ///
     /// # Panics
     /// If the function itself does, or gives an output of another shape when an input value changes.

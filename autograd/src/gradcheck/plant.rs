@@ -43,6 +43,34 @@ pub struct FaultOutcome {
 /// A fault applies where it changes a gradient by more than the checker claims to see (0.1 % of the
 /// gradient scale): swapping the axes of a symmetric gradient is no fault. Empty for a case that does
 /// not pass as it is.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::gradcheck::{Built, Case, plant};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// let square = Case::new("square", "", &[3], |shape, samples| {
+///     Built::new([("x", samples.normal(shape))], |v| map(&v[0], |x| x * x, |x| 2.0 * x))
+/// });
+/// let outcomes = plant(&square);
+/// let negated = outcomes.iter().find(|outcome| outcome.fault == "x -1").unwrap();
+/// assert_eq!((negated.op.as_str(), negated.position, negated.input.as_deref()), ("map", 0, Some("x")));
+/// assert_eq!((negated.caught, negated.named), (true, Some(true)));
+/// assert!(outcomes.iter().all(|outcome| outcome.fault != "transposed")); // a vector has no axes to swap
+/// ```
 pub fn plant(case: &Case<Cpu<f64>>) -> Vec<FaultOutcome> {
     plant_in(case).unwrap_or_default()
 }

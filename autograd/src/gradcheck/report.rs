@@ -2,7 +2,37 @@
 
 use serde::Serialize;
 
-/// The outcome of a check.
+/// The outcome of a check, from the best to the worst: that of a whole is the largest of its parts.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::gradcheck::{Verdict, check};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// let verdict = |value, derivative| {
+///     let x = ndarray::arr1(&[1.0, 2.5]).into_dyn();
+///     check("map", &[("x", x)], move |v| map(&v[0], value, derivative)).verdict()
+/// };
+/// assert_eq!(verdict(|x| x * x, |x| 2.0 * x), Verdict::Pass);
+/// assert_eq!(verdict(|x| (x - 1.0).abs(), |_| 1.0), Verdict::Kink); // at 1; -1 would do as well
+/// assert_eq!(verdict(|x| x.floor(), |_| 0.0), Verdict::Inconclusive); // it jumps at 1
+/// assert_eq!(verdict(|x| x * x, |x| 2.02 * x), Verdict::Fail);
+/// assert_eq!(verdict(|x| (x - 1.0).ln(), |x| 1.0 / (x - 1.0)), Verdict::Fail); // -inf at 1
+/// assert!(Verdict::Kink < Verdict::Inconclusive && Verdict::Fail.to_string() == "FAIL");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
@@ -41,7 +71,38 @@ pub enum Side {
     Between,
 }
 
-/// What a check found; see [`check`](super::check).
+/// What a check found; see [`check`](super::check()).
+///
+/// Displayed it is a text of at most 25 lines: verdict, worst input, diagnosis, the worst cells and a map of where
+/// they lie.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::gradcheck::{Law, check};
+/// # use termwise_autograd::{Array, Cpu, Op, Var, apply};
+/// # struct Map(fn(f64) -> f64, fn(f64) -> f64);
+/// # impl Op<Cpu<f64>, 1> for Map {
+/// #     type Saved = Array<Cpu<f64>>;
+/// #     fn name(&self) -> &'static str { "map" }
+/// #     fn forward(&self, [x]: [&Array<Cpu<f64>>; 1]) -> (Array<Cpu<f64>>, Self::Saved) {
+/// #         (x.view().mapv(self.0).into(), x.clone())
+/// #     }
+/// #     fn backward(&self, x: &Self::Saved, g: &Array<Cpu<f64>>, _: [bool; 1]) -> [Option<Array<Cpu<f64>>>; 1] {
+/// #         [Some((x.view().mapv(self.1) * g.view()).into())]
+/// #     }
+/// # }
+/// # fn map(x: &Var<Cpu<f64>>, value: fn(f64) -> f64, derivative: fn(f64) -> f64) -> Var<Cpu<f64>> {
+/// #     apply(Map(value, derivative), [x])
+/// # }
+/// let x = ndarray::arr2(&[[0.5, -1.0], [2.0, 0.25]]).into_dyn();
+/// let report = check("square", &[("x", x)], |v| map(&v[0], |x| x * x, |x| if x == 2.0 { 8.0 } else { 2.0 * x }));
+/// assert_eq!(report.inputs[0].map, ["..", "#."]); // the element of the second row is wrong
+/// let summary = report.summary();
+/// assert_eq!((summary.mode, summary.cells, summary.wrong, summary.laws), ("full", 16, 1, [5, 5]));
+/// let laws: Vec<Law> = report.laws.iter().map(|law| law.law).collect();
+/// assert_eq!(laws, [Law::Linear, Law::Twice, Law::Unchanged, Law::Threads, Law::Repeatable]);
+/// assert!(report.to_json().starts_with(r#"{"op":"square","label":"","verdict":"FAIL","seed":0"#));
+/// ```
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The operation's name.

@@ -5,6 +5,17 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A family of vector instructions.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::simd::{Isa, available, force, isa};
+/// assert_eq!(available()[0], Isa::Portable); // everywhere
+/// assert_eq!("avx2".parse(), Ok(Isa::Avx2));
+/// assert_eq!("AVX2".parse::<Isa>().unwrap_err(), "unknown instruction set 'AVX2': expected portable, avx2 or avx512");
+/// let before = force(Isa::Portable);
+/// assert_eq!(isa(), Isa::Portable);
+/// force(before);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Isa {

@@ -8,6 +8,31 @@ use crate::Scalar;
 ///
 /// `max`, `min` and comparisons with NaN follow the machine: `a.max(b)` is `b` where either is NaN
 /// on x86-64, unspecified elsewhere.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::Scalar;
+/// use termwise_autograd::simd::{self, Kernel, Vector};
+///
+/// /// The sum of all `x[i] y[i]`.
+/// struct Dot<'a, T>(&'a [T], &'a [T]);
+///
+/// impl<T: Scalar> Kernel<T> for Dot<'_, T> {
+///     type Output = T;
+///
+///     #[inline(always)]
+///     fn run<V: Vector<Element = T>>(self) -> T {
+///         let mut sum = V::zero();
+///         for (x, y) in self.0.chunks(V::LANES).zip(self.1.chunks(V::LANES)) {
+///             sum = V::from_slice(x).mul_add(V::from_slice(y), sum); // lanes that a slice lacks are 0
+///         }
+///         sum.sum()
+///     }
+/// }
+///
+/// let x: Vec<f32> = (1..=19).map(|i| i as f32).collect();
+/// assert_eq!(simd::run(Dot(&x, &[2.0; 19])), 380.0); // 2 times 19 times 20 / 2
+/// ```
 pub trait Vector:
     Copy
     + Send

@@ -3,6 +3,12 @@
 use ndarray::{Array2, Array3, Axis, Zip};
 
 /// Colour factors; 1 changes nothing.
+///
+/// [`colour_jitter`] applies them: with the luma y of a pixel and the mean luma m of the picture,
+///
+/// ```text
+/// x <- brightness x;    x <- m + contrast (x - m);    x <- y + saturation (x - y)
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ColourJitter {
     /// Multiplies every value.
@@ -26,8 +32,8 @@ impl ColourJitter {
 /// # Examples
 /// ```
 /// use termwise_datasets::augment::luma;
-/// let image = ndarray::Array3::<f32>::from_elem((3, 1, 2), 0.5); // grey
-/// assert!(luma(&image).iter().all(|y| (y - 0.5).abs() < 1e-6));
+/// let image = ndarray::array![[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]]]; // a red pixel and a green one
+/// assert_eq!(luma(&image), ndarray::array![[0.299, 0.587]]);
 /// ```
 #[track_caller]
 pub fn luma(image: &Array3<f32>) -> Array2<f32> {
@@ -49,6 +55,10 @@ pub fn luma(image: &Array3<f32>) -> Array2<f32> {
 /// assert_eq!(brighter, array![[[0.4]], [[0.8]], [[1.0]]]);
 /// let grey = colour_jitter(&image, ColourJitter { saturation: 0.0, ..ColourJitter::NONE });
 /// assert!(grey.iter().all(|value| (value - 0.363).abs() < 1e-6));
+/// // Two grey pixels about the mean 0.4, at half their distance.
+/// let image = ndarray::Array3::from_shape_fn((3, 1, 2), |(_, _, column)| [0.2, 0.6][column]);
+/// let flat = colour_jitter(&image, ColourJitter { contrast: 0.5, ..ColourJitter::NONE });
+/// assert!((flat[[0, 0, 0]] - 0.3).abs() < 1e-6 && (flat[[0, 0, 1]] - 0.5).abs() < 1e-6);
 /// ```
 ///
 /// # Panics

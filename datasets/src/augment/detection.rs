@@ -4,7 +4,11 @@ use super::geometry::{ScaleCrop, crop_image, crop_labels, flip_image, flip_map, 
 use crate::detection::{DetectionObject, DetectionSample};
 use crate::sample::BoundingBox;
 
-/// The mirror image: column c becomes column W - 1 - c.
+/// The mirror image: column c becomes column W - 1 - c. Boxes and masks move along, areas stay; as
+/// [`flip_horizontal`](super::flip_horizontal) for a [`Sample`](crate::Sample).
+///
+/// # Panics
+/// Where the image has not three channels, or a mask another size.
 #[track_caller]
 pub fn flip_detection(sample: &DetectionSample) -> DetectionSample {
     sample.check();
@@ -30,6 +34,24 @@ pub fn flip_detection(sample: &DetectionSample) -> DetectionSample {
 ///
 /// # Panics
 /// Where a size is zero, where image and masks differ in size, or where `min_visible` is not in [0, 1].
+///
+/// # Examples
+/// ```
+/// use ndarray::Array3;
+/// use termwise_datasets::BoundingBox;
+/// use termwise_datasets::augment::{ScaleCrop, scale_crop_detection};
+/// use termwise_datasets::detection::{DetectionObject, DetectionSample};
+/// let bounds = BoundingBox { x0: 0.0, y0: 0.0, x1: 10.0, y1: 10.0 };
+/// let object = DetectionObject { class: 0, bounds, area: 80.0, crowd: false, difficult: false, mask: None };
+/// let image = Array3::zeros((3, 10, 10));
+/// let sample = DetectionSample { image_id: 5, name: String::new(), image, objects: vec![object] };
+/// // The four columns at the right: 40 of 100 square pixels of the box.
+/// let parameters = ScaleCrop { scaled: (10, 10), offset: (0, 6), size: (10, 4) };
+/// let part = scale_crop_detection(&sample, parameters, [0.5; 3], 0.25);
+/// assert_eq!(part.objects[0].bounds, BoundingBox { x1: 4.0, ..bounds });
+/// assert_eq!(part.objects[0].area, 32.0); // 80 times 40 / 100
+/// assert!(scale_crop_detection(&sample, parameters, [0.5; 3], 0.5).objects.is_empty());
+/// ```
 #[track_caller]
 pub fn scale_crop_detection(
     sample: &DetectionSample,

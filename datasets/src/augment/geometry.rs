@@ -49,6 +49,21 @@ impl ScaleCrop {
 }
 
 /// The mirror image: column c becomes column W - 1 - c.
+///
+/// # Panics
+/// Where image, labels and masks of the sample differ in size.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array3, array};
+/// use termwise_datasets::{BoundingBox, Object, Sample, augment::flip_horizontal};
+/// let bounds = BoundingBox { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+/// let objects = vec![Object { class: 1, bounds, mask: None }];
+/// let sample = Sample { name: String::new(), image: Array3::zeros((3, 1, 4)), labels: array![[1, 2, 3, 4]], objects };
+/// let flipped = flip_horizontal(&sample);
+/// assert_eq!(flipped.labels, array![[4, 3, 2, 1]]);
+/// assert_eq!(flipped.objects[0].bounds, BoundingBox { x0: 3.0, x1: 4.0, ..bounds });
+/// ```
 #[track_caller]
 pub fn flip_horizontal(sample: &Sample) -> Sample {
     sample.check();
@@ -85,6 +100,24 @@ pub(super) fn mirrored(bounds: BoundingBox, width: usize) -> BoundingBox {
 ///
 /// # Panics
 /// Where a size is zero, or where image, labels and masks of the sample differ in size.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array3, array};
+/// use termwise_datasets::augment::{Padding, ScaleCrop, scale_crop};
+/// use termwise_datasets::{BoundingBox, Object, Sample};
+/// let bounds = BoundingBox { x0: 0.0, y0: 0.0, x1: 2.0, y1: 1.0 };
+/// let objects = vec![Object { class: 1, bounds, mask: None }];
+/// let labels = array![[1, 2], [3, 4]];
+/// let sample = Sample { name: String::new(), image: Array3::zeros((3, 2, 2)), labels, objects };
+/// // Twice as large, and of that a part which starts at column 3 and reaches beyond the right side.
+/// let parameters = ScaleCrop { scaled: (4, 4), offset: (0, 3), size: (3, 2) };
+/// let part = scale_crop(&sample, parameters, Padding { colour: [0.5; 3], label: 255 });
+/// assert_eq!(part.labels, array![[2, 255], [2, 255], [4, 255]]);
+/// assert_eq!(part.image[[0, 0, 1]], 0.5);
+/// // The box, 0 to 4 by 0 to 2 after scaling, keeps its last column.
+/// assert_eq!(part.objects[0].bounds, BoundingBox { x0: 0.0, y0: 0.0, x1: 1.0, y1: 2.0 });
+/// ```
 #[track_caller]
 pub fn scale_crop(sample: &Sample, parameters: ScaleCrop, padding: Padding) -> Sample {
     sample.check();

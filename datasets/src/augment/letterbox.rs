@@ -58,6 +58,15 @@ impl Letterbox {
     ///
     /// # Panics
     /// Where the image has not the size that was given.
+    ///
+    /// # Examples
+    /// ```
+    /// use ndarray::{Array3, array, s};
+    /// use termwise_datasets::augment::Letterbox;
+    /// let image = Array3::from_shape_fn((3, 2, 4), |(_, row, _)| row as f32); // half as high as wide
+    /// let square = Letterbox::new((2, 4), (2, 2)).image(&image, [0.25; 3]);
+    /// assert_eq!(square.slice(s![0, .., ..]), array![[0.5, 0.5], [0.25, 0.25]]); // 1 x 2 pixels, padding below
+    /// ```
     #[track_caller]
     pub fn image(&self, image: &Array3<f32>, colour: [f32; 3]) -> Array3<f32> {
         self.check(image.dim());

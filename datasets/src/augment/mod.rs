@@ -92,6 +92,16 @@ impl AugmentOptions {
     ///
     /// # Panics
     /// As [`sample`](Self::sample).
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_datasets::augment::{AugmentOptions, Padding};
+    /// let padding = Padding { colour: [0.5; 3], label: 255 };
+    /// let options = AugmentOptions { scale: 2.0..=2.0, ..AugmentOptions::new(padding) };
+    /// let drawn = options.sample_fitted((480, 640), (256, 256), 1, 0, 0).scale_crop;
+    /// assert_eq!((drawn.scaled, drawn.size), ((384, 512), (256, 256))); // fitted: 192 x 256, then times 2
+    /// assert!((0..=128).contains(&drawn.offset.0) && (0..=256).contains(&drawn.offset.1));
+    /// ```
     #[track_caller]
     pub fn sample_fitted(
         &self,
@@ -177,6 +187,27 @@ pub struct Augmentation {
 
 impl Augmentation {
     /// Mirrors, recolours, scales and crops, in this order: the padding is not recoloured.
+    ///
+    /// # Panics
+    /// Where a size is zero, or where image, labels and masks of the sample differ in size.
+    ///
+    /// # Examples
+    /// ```
+    /// use ndarray::{Array3, array, s};
+    /// use termwise_datasets::Sample;
+    /// use termwise_datasets::augment::{Augmentation, ColourJitter, Padding, ScaleCrop};
+    /// let augmentation = Augmentation {
+    ///     flip: true,
+    ///     jitter: ColourJitter { brightness: 0.5, ..ColourJitter::NONE },
+    ///     scale_crop: ScaleCrop { scaled: (1, 2), offset: (0, 0), size: (1, 3) }, // a column of padding
+    ///     padding: Padding { colour: [0.9; 3], label: 255 },
+    /// };
+    /// let image = Array3::from_shape_fn((3, 1, 2), |(_, _, column)| column as f32);
+    /// let sample = Sample { name: String::new(), image, labels: array![[7, 8]], objects: Vec::new() };
+    /// let augmented = augmentation.apply(&sample);
+    /// assert_eq!(augmented.image.slice(s![0, .., ..]), array![[0.5, 0.0, 0.9]]);
+    /// assert_eq!(augmented.labels, array![[8, 7, 255]]);
+    /// ```
     pub fn apply(&self, sample: &Sample) -> Sample {
         let mut sample = if self.flip { flip_horizontal(sample) } else { sample.clone() };
         sample.image = colour_jitter(&sample.image, self.jitter);
@@ -185,6 +216,9 @@ impl Augmentation {
 
     /// The same for a picture with boxes. Objects of which less than `min_visible` (a part of the area of the box) is
     /// left are dropped, as their rest may show nothing of them.
+    ///
+    /// # Panics
+    /// As [`scale_crop_detection`].
     #[track_caller]
     pub fn apply_detection(&self, sample: &DetectionSample, min_visible: f32) -> DetectionSample {
         let mut sample = if self.flip { flip_detection(sample) } else { sample.clone() };

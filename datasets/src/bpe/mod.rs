@@ -55,6 +55,24 @@ const FIRST_BYTE: u32 = 4;
 const FIRST_MERGE: u32 = FIRST_BYTE + 256;
 
 /// A learned vocabulary. Serialises (JSON) as its merges alone; reading checks them.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::bpe::Bpe;
+/// // " aa" comes three times. Of its pairs, space and a (the bytes 32 and 97, ids 36 and 101) are joined first.
+/// let bpe = Bpe::learn(["aa aa aa"], 300);
+/// assert_eq!(bpe.vocabulary_size(), 262);
+/// assert_eq!((bpe.encode("a"), bpe.encode("aa"), bpe.encode("aaab")), (vec![260], vec![261], vec![261, 101, 102]));
+/// assert_eq!((bpe.token(261), bpe.token(Bpe::EOS)), (" aa".to_string(), "<eos>".to_string()));
+/// assert_eq!(bpe.decode(&[Bpe::BOS, 261, 101, Bpe::EOS, Bpe::PAD]), "aaa");
+/// assert_eq!(bpe.decode(&[Bpe::UNK, 999]), "\u{fffd}\u{fffd}");
+///
+/// let json = serde_json::to_string(&bpe)?;
+/// assert_eq!(json, r#"{"format":"byte-pair encoding, 1","merges":[[36,101],[260,101]]}"#);
+/// assert_eq!(serde_json::from_str::<Bpe>(&json)?, bpe);
+/// assert!(serde_json::from_str::<Bpe>(&json.replace("260", "262")).is_err()); // no such token before it
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
 pub struct Bpe {

@@ -40,19 +40,35 @@
 //! alpha left out, 16 bits rounded to 8). The orientation in the EXIF data is not applied, as annotations refer to the stored
 //! pixels.
 //!
-//! ```no_run
-//! use std::path::Path;
-//! use termwise_datasets::detection::{DetectionFolder, DetectionFormat, DetectionOptions, Strictness};
+//! ```
+//! use ndarray::Array3;
+//! use termwise_datasets::BoundingBox;
+//! use termwise_datasets::detection::{DetectionFolder, DetectionFormat, Problem, Strictness};
+//! use termwise_datasets::png_out::write_picture;
 //!
-//! let train = DetectionFolder::open(Path::new("cells"), "train", Strictness::Lenient)?;
-//! println!("{}: {} pictures, classes {:?}", train.format(), train.len(), train.classes());
-//! print!("{}", train.report());
-//! // Where a folder holds several formats, one is chosen.
-//! let options = DetectionOptions { format: Some(DetectionFormat::Coco), ..DetectionOptions::default() };
-//! let val = DetectionFolder::open_with(Path::new("cells"), "val", &options)?.with_classes(train.classes())?;
-//! let sample = val.load(0)?; // decoded here
-//! println!("{} {:?}: {} objects", sample.name, sample.size(), sample.objects.len());
-//! # Ok::<(), termwise_datasets::DataError>(())
+//! // A picture of 40 x 20 pixels, 51 everywhere, with two boxes as YOLO writes them.
+//! let folder = tempfile::tempdir()?;
+//! let root = folder.path();
+//! std::fs::create_dir_all(root.join("images/train"))?;
+//! std::fs::create_dir_all(root.join("labels/train"))?;
+//! write_picture(&root.join("images/train/a.png"), &Array3::from_elem((20, 40, 3), 51))?;
+//! std::fs::write(root.join("labels/train/a.txt"), "1 0.5 0.5 0.25 0.5\n0 1.0 0.5 0.5 0.5\n")?;
+//! std::fs::write(root.join("classes.txt"), "disc\nring\n")?;
+//!
+//! let train = DetectionFolder::open(root, "train", Strictness::Lenient)?;
+//! assert_eq!((train.format(), train.len()), (DetectionFormat::Yolo, 1));
+//! assert_eq!(train.classes(), ["disc", "ring"]);
+//! let sample = train.load(0)?; // decoded here
+//! assert_eq!((sample.size(), sample.image[[0, 0, 0]]), ((20, 40), 0.2));
+//! let [ring, disc] = &sample.objects[..] else { panic!("two objects") };
+//! assert_eq!((ring.class, ring.area), (1, 100.0));
+//! assert_eq!(ring.bounds, BoundingBox { x0: 15.0, y0: 5.0, x1: 25.0, y1: 15.0 });
+//!
+//! // The other box would reach from column 30 to column 50.
+//! assert_eq!(disc.bounds, BoundingBox { x0: 30.0, y0: 5.0, x1: 40.0, y1: 15.0 });
+//! assert_eq!(train.report().count(Problem::PartlyOutside), 1);
+//! assert!(DetectionFolder::open(root, "train", Strictness::Strict).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod check;
@@ -79,6 +95,51 @@ pub use report::{DetectionReport, Finding, Problem, Strictness};
 pub use sample::{DetectionObject, DetectionRecord, DetectionSample};
 
 /// The layouts of folders that are read; the module documentation shows them.
+///
+/// # Examples
+/// One box in two of them:
+/// ```
+/// use termwise_datasets::BoundingBox;
+/// use termwise_datasets::detection::{DetectionFolder, Strictness};
+/// # use std::{error::Error, fs};
+/// # use termwise_datasets::png_out::write_picture;
+/// # fn open(picture: &str, files: &[(&str, &str)]) -> Result<DetectionFolder, Box<dyn Error>> {
+/// #     let folder = tempfile::tempdir()?;
+/// #     for name in files.iter().map(|(name, _)| *name).chain([picture]) {
+/// #         fs::create_dir_all(folder.path().join(name).parent().unwrap())?;
+/// #     }
+/// #     write_picture(&folder.path().join(picture), &ndarray::Array3::zeros((20, 40, 3)))?;
+/// #     files.iter().try_for_each(|(name, content)| fs::write(folder.path().join(name), content))?;
+/// #     Ok(DetectionFolder::open(folder.path(), "train", Strictness::Strict)?)
+/// # }
+/// let xml = "<annotation>
+///     <size> <width>40</width> <height>20</height> </size>
+///     <object>
+///         <name>cell</name>
+///         <bndbox> <xmin>15</xmin> <ymin>5</ymin> <xmax>25</xmax> <ymax>15</ymax> </bndbox>
+///     </object>
+/// </annotation>";
+/// let voc = open("JPEGImages/a.png", &[("ImageSets/Main/train.txt", "a"), ("Annotations/a.xml", xml)])?;
+///
+/// let json = r#"{
+///     "images": [{ "id": 7, "file_name": "a.png", "width": 40, "height": 20 }],
+///     "annotations": [{ "image_id": 7, "category_id": 3, "bbox": [15, 5, 10, 10], "area": 80 }],
+///     "categories": [{ "id": 3, "name": "cell" }]
+/// }"#;
+/// let coco = open("images/a.png", &[("instances_train.json", json)])?;
+///
+/// for (folder, name, image_id, area) in [(&voc, "voc", 0, 100.0), (&coco, "coco", 7, 80.0)] {
+///     assert_eq!((folder.format().name(), folder.classes()), (name, &["cell".to_owned()][..]));
+///     let record = &folder.records()[0];
+///     assert_eq!((record.image_id, record.size, record.objects[0].area), (image_id, (20, 40), area));
+///     assert_eq!(record.objects[0].bounds, BoundingBox { x0: 15.0, y0: 5.0, x1: 25.0, y1: 15.0 });
+/// }
+/// // The classes of another split: by name.
+/// let classes = ["nucleus".to_owned(), "cell".to_owned()];
+/// assert_eq!(coco.with_classes(&classes)?.records()[0].objects[0].class, 1);
+/// assert!(voc.with_classes(&classes[..1]).is_err()); // a box of "cell" has no class there
+/// # Ok::<(), Box<dyn Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DetectionFormat {
     /// PASCAL VOC XML.

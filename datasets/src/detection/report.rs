@@ -54,6 +54,26 @@ pub struct Finding {
 
 /// The problems of a split, each kind with its count and its first example. Displays as one line for each kind; empty
 /// where there is none.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::detection::{DetectionFolder, Problem, Strictness};
+/// use termwise_datasets::png_out::write_picture;
+/// let folder = tempfile::tempdir()?;
+/// let root = folder.path();
+/// std::fs::create_dir_all(root.join("images/train"))?;
+/// std::fs::create_dir_all(root.join("labels/train"))?;
+/// write_picture(&root.join("images/train/a.png"), &ndarray::Array3::zeros((20, 40, 3)))?;
+/// std::fs::write(root.join("labels/train/a.txt"), "0 0.5 0.5 0 0.5\n0 1.5 0.5 0.5 0.5\n0 0.5 0.5 0.5 0\n")?;
+/// let report = DetectionFolder::open(root, "train", Strictness::Lenient)?.report().clone();
+/// assert_eq!((report.count(Problem::NoArea), report.count(Problem::Outside)), (2, 1));
+/// assert_eq!((report.count(Problem::UnknownClass), report.is_clean()), (0, false));
+/// let (problem, finding) = report.findings().next().unwrap();
+/// assert_eq!((problem, finding.count), (Problem::NoArea, 2));
+/// let expected = "a.txt, line 1: box: expected a box with x0 < x1 and y0 < y1, found x 20 to 20, y 5 to 15";
+/// assert!(finding.first.ends_with(expected));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DetectionReport {
     findings: BTreeMap<Problem, Finding>,

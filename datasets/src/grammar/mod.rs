@@ -52,6 +52,14 @@ impl Grammar {
     }
 
     /// Sentence `index` of a split, English and German. Some indices give the same sentence.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_datasets::{Split, grammar::Grammar};
+    /// let (english, german) = Grammar::new(7).sentence(Split::Train, 36);
+    /// assert_eq!(english, "He closes our window when the uncles see us in the school.");
+    /// assert_eq!(german, "Er macht unser Fenster zu, wenn die Onkel uns in der Schule sehen.");
+    /// ```
     pub fn sentence(&self, split: Split, index: u64) -> (String, String) {
         let mut rng = stream(Use::Grammar, self.seed, split as u64, index);
         loop {

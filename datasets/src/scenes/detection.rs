@@ -15,7 +15,23 @@ impl Scenes {
         self.classes.names()[usize::from(GROUND) + 1..].to_vec()
     }
 
-    /// The scene that [`sample`](Self::sample) gives, as a picture with boxes and masks of what is visible.
+    /// The scene that [`sample`](Self::sample) gives, as a picture with boxes and masks of what is visible. Its
+    /// `image_id` is the index; no object is a crowd or difficult.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_datasets::{Split, scenes::{SceneOptions, Scenes}};
+    /// let scenes = Scenes::new(SceneOptions::default(), 11);
+    /// assert_eq!(scenes.detection_classes(), ["disc", "square", "triangle", "bar", "ring", "cross"]);
+    /// let (sample, scene) = (scenes.detection_sample(Split::Val, 3), scenes.sample(Split::Val, 3));
+    /// assert_eq!((sample.image_id, sample.image), (3, scene.image));
+    /// for object in &sample.objects {
+    ///     // As many pixels as the label map has of this object; class 0 is "disc" here, and 1 there.
+    ///     let pixels = object.mask.as_ref().unwrap().iter().zip(&scene.labels);
+    ///     let seen = pixels.filter(|&(&inside, &label)| inside && usize::from(label) == object.class + 1);
+    ///     assert_eq!(seen.count() as f32, object.area);
+    /// }
+    /// ```
     pub fn detection_sample(&self, split: Split, index: u64) -> DetectionSample {
         let sample = self.sample(split, index);
         let objects = sample.objects.into_iter().map(|object| DetectionObject {

@@ -17,7 +17,10 @@
 //! let sample = scenes.sample(Split::Val, 3);
 //! assert_eq!(sample.image.dim(), (3, 48, 64));
 //! let object = &sample.objects[0];
-//! assert_eq!(BoundingBox::around(object.mask.as_ref().unwrap()), Some(object.bounds));
+//! let mask = object.mask.as_ref().unwrap();
+//! assert_eq!(BoundingBox::around(mask), Some(object.bounds));
+//! assert!(mask.indexed_iter().all(|(at, &inside)| !inside || sample.labels[at] == object.class));
+//! assert_eq!(scenes.samples(Split::Val, 2..5)[1], sample); // the same, however it is asked for
 //! ```
 
 mod detection;

@@ -14,15 +14,30 @@
 //! the nearest pixel, as the module [`resize`](crate::resize) states. Label ids are checked before that, in every
 //! pixel of the file.
 //!
-//! ```no_run
-//! use std::path::Path;
+//! ```
+//! use ndarray::{Array3, array};
+//! use termwise_datasets::png_out::{write_labels, write_picture};
 //! use termwise_datasets::segmentation::{SegmentationFolder, SegmentationOptions};
 //!
-//! let options = SegmentationOptions { size: Some((90, 120)), ..SegmentationOptions::default() };
-//! let folder = SegmentationFolder::open(Path::new("camvid"), options)?;
-//! let train = folder.split("train")?.load_all()?;
-//! println!("{} images, classes {:?}", train.len(), folder.classes().names());
-//! # Ok::<(), termwise_datasets::DataError>(())
+//! let folder = tempfile::tempdir()?;
+//! let root = folder.path();
+//! std::fs::create_dir(root.join("train"))?;
+//! std::fs::create_dir(root.join("trainannot"))?;
+//! std::fs::write(root.join("classes.txt"), "0 Sky\n4 Road\n11 Unlabelled\n")?;
+//! write_picture(&root.join("train/a.png"), &Array3::from_elem((2, 2, 3), 51))?;
+//! write_labels(&root.join("trainannot/a.png"), &array![[0, 4], [11, 4]])?;
+//!
+//! let options = SegmentationOptions { size: Some((2, 4)), ..SegmentationOptions::default() };
+//! let data = SegmentationFolder::open(root, options)?;
+//! assert_eq!((data.classes().names().len(), data.classes().num_classes(), data.classes().ignore()), (3, 2, 2));
+//! let sample = data.split("train")?.load(0)?;
+//! assert_eq!((sample.name.as_str(), sample.image[[0, 1, 3]]), ("train/a.png", 0.2)); // 51 of 255
+//! assert_eq!(sample.labels, array![[0, 0, 1, 1], [2, 2, 1, 1]]); // numbered without gaps, twice as wide
+//!
+//! write_labels(&root.join("trainannot/a.png"), &array![[0, 4], [5, 4]])?;
+//! let error = data.split("train")?.load_all().unwrap_err().to_string();
+//! assert!(error.ends_with("row 1, column 0: expected one of the class ids 0, 4, 11 or the ignore id 11, found 5"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod list;

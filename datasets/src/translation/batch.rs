@@ -37,6 +37,20 @@ impl TokenPair {
 ///
 /// Sentences are shuffled, sorted by the length of their longer side (equally long ones stay shuffled), cut into
 /// batches, and the batches are shuffled.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::translation::{TokenBatches, TokenPair};
+/// // With an EOS the longer sides have 2, 6 and 3 tokens.
+/// let pair = |source, target| TokenPair { source: vec![9; source], target: vec![9; target] };
+/// let pairs = [pair(1, 1), pair(2, 5), pair(2, 1)];
+/// let batches = TokenBatches::new(&pairs, 6, 1);
+/// assert_eq!(batches.sorted(), [vec![0, 2], vec![1]]); // 2 sentences of 3 tokens, 1 of 6
+/// assert_eq!(TokenBatches::new(&pairs, 5, 1).sorted(), [[0], [2], [1]]); // the last is larger than the budget
+/// let mut epoch = batches.epoch(4);
+/// epoch.sort();
+/// assert_eq!(epoch, batches.sorted()); // an epoch shuffles; here lengths leave one way to cut
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenBatches {
     lengths: Vec<usize>,
@@ -111,7 +125,23 @@ impl Padded {
     }
 }
 
-/// What a training step of a translator needs. With a target `a b` and S, T the longest source and target + 1:
+/// What a training step of a translator needs. The fields are those of a target `a b`; S and T are the longest source
+/// and target, plus 1.
+///
+/// # Examples
+/// ```
+/// use ndarray::array;
+/// use termwise_datasets::translation::{TokenPair, TranslationBatch};
+/// let pairs = [
+///     TokenPair { source: vec![9], target: vec![7, 8] },
+///     TokenPair { source: vec![5, 6], target: vec![4] },
+/// ];
+/// let batch = TranslationBatch::stack(&pairs); // PAD is 0, BOS 1, EOS 2
+/// assert_eq!(batch.source.tokens, array![[9, 2, 0], [5, 6, 2]]);
+/// assert_eq!(batch.decoder_input.tokens, array![[1, 7, 8], [1, 4, 0]]);
+/// assert_eq!(batch.decoder_output.tokens, array![[7, 8, 2], [4, 2, 0]]);
+/// assert_eq!((batch.source.lengths, batch.decoder_output.lengths), (vec![2, 3], vec![3, 2]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranslationBatch {
     /// The sources, each with its `EOS`.

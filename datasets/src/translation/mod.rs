@@ -9,22 +9,28 @@
 //! at LF alone: a vertical tab, a U+2028 or a CR inside of a line is text. A byte order mark at the start is left out.
 //! Empty lines stay, so that line N remains line N, and are counted in the report.
 //!
-//! ```no_run
-//! use std::path::Path;
+//! ```
 //! use termwise_datasets::bpe::Bpe;
 //! use termwise_datasets::translation::{ParallelText, TokenBatches, TokenPair, TranslationBatch, TranslationOptions};
 //!
+//! let folder = tempfile::tempdir()?;
+//! std::fs::write(folder.path().join("train.en"), "A dog runs.\n\nTwo cats sleep.\n")?;
+//! std::fs::write(folder.path().join("train.de"), "Ein Hund läuft.\nLeer.\nZwei Katzen schlafen.\n")?;
 //! let options = TranslationOptions { lowercase: true, ..TranslationOptions::default() };
-//! let train = ParallelText::open(Path::new("multi30k"), "train", &options)?;
-//! println!("{} pairs, {} to {}\n{}", train.len(), train.languages().0, train.languages().1, train.report());
+//! let train = ParallelText::open(folder.path(), "train", &options)?;
+//! assert_eq!((train.len(), train.languages()), (3, ("en", "de")));
+//! assert_eq!(train.pairs().next(), Some(("a dog runs.", "ein hund läuft.")));
+//! assert_eq!(train.report().to_string(), "1 empty lines of en, kept; the first: line 2");
+//!
 //! let bpe = Bpe::learn(train.lines(), 8000);
 //! let pairs = TokenPair::encode_all(&train, &bpe);
-//! let batches = TokenBatches::new(&pairs, 4000, 7);
-//! for indices in batches.epoch(0) {
-//!     let batch = TranslationBatch::stack(indices.iter().map(|&index| &pairs[index]));
-//!     assert!(batch.source.tokens.len() <= 4000 || indices.len() == 1);
-//! }
-//! # Ok::<(), termwise_datasets::DataError>(())
+//! assert_eq!(bpe.decode(&pairs[2].target), "zwei katzen schlafen.");
+//! let batches = TokenBatches::new(&pairs, 4000, 7).epoch(0);
+//! assert_eq!(batches.len(), 1); // so large a budget takes all
+//! let batch = TranslationBatch::stack(batches[0].iter().map(|&index| &pairs[index]));
+//! let longest = pairs.iter().map(|pair| pair.source.len()).max().unwrap();
+//! assert_eq!(batch.source.tokens.dim(), (3, longest + 1)); // with its EOS
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod batch;
@@ -131,6 +137,18 @@ impl ParallelText {
 }
 
 /// Empty lines, counted. Displays as one line for each kind; empty where there is none.
+///
+/// # Examples
+/// ```
+/// use termwise_datasets::translation::ParallelText;
+/// let lines = |lines: [&str; 3]| lines.map(str::to_owned).to_vec();
+/// let languages = ("en".to_owned(), "de".to_owned());
+/// let text = ParallelText::new(languages, lines(["Yes.", "No.", "Well."]), lines(["Ja.", " ", ""]));
+/// let report = text.report();
+/// assert_eq!((report.empty_source, report.empty_target), (None, Some((2, 2)))); // two, the first in line 2
+/// assert!(!report.is_clean());
+/// assert_eq!(report.to_string(), "2 empty lines of de, kept; the first: line 2");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TranslationReport {
     languages: (String, String),

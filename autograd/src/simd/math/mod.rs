@@ -17,6 +17,30 @@
 //! the relative error of the result, made for this module.
 //!
 //! `f64` goes through the standard library lane by lane: it checks gradients, it does not train.
+//!
+//! ```
+//! use termwise_autograd::Scalar;
+//! use termwise_autograd::simd::{self, Kernel, Vector, math};
+//!
+//! /// `x = sigmoid(x)`
+//! struct Sigmoid<'a, T>(&'a mut [T]);
+//!
+//! impl<T: Scalar> Kernel<T> for Sigmoid<'_, T> {
+//!     type Output = ();
+//!
+//!     #[inline(always)]
+//!     fn run<V: Vector<Element = T>>(self) {
+//!         for x in self.0.chunks_mut(V::LANES) {
+//!             math::sigmoid(V::from_slice(x)).write_to(x);
+//!         }
+//!     }
+//! }
+//!
+//! let mut x = [0.0f32, -200.0, 200.0, 3f32.ln(), f32::NAN];
+//! simd::run(Sigmoid(&mut x));
+//! assert_eq!(x[..3], [0.5, 0.0, 1.0]);
+//! assert!((x[3] - 0.75).abs() < 1e-6 && x[4].is_nan());
+//! ```
 
 mod exponential;
 mod logarithm;
