@@ -46,11 +46,14 @@ impl Normalisation {
     /// Measures all pixels of images (3, H, W) of any sizes, as [`measure`](Self::measure) does.
     ///
     /// # Panics
-    /// Without pixels, or where an image has fewer than three channels. More than three are not noticed.
+    /// Without pixels, or where an image has other than three channels.
     #[track_caller]
     pub fn measure_images<'a>(images: impl Iterator<Item = &'a Array3<f32>> + Clone) -> Self {
         let pixels: f64 = images.clone().map(|image| (image.len() / 3) as f64).sum();
         assert!(pixels > 0.0, "Normalisation::measure: expected at least one sample, found none");
+        for shape in images.clone().map(|image| image.shape()) {
+            assert_eq!(shape[0], 3, "Normalisation::measure: expected images (3, H, W), found {shape:?}");
+        }
         let mut normalisation = Self::NONE;
         for channel in 0..3 {
             let sum = |of: &dyn Fn(f64) -> f64| -> f64 {
@@ -214,6 +217,12 @@ mod tests {
         let mut image = Array3::from_elem((3, height, width), 0.25);
         image.index_axis_mut(Axis(0), 0).assign(&red);
         Sample { name: "s".to_owned(), image, labels, objects: Vec::new() }
+    }
+
+    #[test]
+    #[should_panic(expected = "expected images (3, H, W), found [4, 1, 2]")]
+    fn only_colour_images_are_measured() {
+        Normalisation::measure_images([&Array3::zeros((3, 1, 1)), &Array3::zeros((4, 1, 2))].into_iter());
     }
 
     #[test]

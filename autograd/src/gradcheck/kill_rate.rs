@@ -65,6 +65,7 @@ pub struct FaultCount {
 /// let doubled = rate.faults.iter().find(|count| count.fault == "x 2").unwrap();
 /// assert_eq!((doubled.planted, doubled.caught, doubled.named), (2, 2, 2)); // in each case that is right as it is
 /// assert!(rate.is_perfect() && rate.missed.is_empty());
+/// assert!(!kill_rate(&[case(|x| x)]).is_perfect()); // nothing could be planted
 /// assert_eq!(rate.skipped, [("square [] [3]".to_string(), Verdict::Fail)]);
 /// ```
 pub fn kill_rate(cases: &[Case<Cpu<f64>>]) -> KillRate {
@@ -113,9 +114,9 @@ impl KillRate {
         }
     }
 
-    /// Whether every fault was caught, named or not; true where none was planted.
+    /// Whether every fault was caught, named or not; false where none was planted, which shows nothing.
     pub fn is_perfect(&self) -> bool {
-        self.faults.iter().all(|count| count.caught == count.planted)
+        !self.faults.is_empty() && self.faults.iter().all(|count| count.caught == count.planted)
     }
 }
 

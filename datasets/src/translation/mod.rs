@@ -20,7 +20,7 @@
 //! let train = ParallelText::open(folder.path(), "train", &options)?;
 //! assert_eq!((train.len(), train.languages()), (3, ("en", "de")));
 //! assert_eq!(train.pairs().next(), Some(("a dog runs.", "ein hund läuft.")));
-//! assert_eq!(train.report().to_string(), "1 empty lines of en, kept; the first: line 2");
+//! assert_eq!(train.report().to_string(), "1 empty line of en, kept; the first: line 2");
 //!
 //! let bpe = Bpe::learn(train.lines(), 8000);
 //! let pairs = TokenPair::encode_all(&train, &bpe);
@@ -179,7 +179,8 @@ impl fmt::Display for TranslationReport {
         let found = kinds.into_iter().filter_map(|(language, empty)| Some((language, empty?)));
         for (index, (language, (count, first))) in found.enumerate() {
             let newline = if index > 0 { "\n" } else { "" };
-            write!(f, "{newline}{count} empty lines of {language}, kept; the first: line {first}")?;
+            let lines = if count == 1 { "line" } else { "lines" };
+            write!(f, "{newline}{count} empty {lines} of {language}, kept; the first: line {first}")?;
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ fn lines_end_at_line_feeds_only() {
     assert_eq!(text.source(), ["A dog.", "", "Two\u{2028}cats\u{b} and\rone\u{85}"]);
     assert_eq!(text.target(), ["Ein Hund.", "Ähm", " Zwei Katzen "]);
     assert_eq!((text.report().empty_source, text.report().empty_target), (Some((1, 2)), None));
-    assert_eq!(text.report().to_string(), "1 empty lines of en, kept; the first: line 2");
+    assert_eq!(text.report().to_string(), "1 empty line of en, kept; the first: line 2");
     let gzipped = folder(&[("train.en.gz", &gzip(source)), ("train.de", target)]);
     assert_eq!(found(&gzipped).unwrap(), text);
     // A file in several gzip members is their concatenation.
