@@ -3,8 +3,10 @@
 #ifdef DOUBLE
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #define REAL double
+#define REAL2 double2
 #else
 #define REAL float
+#define REAL2 float2
 #endif
 
 // Work-items of a work-group, the same for all kernels: GROUP in launch.rs.
@@ -187,4 +189,50 @@ inline REAL sign_of(REAL x)
 inline REAL softplus_of(REAL x)
 {
     return log1p(exp(-fabs(x))) + (x < 0 ? 0 : x);
+}
+
+// Normalises a line of `len` numbers: y_i = (x_i - mean) inv_std w + b, with element i / inner of weight and bias, 1 and 0 where
+// these are null; answers (mean, inv_std), inv_std = 1 / sqrt(var + eps), var biased. All of a work-group must call it.
+inline REAL2 line_normalise(
+    __global const REAL *x, __global const REAL *weight, __global const REAL *bias, __global REAL *y, int len, int inner,
+    REAL eps, __local REAL *scratch)
+{
+    const int item = get_local_id(0);
+    REAL sum = 0;
+    for (int i = item; i < len; i += GROUP) sum += x[i];
+    const REAL rough = group_sum(sum, scratch) / len;
+    // Differences from the mean; their own mean corrects for what rounding left in it.
+    REAL residue = 0, squares = 0;
+    for (int i = item; i < len; i += GROUP) {
+        const REAL d = x[i] - rough;
+        residue += d;
+        squares += d * d;
+    }
+    residue = group_sum(residue, scratch) / len;
+    const REAL var = group_sum(squares, scratch) / len - residue * residue;
+    const REAL centre = rough + residue, slope = 1 / sqrt((var < 0 ? 0 : var) + eps);
+    for (int i = item; i < len; i += GROUP) {
+        y[i] = (x[i] - centre) * slope * (weight ? weight[i / inner] : 1) + (bias ? bias[i / inner] : 0);
+    }
+    return (REAL2)(centre, slope);
+}
+
+// Its gradient in x: xhat = (x - mean) inv_std, gw = dy w  =>  dx = (gw - mean(gw) - xhat mean(gw xhat)) inv_std.
+inline void line_normalise_backward(
+    __global const REAL *x, __global const REAL *weight, REAL centre, REAL slope, __global const REAL *grad_output,
+    __global REAL *grad_x, int len, int inner, __local REAL *scratch)
+{
+    const int item = get_local_id(0);
+    REAL sum = 0, against = 0;
+    for (int i = item; i < len; i += GROUP) {
+        const REAL gw = grad_output[i] * (weight ? weight[i / inner] : 1);
+        sum += gw;
+        against += gw * (x[i] - centre) * slope;
+    }
+    sum = group_sum(sum, scratch) / len;
+    against = group_sum(against, scratch) / len;
+    for (int i = item; i < len; i += GROUP) {
+        const REAL gw = grad_output[i] * (weight ? weight[i / inner] : 1);
+        grad_x[i] = (gw - sum - (x[i] - centre) * slope * against) * slope;
+    }
 }

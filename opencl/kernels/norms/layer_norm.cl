@@ -1,5 +1,6 @@
 // layer_norm: y = (x - mean) inv_std weight + bias over rows of `len` elements, inv_std = 1 / sqrt(var + eps), var biased.
 // x (rows, len), weight and bias (len) or null.
+// Forward and the gradient in x are `line_normalise` and its backward of common.cl, with a row as the line.
 
 // A work-group computes one row.
 KERNEL void layer_norm_forward(
@@ -7,55 +8,23 @@ KERNEL void layer_norm_forward(
     __global REAL *mean, __global REAL *inv_std, int len, REAL eps)
 {
     __local REAL scratch[GROUP];
-    const int row = get_group_id(0), item = get_local_id(0);
-    x += row * len;
-    y += row * len;
-    REAL sum = 0;
-    for (int i = item; i < len; i += GROUP) sum += x[i];
-    const REAL rough = group_sum(sum, scratch) / len;
-    // Differences from the mean; their own mean corrects for what rounding left in it.
-    REAL residue = 0, squares = 0;
-    for (int i = item; i < len; i += GROUP) {
-        const REAL d = x[i] - rough;
-        residue += d;
-        squares += d * d;
-    }
-    residue = group_sum(residue, scratch) / len;
-    const REAL var = group_sum(squares, scratch) / len - residue * residue;
-    const REAL centre = rough + residue, slope = 1 / sqrt((var < 0 ? 0 : var) + eps);
-    if (item == 0) {
-        mean[row] = centre;
-        inv_std[row] = slope;
-    }
-    for (int i = item; i < len; i += GROUP) {
-        y[i] = (x[i] - centre) * slope * (weight ? weight[i] : 1) + (bias ? bias[i] : 0);
+    const int row = get_group_id(0);
+    const REAL2 moments = line_normalise(x + row * len, weight, bias, y + row * len, len, 1, eps, scratch);
+    if (get_local_id(0) == 0) {
+        mean[row] = moments.x;
+        inv_std[row] = moments.y;
     }
 }
 
-// xhat = (x - mean) inv_std, gw = dy weight  =>  dx = (gw - mean(gw) - xhat mean(gw xhat)) inv_std.
 // A work-group computes one row.
 KERNEL void layer_norm_backward_x(
     __global const REAL *x, __global const REAL *weight, __global const REAL *mean, __global const REAL *inv_std,
     __global const REAL *grad_output, __global REAL *grad_x, int len)
 {
     __local REAL scratch[GROUP];
-    const int row = get_group_id(0), item = get_local_id(0);
-    x += row * len;
-    grad_output += row * len;
-    grad_x += row * len;
-    const REAL centre = mean[row], slope = inv_std[row];
-    REAL sum = 0, against = 0;
-    for (int i = item; i < len; i += GROUP) {
-        const REAL gw = grad_output[i] * (weight ? weight[i] : 1);
-        sum += gw;
-        against += gw * (x[i] - centre) * slope;
-    }
-    sum = group_sum(sum, scratch) / len;
-    against = group_sum(against, scratch) / len;
-    for (int i = item; i < len; i += GROUP) {
-        const REAL gw = grad_output[i] * (weight ? weight[i] : 1);
-        grad_x[i] = (gw - sum - (x[i] - centre) * slope * against) * slope;
-    }
+    const int row = get_group_id(0), begin = row * len;
+    line_normalise_backward(
+        x + begin, weight, mean[row], inv_std[row], grad_output + begin, grad_x + begin, len, 1, scratch);
 }
 
 // dweight_i = sum over rows of dy_i xhat_i, dbias_i = sum over rows of dy_i, of `length` rows from part * length on:
