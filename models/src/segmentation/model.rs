@@ -11,6 +11,28 @@ use crate::Init;
 use crate::layers::{AttentionInput, AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode};
 
 /// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
+///
+/// ```
+/// use termwise_models::segmentation::{SegmentationTask, SegmenterConfig};
+/// let config = SegmenterConfig {
+///     task: SegmentationTask::Segmentation,
+///     attention: "0010+deformable".parse().unwrap(),
+///     classes: vec!["sky".to_owned(), "sea".to_owned()],
+///     ignore: 255,
+///     size: (64, 96),
+///     mean: [0.5; 3],
+///     std: [0.25; 3],
+///     width: 16,
+///     num_heads: 4,
+///     limit_range: false,
+/// };
+/// assert_eq!(config.check(), Ok(()));
+/// let text = serde_json::to_value(&config).unwrap(); // what a checkpoint carries
+/// assert_eq!((&text["task"], &text["attention"]), (&"segmentation".into(), &"0010+deformable".into()));
+/// assert_eq!(serde_json::from_value::<SegmenterConfig>(text).unwrap(), config);
+/// let error = SegmenterConfig { num_heads: 3, ..config }.check().unwrap_err();
+/// assert_eq!(error, "num_heads: expected a divisor of the width 16, found 3");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmenterConfig {

@@ -116,7 +116,7 @@ struct Saved<S> {
     epochs: Vec<EpochRecord<S>>,
 }
 
-/// A training under way.
+/// A training under way. The [module](super) has an example.
 pub struct Trainer<T: Task> {
     task: T,
     recipe: Recipe,
