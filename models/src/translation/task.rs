@@ -100,6 +100,25 @@ pub struct TranslationScore {
 }
 
 /// A translator being trained on parallel text.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_datasets::translation::ParallelText;
+/// use termwise_models::training::Task;
+/// use termwise_models::translation::{TranslationOptions, TranslationTask, TranslatorConfig};
+/// let lines = |lines: [&str; 2]| lines.map(str::to_owned).to_vec();
+/// let languages = ("en".to_owned(), "de".to_owned());
+/// let text = ParallelText::new(languages, lines(["a man", "a very long dog"]), lines(["ein Mann", "ein sehr langer Hund"]));
+/// let code = "0110".parse().unwrap();
+/// let model = TranslatorConfig { channels: 8, feed_forward: 8, ..TranslatorConfig::new(code, 260) };
+/// let options = TranslationOptions { model, max_tokens: 10, dropout: 0.0, ..TranslationOptions::new(code) };
+/// let task = TranslationTask::new(Cpu::<f32>::new(), &text, &text, options).unwrap();
+/// assert_eq!((task.skipped(), task.steps(0)), (1, 1)); // the second pair is too long
+/// task.model().parameters()[0].1.set(Array::zeros(&Cpu::new(), &[260, 8])); // the table of tokens
+/// let loss = task.loss(&Tape::new(Cpu::new()), 0, 0);
+/// let (name, nll) = loss.parts[0]; // 260 tokens, equally likely
+/// assert!(name == "nll" && (nll - 260f64.ln()).abs() < 1e-5);
+/// ```
 pub struct TranslationTask<B: Kernels> {
     model: Translator<B>,
     config: TranslationConfig,
