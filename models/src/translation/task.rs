@@ -107,8 +107,8 @@ pub struct TranslationScore {
 /// use termwise_models::training::Task;
 /// use termwise_models::translation::{TranslationOptions, TranslationTask, TranslatorConfig};
 /// let lines = |lines: [&str; 2]| lines.map(str::to_owned).to_vec();
-/// let languages = ("en".to_owned(), "de".to_owned());
-/// let text = ParallelText::new(languages, lines(["a man", "a very long dog"]), lines(["ein Mann", "ein sehr langer Hund"]));
+/// let (english, german) = (lines(["a man", "a very long dog"]), lines(["ein Mann", "ein sehr langer Hund"]));
+/// let text = ParallelText::new(("en".to_owned(), "de".to_owned()), english, german);
 /// let code = "0110".parse().unwrap();
 /// let model = TranslatorConfig { channels: 8, feed_forward: 8, ..TranslatorConfig::new(code, 260) };
 /// let options = TranslationOptions { model, max_tokens: 10, dropout: 0.0, ..TranslationOptions::new(code) };
