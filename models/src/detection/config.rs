@@ -101,6 +101,17 @@ pub struct ReportConfig {
 }
 
 /// How a detector is trained: what is particular to this task.
+///
+/// ```
+/// use termwise_models::detection::DetectionSettings;
+/// let settings = DetectionSettings::new("0010+deformable".parse().unwrap());
+/// assert_eq!(settings.check(), Ok(()));
+/// let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
+/// assert_eq!(config.check(), Ok(()));
+/// assert_eq!((config.side, config.canonical_side, config.report.count), (320, 128.0, 100));
+/// let error = DetectionSettings { num_heads: 5, ..settings }.check().unwrap_err();
+/// assert_eq!(error, "num_heads: expected a divisor of width = 32, found 5");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectionSettings {

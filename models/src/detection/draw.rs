@@ -7,9 +7,8 @@ use termwise_datasets::png_out::{class_colour, draw_box};
 use super::model::Detection;
 
 /// Draws the outline of each detection with at least `min_score` into a picture (H, W, 3), the surest on top, in the
-/// colour of its class. Boxes are in pixels of that picture; parts outside of it are not drawn.
-///
-/// Lines are one pixel thick, and one more for each 320 pixels of the longer side beyond the first 320.
+/// colour of its class. Boxes are in pixels of that picture; of a box that goes beyond it, the part inside is outlined.
+/// Lines are a 320th of the longer side thick, in whole pixels, and at least one.
 ///
 /// # Examples
 /// ```

@@ -57,6 +57,32 @@ pub struct DetectorLosses<B: Kernels> {
 ///
 /// Sources: Ren et al., "Faster R-CNN", NeurIPS 2015; Lin et al., "Feature Pyramid Networks", CVPR 2017; RoIAlign of
 /// He et al., "Mask R-CNN", ICCV 2017.
+///
+/// A detector of one anchor, as large as the picture, all of whose predictions are those of its biases:
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::Init;
+/// use termwise_models::detection::{AnchorConfig, DetectionSettings, Detector};
+/// let anchors = AnchorConfig { sizes: vec![vec![], vec![], vec![], vec![32.0]], ratios: vec![1.0] };
+/// let (width, channels, hidden) = (4, 4, 4);
+/// let settings = DetectionSettings { width, channels, hidden, anchors, ..DetectionSettings::new("w/o".parse().unwrap()) };
+/// let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
+/// let detector = Detector::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
+/// for (name, param) in detector.parameters() {
+///     if ["rpn.deltas", "head.deltas", "head.classes"].iter().any(|part| name.starts_with(part)) {
+///         param.set(Array::zeros(&Cpu::new(), &param.shape()));
+///     }
+///     if name == "head.classes.bias" {
+///         param.set(Array::host(&[2], vec![0.0, 3f32.ln()])); // background, cat: one to three
+///     }
+/// }
+/// let picture = Tape::inference(Cpu::new()).constant(Array::zeros(&Cpu::new(), &[1, 3, 32, 32]));
+/// let found = detector.detect(&picture, &[(32.0, 20.0)]); // its last twelve columns are padding
+/// let cat = found[0][0];
+/// assert_eq!((found[0].len(), cat.class, cat.bounds), (1, 0, [0.0, 0.0, 20.0, 32.0]));
+/// assert!((cat.score - 0.75).abs() < 1e-6);
+/// ```
 pub struct Detector<B: Kernels> {
     config: DetectorConfig,
     backend: B,

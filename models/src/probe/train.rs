@@ -52,6 +52,24 @@ pub struct ProbeStep {
 
 /// The training of one mechanism on one task, to be taken step by step. What it does is a function of the arguments of
 /// [`new`](Self::new) alone.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module};
+/// use termwise_datasets::probe::ProbeTask;
+/// use termwise_models::probe::{ProbeConfig, ProbeTraining};
+/// let config = ProbeConfig { steps: 2, batch: 2, evaluation: 1, ..ProbeConfig::default() };
+/// let mut training = ProbeTraining::new("0000".parse().unwrap(), ProbeTask::Match, 0, &config);
+/// for (name, param) in training.layer().parameters() {
+///     if name.starts_with("readout") {
+///         param.set(Array::zeros(&Cpu::new(), &param.shape())); // no preference among the 8 values
+///     }
+/// }
+/// assert!((training.step().loss - 8f64.ln()).abs() < 1e-6);
+/// assert!(!training.finished());
+/// training.step();
+/// assert!(training.finished() && training.steps() == 2);
+/// assert!(training.curve().is_empty()); // its points are 20 steps apart
+/// ```
 pub struct ProbeTraining<B: Kernels<Scalar = f32> = Cpu<f32>> {
     task: ProbeTask,
     config: ProbeConfig,
@@ -171,6 +189,8 @@ impl<B: Kernels<Scalar = f32>> ProbeTraining<B> {
 /// Trains one mechanism on one task. The result is a function of the arguments alone.
 ///
 /// `progress(done, total)` is called along the way; early success jumps to the end.
+///
+/// [`ProbeTraining`] takes the same steps one by one.
 pub fn train_cell<B: Kernels<Scalar = f32>>(
     backend: &B,
     mechanism: ProbeMechanism,
