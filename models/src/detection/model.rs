@@ -39,11 +39,12 @@ pub struct Detection {
 
 /// The parts of the loss.
 pub struct DetectorLosses<B: Kernels> {
-    /// Which anchors hold an object.
+    /// Which anchors hold an object: binary cross-entropy, the mean over the sampled anchors.
     pub objectness: Var<B>,
-    /// Where, from the anchors.
+    /// Where, from the anchors: smooth L1 of those with an object, divided by the number of sampled anchors.
     pub proposals: Var<B>,
-    /// Which class each proposal has, and where exactly; `None` where no proposal could be sampled.
+    /// Which class each proposal has (cross-entropy, the mean over the sampled proposals), and where exactly (smooth L1
+    /// of those with an object, divided by the number of sampled proposals); `None` where none could be sampled.
     pub head: Option<[Var<B>; 2]>,
 }
 
@@ -65,8 +66,8 @@ pub struct DetectorLosses<B: Kernels> {
 /// use termwise_models::Init;
 /// use termwise_models::detection::{AnchorConfig, DetectionSettings, Detector};
 /// let anchors = AnchorConfig { sizes: vec![vec![], vec![], vec![], vec![32.0]], ratios: vec![1.0] };
-/// let (width, channels, hidden) = (4, 4, 4);
-/// let settings = DetectionSettings { width, channels, hidden, anchors, ..DetectionSettings::new("w/o".parse().unwrap()) };
+/// let settings = DetectionSettings::new("w/o".parse().unwrap());
+/// let settings = DetectionSettings { width: 4, channels: 4, hidden: 4, anchors, ..settings };
 /// let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
 /// let detector = Detector::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
 /// for (name, param) in detector.parameters() {

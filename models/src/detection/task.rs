@@ -29,10 +29,10 @@ use crate::training::{Loss, Recipe, Task};
 /// let object = DetectionObject { class: 2, bounds, area: 400.0, crowd: false, difficult: false, mask: None };
 /// let (name, image) = ("cat".to_owned(), Array3::from_elem((3, 32, 32), 0.5));
 /// let sample = DetectionSample { image_id: 0, name, image, objects: vec![object] };
-/// let (side, width, channels, hidden, batch) = (32, 4, 4, 4, 1);
-/// let settings = DetectionSettings { side, width, channels, hidden, batch, ..DetectionSettings::new("w/o".parse().unwrap()) };
+/// let settings = DetectionSettings::new("w/o".parse().unwrap());
+/// let settings = DetectionSettings { side: 32, width: 4, channels: 4, hidden: 4, batch: 1, ..settings };
 /// let classes = ["dog", "cow", "cat"].map(str::to_owned).to_vec();
-/// let pictures = vec![Picture::new(&sample, side)];
+/// let pictures = vec![Picture::new(&sample, 32)];
 /// let task = DetectionTask::new(Cpu::<f32>::new(), settings, classes, pictures.clone(), pictures);
 /// for (name, param) in task.model().parameters() {
 ///     if name.starts_with("rpn.objectness") || name.starts_with("head.classes") {

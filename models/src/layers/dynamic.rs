@@ -10,7 +10,7 @@ use crate::Init;
 /// `y = gamma * pointwise(dynamic(GLU(linear(x)))) + x`, with `gamma` starting at 0.
 ///
 /// GLU splits the `2 C` channels of `linear(x)` into `a` and `b` and gives `a sigmoid(b)`; `dynamic` is
-/// [`dynamic_conv_2d`](termwise_ops::dynamic_conv_2d).
+/// [`dynamic_conv_2d`](fn@termwise_ops::dynamic_conv_2d).
 ///
 /// ```
 /// use termwise_autograd::{Array, Cpu, Module, Tape};

@@ -19,6 +19,14 @@ use crate::layers::Dropout;
 use crate::training::{Loss, Recipe, Task};
 
 /// What a training on parallel text needs to know besides the recipe of the training loop.
+///
+/// ```
+/// use termwise_models::translation::TranslationOptions;
+/// let options = TranslationOptions::new("0010".parse().unwrap());
+/// assert_eq!(options.check(), Ok(()));
+/// let error = TranslationOptions { dropout: 1.0, ..options }.check().unwrap_err();
+/// assert_eq!(error.to_string(), "field dropout: expected 0 to 0.9, found 1");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranslationOptions {
