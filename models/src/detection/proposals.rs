@@ -45,7 +45,7 @@ pub struct Proposal {
 /// Predictions that are not finite make no proposal.
 ///
 /// # Panics
-/// If a level has fewer logits than anchors, or fewer than four deltas for each.
+/// If a level has fewer logits than anchors, or an anchor that is looked at lacks its four deltas.
 ///
 /// # Examples
 /// ```

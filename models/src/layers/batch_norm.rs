@@ -54,7 +54,7 @@ impl<B: Kernels> BatchNorm2d<B> {
     /// Normalises (N, C, H, W); in training the running statistics move along.
     ///
     /// # Panics
-    /// If `x` has another number of channels than the layer.
+    /// If `x` has another number of channels than the layer, or in training fewer than two elements for each.
     #[track_caller]
     pub fn forward(&self, x: &Var<B>, mode: Mode) -> Var<B> {
         let (weight, bias) = (self.weight.var(x.tape()), self.bias.var(x.tape()));

@@ -34,9 +34,6 @@ impl<B: Kernels> Conv2d<B> {
     /// weights initialised for a ReLU that follows. No bias: a normalisation follows.
     ///
     /// The output has `H / stride` rows and `W / stride` columns, rounded up.
-    ///
-    /// # Panics
-    /// If the stride is 0.
     pub fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
         let [input, output] = channels;
         Conv2d {
@@ -67,7 +64,7 @@ impl<B: Kernels> Conv2d<B> {
     /// Applies the layer: (N, C, H, W) to (N, O, H', W').
     ///
     /// # Panics
-    /// If `x` has another number of channels than the layer.
+    /// If `x` has another number of channels than the layer, or the stride is 0.
     #[track_caller]
     pub fn forward(&self, x: &Var<B>) -> Var<B> {
         let (weight, bias) = self.vars(x.tape());

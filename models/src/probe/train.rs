@@ -230,6 +230,21 @@ fn accuracy<B: Kernels<Scalar = f32>>(logits: &Array<B>, batch: &ProbeBatch) -> 
 /// on one thread, so the numbers do not depend on how many there are.
 ///
 /// `on_step(cell index, done, total)` and `on_cell(cell index, cell)` are called from the workers.
+///
+/// ```
+/// use termwise_datasets::probe::ProbeTask;
+/// use termwise_models::probe::{ProbeConfig, train_cells};
+/// let cells = [("0001", ProbeTask::ShiftFar), ("regular", ProbeTask::ShiftNear)];
+/// let cells = cells.map(|(mechanism, task)| (mechanism.parse().unwrap(), task, 3));
+/// let config = ProbeConfig { steps: 1, batch: 1, evaluation: 1, ..ProbeConfig::default() };
+/// let train = |threads| {
+///     let trained = train_cells(&cells, threads, &config, &|_, _, _| {}, &|_, _| {});
+///     trained.into_iter().map(|cell| (cell.mechanism, cell.task, cell.steps, cell.accuracy)).collect::<Vec<_>>()
+/// };
+/// let (one, two) = (train(1), train(2));
+/// assert_eq!((one[1].0.to_string().as_str(), one[1].1, one[1].2), ("regular", ProbeTask::ShiftNear, 1));
+/// assert_eq!(one, two);
+/// ```
 pub fn train_cells(
     cells: &[(ProbeMechanism, ProbeTask, u64)],
     threads: usize,
