@@ -42,6 +42,34 @@ pub struct ClassScore {
 /// What the detector finds in each picture, in pixels of the file, by descending score.
 ///
 /// Neighbours of one size are looked at together; that changes nothing but the time.
+///
+/// # Examples
+/// The detector of one anchor that [`Detector`] has as its example, on a picture of twice its size:
+/// ```
+/// # use ndarray::Array3;
+/// # use termwise_autograd::{Array, Cpu, Module};
+/// # use termwise_datasets::detection::DetectionSample;
+/// # use termwise_models::Init;
+/// # use termwise_models::detection::{AnchorConfig, DetectionSettings, Detector, Picture, detect};
+/// # let anchors = AnchorConfig { sizes: vec![vec![], vec![], vec![], vec![32.0]], ratios: vec![1.0] };
+/// # let settings = DetectionSettings::new("w/o".parse().unwrap());
+/// # let settings = DetectionSettings { width: 4, channels: 4, hidden: 4, anchors, ..settings };
+/// # let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
+/// # let detector = Detector::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
+/// # for (name, param) in detector.parameters() {
+/// #     if ["rpn.deltas", "head.deltas", "head.classes"].iter().any(|part| name.starts_with(part)) {
+/// #         param.set(Array::zeros(&Cpu::new(), &param.shape()));
+/// #     }
+/// #     if name == "head.classes.bias" {
+/// #         param.set(Array::host(&[2], vec![0.0, 3f32.ln()]));
+/// #     }
+/// # }
+/// let image = Array3::from_elem((3, 64, 40), 0.5); // 64 high, 40 wide
+/// let sample = DetectionSample { image_id: 0, name: "cat".to_owned(), image, objects: Vec::new() };
+/// let found = detect(&detector, &[Picture::new(&sample, 32)]).remove(0);
+/// assert_eq!((found.len(), found[0].bounds), (1, [0.0, 0.0, 40.0, 64.0])); // in pixels of the file
+/// assert!((found[0].score - 0.75).abs() < 1e-6);
+/// ```
 pub fn detect<B: Kernels<Scalar = f32>>(detector: &Detector<B>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
     let config = detector.config();
     let normalisation = Normalisation { mean: config.mean, std: config.std };
