@@ -126,6 +126,8 @@ pub struct TranslationScore {
 /// let loss = task.loss(&Tape::new(Cpu::new()), 0, 0);
 /// let (name, nll) = loss.parts[0]; // 260 tokens, equally likely
 /// assert!(name == "nll" && (nll - 260f64.ln()).abs() < 1e-5);
+/// let score = task.evaluate(); // of equally likely tokens the end comes first: nothing is translated
+/// assert!((score.nll - 260f64.ln()).abs() < 1e-5 && score.bleu == 0.0);
 /// ```
 pub struct TranslationTask<B: Kernels> {
     model: Translator<B>,
