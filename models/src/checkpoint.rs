@@ -112,6 +112,26 @@ pub fn save<B: Backend>(
 ///
 /// # Panics
 /// If the name of an extra tensor does not start with [`TRAINING`].
+///
+/// # Examples
+/// ```
+/// use serde_json::json;
+/// use termwise_autograd::{Array, Cpu};
+/// use termwise_models::checkpoint::{Checkpoint, Extra, save_with};
+/// use termwise_models::{Init, layers::Linear};
+/// let layer = Linear::new(2, 3, true, &mut Init::new(Cpu::<f32>::new(), 0));
+/// let tensors = vec![("training/moment".to_owned(), Array::host(&[2], vec![0.5, 0.25]))];
+/// let path = std::env::temp_dir().join(format!("termwise-extra-{}.safetensors", std::process::id()));
+/// save_with(&path, &"linear 2 3", &layer, &Extra { entry: json!({ "step": 7 }), tensors })?;
+/// let checkpoint = Checkpoint::read(&path)?;
+/// assert!(checkpoint.holds_training());
+/// assert_eq!(checkpoint.training::<serde_json::Value>()?["step"], 7);
+/// let extra = checkpoint.extra(&Cpu::<f32>::new(), "training/")?;
+/// assert_eq!((extra[0].0.as_str(), extra[0].1.as_slice()), ("moment", [0.5, 0.25].as_slice()));
+/// checkpoint.load(&layer)?; // what a training needs is no part of the model
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), termwise_models::checkpoint::CheckpointError>(())
+/// ```
 pub fn save_with<B: Backend>(
     path: &Path,
     architecture: &impl Serialize,
@@ -156,7 +176,7 @@ pub fn save_with<B: Backend>(
     })
 }
 
-/// A checkpoint read into memory.
+/// A checkpoint read into memory; [`save`] and [`save_with`] have examples.
 pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,

@@ -11,6 +11,34 @@ use crate::lanes::{self, Pointwise};
 /// A differentiable function of one number, written once for vectors of any width.
 ///
 /// Both methods must be marked `#[inline(always)]`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::simd::Vector;
+/// use termwise_autograd::{Cpu, Tape};
+/// use termwise_ops::elementwise::{Elementwise, Saves, elementwise};
+/// /// `y = x (x + 1)`, `dy/dx = 2 x + 1`.
+/// #[derive(Clone, Copy)]
+/// struct Pronic;
+/// impl Elementwise for Pronic {
+///     const NAME: &'static str = "pronic";
+///     const SAVES: Saves = Saves::Input;
+///     #[inline(always)]
+///     fn value<V: Vector>(&self, x: V) -> V {
+///         x * (x + V::of(1.0))
+///     }
+///     #[inline(always)]
+///     fn derivative<V: Vector>(&self, x: V, _: V) -> V {
+///         x + x + V::of(1.0)
+///     }
+/// }
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[1.0, 2.0, 3.0]).into());
+/// let y = elementwise(Pronic, &x);
+/// assert_eq!(y.value().as_slice(), [2.0, 6.0, 12.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[1.0, 10.0, 100.0]).into())]);
+/// assert_eq!(gradients.of(&x).unwrap().as_slice(), [3.0, 50.0, 700.0]);
+/// ```
 pub trait Elementwise: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;

@@ -6,6 +6,16 @@ use termwise_autograd::gradcheck::Case;
 use crate::{activations, attention, conv, losses, norms, optim, spatial, tensor};
 
 /// A backend on which every operation runs.
+///
+/// ```
+/// use termwise_autograd::{Cpu, Tape, Var};
+/// use termwise_ops::{Kernels, add, scale};
+/// fn triple<B: Kernels>(x: &Var<B>) -> Var<B> {
+///     add(x, &scale(x, 2.0))
+/// }
+/// let x = Tape::new(Cpu::<f32>::new()).leaf(ndarray::arr1(&[1.0, -2.0]).into());
+/// assert_eq!(triple(&x).value().as_slice(), [3.0, -6.0]);
+/// ```
 pub trait Kernels:
     activations::ActivationKernels
     + attention::AttentionKernels

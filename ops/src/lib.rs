@@ -4,6 +4,18 @@
 //! One operation is one file, always in the same order: formula and shapes, the public function on
 //! [`Var`](termwise_autograd::Var), forward and backward side by side, the kernel trait, its CPU
 //! implementation, the test cases, tests. Start with `activations/softmax.rs`.
+//!
+//! An operation is a function from [`Var`](termwise_autograd::Var) to `Var`; the tape differentiates what is made of them:
+//!
+//! ```
+//! use termwise_autograd::{Cpu, Tape};
+//! use termwise_ops::{mul, relu, sum};
+//! let tape = Tape::new(Cpu::<f64>::new());
+//! let x = tape.leaf(ndarray::arr1(&[-1.0, 2.0, 3.0]).into());
+//! let y = sum(&mul(&relu(&x), &x), None, false); // the squares of what is positive
+//! assert_eq!(y.value().item(), 4.0 + 9.0);
+//! assert_eq!(tape.backward(&y).of(&x).unwrap().as_slice(), [0.0, 4.0, 6.0]);
+//! ```
 
 pub mod attention;
 pub use attention::{

@@ -109,6 +109,16 @@ pub fn rows_per_block(row_len: usize) -> usize {
 
 /// Calls `f(first_row, rows)` for blocks of rows of `row_len` elements of `out`, in parallel where the work
 /// is large enough. `work_per_row` is a rough count of operations.
+///
+/// ```
+/// let mut out = vec![0; 6];
+/// termwise_ops::par::for_each_rows(&mut out, 2, 1, |first, rows| {
+///     for (i, row) in rows.chunks_exact_mut(2).enumerate() {
+///         row.fill(first + i);
+///     }
+/// });
+/// assert_eq!(out, [0, 0, 1, 1, 2, 2]);
+/// ```
 pub fn for_each_rows<T: Send>(
     out: &mut [T],
     row_len: usize,
@@ -123,6 +133,11 @@ pub fn for_each_rows<T: Send>(
 ///
 /// For sums over tasks: reduce the returned partial results in order, so that rounding does not
 /// depend on scheduling.
+///
+/// ```
+/// let squares = termwise_ops::par::map(4, 1, |i| i * i);
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// ```
 pub fn map<R: Send>(count: usize, work_per_item: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
     if pays(count, work_per_item) {
         let per_task = (MIN_TASK_WORK / work_per_item.max(1)).max(1);

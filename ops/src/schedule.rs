@@ -146,6 +146,29 @@ impl Schedule {
     ///
     /// # Panics
     /// If `step` is negative or not finite, or [`check`](Self::check) fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_ops::schedule::Schedule;
+    /// let near = |schedule: &Schedule, step: f64, expected: f64| (schedule.lr(step) - expected).abs() < 1e-12;
+    ///
+    /// let schedule = Schedule::InverseSqrt { base_lr: 1.0, warmup_updates: 4, warmup_init_lr: -1.0 };
+    /// assert!(near(&schedule, 2.0, 0.5) && near(&schedule, 4.0, 1.0) && near(&schedule, 16.0, 0.5));
+    ///
+    /// let (milestones, gamma, start_factor) = (vec![8, 11], 0.1, 0.2);
+    /// let schedule =
+    ///     Schedule::MultistepLinearWarmup { base_lr: 1.0, milestones, gamma, warmup_iters: 4, start_factor };
+    /// assert!(near(&schedule, 0.0, 0.2) && near(&schedule, 2.0, 0.6) && near(&schedule, 7.0, 1.0));
+    /// assert!(near(&schedule, 8.0, 0.1) && near(&schedule, 11.0, 0.01));
+    ///
+    /// let schedule = Schedule::Poly { base_lr: 1.0, total_iters: 100.0, power: 2.0 };
+    /// assert!(near(&schedule, 50.0, 0.25) && near(&schedule, 100.0, 0.0));
+    ///
+    /// // Cycles of 10 and of 20 steps, the second from half of the rate.
+    /// let text = r#"{"kind": "fairseq_cosine", "base_lr": 1.0, "period": 10, "t_mult": 2, "lr_shrink": 0.5}"#;
+    /// let schedule: Schedule = serde_json::from_str(text).unwrap();
+    /// assert!(near(&schedule, 5.0, 0.5) && near(&schedule, 10.0, 0.5) && near(&schedule, 20.0, 0.25));
+    /// ```
     #[track_caller]
     pub fn lr(&self, step: f64) -> f64 {
         assert!(
@@ -210,6 +233,16 @@ impl Schedule {
 
     /// Whether the numbers describe a schedule: rates finite and not negative (save where negative
     /// means "not set"), lengths positive. A config that was read should be checked once.
+    ///
+    /// # Errors
+    /// Naming the first field that is wrong.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_ops::schedule::Schedule;
+    /// let error = Schedule::Poly { base_lr: 0.1, total_iters: 0.0, power: 0.9 }.check().unwrap_err();
+    /// assert_eq!(error.to_string(), "total_iters is 0, expected a finite number above 0");
+    /// ```
     pub fn check(&self) -> Result<(), ScheduleError> {
         match *self {
             Self::Constant { base_lr } => rate("base_lr", base_lr),

@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::boxes::Corners;
 
 /// Which anchors stand at every position of every level of the pyramid.
+///
+/// ```
+/// use termwise_models::detection::AnchorConfig;
+/// let config = AnchorConfig { sizes: vec![vec![], vec![8.0]], ratios: vec![1.0, 4.0] };
+/// assert_eq!(config.per_position(), 2);
+/// assert!(config.level(0, (2, 2), 4.0).is_empty());
+/// // One position, centred in its 8 x 8 pixels: 8 wide and 8 high; of the same area, 4 wide and 16 high.
+/// assert_eq!(config.level(1, (1, 1), 8.0), [[0.0, 0.0, 8.0, 8.0], [2.0, -4.0, 6.0, 12.0]]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnchorConfig {
@@ -44,6 +53,9 @@ impl AnchorConfig {
 
     /// The anchors of a level with a map of (height, width) and a stride: by row, column, size and ratio. The
     /// anchors of a position share its centre, `stride (column + 1/2)`, `stride (row + 1/2)`.
+    ///
+    /// # Panics
+    /// If there is no list for the level.
     pub fn level(&self, level: usize, (height, width): (usize, usize), stride: f64) -> Vec<Corners> {
         let shapes: Vec<(f64, f64)> = self.sizes[level]
             .iter()

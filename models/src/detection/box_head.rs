@@ -31,6 +31,14 @@ const MATCHER: Matcher = Matcher { foreground: 0.5, background: 0.5, low_quality
 ///
 /// # Formula
 /// `k = floor(4 + log2(sqrt(w h) / canonical_side))`, limited to 2 .. 4; level 0 is k = 2. Lin et al. 2017, Eq. 1.
+///
+/// # Examples
+/// ```
+/// use termwise_models::detection::assigned_level;
+/// let level = |side: f64| assigned_level(&[0.0, 0.0, side, side], 128.0);
+/// assert_eq!([level(128.0), level(127.0), level(64.0), level(63.0)], [2, 1, 1, 0]);
+/// assert_eq!([level(1000.0), level(1.0)], [2, 0]); // limits
+/// ```
 pub fn assigned_level(bounds: &Corners, canonical_side: f64) -> usize {
     let (w, h) = extent(bounds);
     let k = (4.0 + ((w * h).sqrt() / canonical_side).log2()).floor();

@@ -32,6 +32,16 @@ pub fn covered(b: &Corners, region: &Corners) -> f64 {
 ///
 /// Source: Girshick et al., "Rich feature hierarchies", CVPR 2014; the weights `k` bring the numbers to
 /// about unit variance (Fast R-CNN).
+///
+/// ```
+/// use termwise_models::detection::BoxCoder;
+/// let (anchor, target) = ([0.0, 0.0, 8.0, 8.0], [2.0, -4.0, 10.0, 12.0]);
+/// let deltas = BoxCoder::PROPOSALS.encode(&anchor, &target);
+/// assert_eq!(deltas, [0.25, 0.0, 0.0, 2f64.ln()]); // a quarter to the right, twice as high
+/// let decoded = BoxCoder::PROPOSALS.decode(&anchor, deltas);
+/// assert!(decoded.iter().zip(target).all(|(a, b)| (a - b).abs() < 1e-12));
+/// assert_eq!(BoxCoder::FINAL.encode(&anchor, &target)[0], 2.5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BoxCoder {
     /// `k_x`, `k_y`, `k_w`, `k_h`.

@@ -107,6 +107,17 @@ pub struct ReportConfig {
 }
 
 /// How a detector is trained: what is particular to this task.
+///
+/// ```
+/// use termwise_models::detection::DetectionSettings;
+/// let settings = DetectionSettings::new("0010+deformable".parse().unwrap());
+/// assert_eq!(settings.check(), Ok(()));
+/// let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
+/// assert_eq!(config.check(), Ok(()));
+/// assert_eq!((config.side, config.canonical_side, config.report.count), (320, 128.0, 100));
+/// let error = DetectionSettings { num_heads: 5, ..settings }.check().unwrap_err();
+/// assert_eq!(error, "num_heads: expected a divisor of width = 32, found 5");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectionSettings {
@@ -270,6 +281,24 @@ impl Default for TargetConfig {
 }
 
 /// How pictures vary in training.
+///
+/// ```
+/// use rand::SeedableRng;
+/// use termwise_models::detection::{AugmentConfig, View};
+/// let still = AugmentConfig {
+///     flip_horizontal: 1.0, // always
+///     flip_vertical: 0.0,   // never
+///     scale: 1.0,
+///     brightness: 0.0,
+///     contrast: 0.0,
+///     saturation: 0.0,
+///     min_visible: 0.3,
+/// };
+/// let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// assert_eq!(View::draw(&still, (20, 30), rng), View { flip_horizontal: true, ..View::WHOLE });
+/// let view = View::draw(&AugmentConfig { scale: 2.0, contrast: 0.25, ..still }, (20, 30), rng);
+/// assert!((0.5..=2.0).contains(&view.scale) && (0.75..=1.25).contains(&view.contrast));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {

@@ -7,7 +7,22 @@ use termwise_datasets::png_out::{class_colour, draw_box};
 use super::model::Detection;
 
 /// Draws the outline of each detection with at least `min_score` into a picture (H, W, 3), the surest on top, in the
-/// colour of its class. Boxes are in pixels of that picture; parts outside of it are not drawn.
+/// colour of its class. Boxes are in pixels of that picture; of a box that goes beyond it, the part inside is outlined.
+/// Lines are a 320th of the longer side thick, in whole pixels, and at least one.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array3, s};
+/// use termwise_models::detection::{Detection, draw_boxes};
+/// let mut picture = Array3::zeros((8, 8, 3));
+/// let sure = Detection { class: 0, score: 0.9, bounds: [1.0, 1.0, 5.0, 5.0] };
+/// let doubtful = Detection { class: 1, score: 0.3, bounds: [0.0, 0.0, 8.0, 8.0] };
+/// draw_boxes(&mut picture, &[sure, doubtful], 0.5);
+/// let drawn = |y: usize, x: usize| picture.slice(s![y, x, ..]).iter().any(|&value| value > 0);
+/// let count = (0..64).filter(|i| drawn(i / 8, i % 8)).count();
+/// assert_eq!(count, 12); // the rim of 4 x 4 pixels
+/// assert!(drawn(1, 1) && drawn(4, 4) && !drawn(2, 2));
+/// ```
 pub fn draw_boxes(picture: &mut Array3<u8>, detections: &[Detection], min_score: f64) {
     let (height, width, _) = picture.dim();
     let thickness = (height.max(width) / 320).max(1);

@@ -42,6 +42,34 @@ pub struct ClassScore {
 /// What the detector finds in each picture, in pixels of the file, by descending score.
 ///
 /// Neighbours of one size are looked at together; that changes nothing but the time.
+///
+/// # Examples
+/// The detector of one anchor that [`Detector`] has as its example, on a picture of twice its size:
+/// ```
+/// # use ndarray::Array3;
+/// # use termwise_autograd::{Array, Cpu, Module};
+/// # use termwise_datasets::detection::DetectionSample;
+/// # use termwise_models::Init;
+/// # use termwise_models::detection::{AnchorConfig, DetectionSettings, Detector, Picture, detect};
+/// # let anchors = AnchorConfig { sizes: vec![vec![], vec![], vec![], vec![32.0]], ratios: vec![1.0] };
+/// # let settings = DetectionSettings::new("w/o".parse().unwrap());
+/// # let settings = DetectionSettings { width: 4, channels: 4, hidden: 4, anchors, ..settings };
+/// # let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
+/// # let detector = Detector::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
+/// # for (name, param) in detector.parameters() {
+/// #     if ["rpn.deltas", "head.deltas", "head.classes"].iter().any(|part| name.starts_with(part)) {
+/// #         param.set(Array::zeros(&Cpu::new(), &param.shape()));
+/// #     }
+/// #     if name == "head.classes.bias" {
+/// #         param.set(Array::host(&[2], vec![0.0, 3f32.ln()]));
+/// #     }
+/// # }
+/// let image = Array3::from_elem((3, 64, 40), 0.5); // 64 high, 40 wide
+/// let sample = DetectionSample { image_id: 0, name: "cat".to_owned(), image, objects: Vec::new() };
+/// let found = detect(&detector, &[Picture::new(&sample, 32)]).remove(0);
+/// assert_eq!((found.len(), found[0].bounds), (1, [0.0, 0.0, 40.0, 64.0])); // in pixels of the file
+/// assert!((found[0].score - 0.75).abs() < 1e-6);
+/// ```
 pub fn detect<B: Kernels<Scalar = f32>>(detector: &Detector<B>, pictures: &[Picture]) -> Vec<Vec<Detection>> {
     let config = detector.config();
     let normalisation = Normalisation { mean: config.mean, std: config.std };
@@ -64,6 +92,29 @@ pub fn detect<B: Kernels<Scalar = f32>>(detector: &Detector<B>, pictures: &[Pict
 ///
 /// # Panics
 /// If there are not as many lists of detections as pictures.
+///
+/// # Examples
+/// One of two objects is found, exactly; a box beside them is wrong, but less sure.
+/// ```
+/// use ndarray::Array3;
+/// use termwise_datasets::BoundingBox;
+/// use termwise_datasets::detection::{DetectionObject, DetectionSample};
+/// use termwise_models::detection::{Detection, Picture, judge, score};
+/// let object = |x0| {
+///     let bounds = BoundingBox { x0, y0: 0.0, x1: x0 + 8.0, y1: 8.0 };
+///     DetectionObject { class: 0, bounds, area: 64.0, crowd: false, difficult: false, mask: None }
+/// };
+/// let objects = vec![object(0.0), object(20.0)];
+/// let (name, image) = (String::new(), Array3::zeros((3, 32, 32)));
+/// let pictures = [Picture::new(&DetectionSample { image_id: 0, name, image, objects }, 32)];
+/// let found = |score, x: f64| Detection { class: 0, score, bounds: [x, 0.0, x + 8.0, 8.0] };
+/// let found = [vec![found(0.9, 0.0), found(0.5, 10.0)]];
+/// let result = score(&["cat".to_owned()], &pictures, &found);
+/// // Precision is 1 up to a recall of one half: at 51 of the 101 recalls that COCO looks at.
+/// assert!((result.stats.ap - 51.0 / 101.0).abs() < 1e-12);
+/// assert_eq!((result.classes[0].name.as_str(), result.classes[0].ap50), ("cat", result.stats.ap50));
+/// assert_eq!(judge(&["cat".to_owned()], &pictures, &found).ap(&[1]), result.stats.ap); // counted once
+/// ```
 #[track_caller]
 pub fn score(classes: &[String], pictures: &[Picture], found: &[Vec<Detection>]) -> DetectionScore {
     let (ground_truth, detections) = as_coco(classes, pictures, found);

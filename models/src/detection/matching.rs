@@ -25,6 +25,25 @@ pub enum Match {
 /// without a box. A background box that lies by half or more in a crowd is ignored.
 ///
 /// Source: Ren et al., "Faster R-CNN", NeurIPS 2015, section 3.1.2, in the form of torchvision.
+///
+/// ```
+/// use termwise_models::detection::{Match, Matcher};
+/// let matcher = Matcher { foreground: 0.7, background: 0.3, low_quality: false };
+/// let objects = [[0.0, 0.0, 10.0, 10.0]];
+/// let boxes = [
+///     [0.0, 0.0, 10.0, 8.0],   // IoU 0.8
+///     [0.0, 0.0, 10.0, 5.0],   // 0.5
+///     [0.0, 0.0, 10.0, 2.0],   // 0.2
+///     [20.0, 0.0, 30.0, 10.0], // 0, and half in a crowd
+/// ];
+/// let crowds = [[25.0, 0.0, 60.0, 10.0]];
+/// let expected = [Match::Object(0), Match::Ignored, Match::Background, Match::Ignored];
+/// assert_eq!(matcher.assign(&boxes, &objects, &crowds), expected);
+/// // Without the first box the second is the best of the object.
+/// assert_eq!(matcher.assign(&boxes[1..3], &objects, &[]), [Match::Ignored, Match::Background]);
+/// let generous = Matcher { low_quality: true, ..matcher };
+/// assert_eq!(generous.assign(&boxes[1..3], &objects, &[]), [Match::Object(0), Match::Background]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Matcher {
     /// The least IoU of a match.
@@ -76,6 +95,18 @@ pub struct Sampled {
 
 /// Draws at most `count` boxes, of which at most `count * positive_share` are matched to an object; background fills
 /// up what these leave.
+///
+/// # Examples
+/// ```
+/// use rand::SeedableRng;
+/// use termwise_models::detection::{Match, Sampled, sample};
+/// let matches = [Match::Background, Match::Object(0), Match::Ignored, Match::Background, Match::Object(3)];
+/// let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let all = Sampled { positives: vec![1, 4], negatives: vec![0, 3] };
+/// assert_eq!(sample(&matches, 4, 0.5, rng), all);
+/// let drawn = sample(&matches, 3, 0.5, rng); // at most one and a half matched, rounded down
+/// assert_eq!((drawn.positives.len(), drawn.negatives), (1, vec![0, 3]));
+/// ```
 pub fn sample(matches: &[Match], count: usize, positive_share: f64, rng: &mut impl Rng) -> Sampled {
     let of = |wanted: fn(&Match) -> bool| -> Vec<usize> {
         (0..matches.len()).filter(|&i| wanted(&matches[i])).collect()

@@ -39,11 +39,12 @@ pub struct Detection {
 
 /// The parts of the loss.
 pub struct DetectorLosses<B: Kernels> {
-    /// Which anchors hold an object.
+    /// Which anchors hold an object: binary cross-entropy, the mean over the sampled anchors.
     pub objectness: Var<B>,
-    /// Where, from the anchors.
+    /// Where, from the anchors: smooth L1 of those with an object, divided by the number of sampled anchors.
     pub proposals: Var<B>,
-    /// Which class each proposal has, and where exactly; `None` where no proposal could be sampled.
+    /// Which class each proposal has (cross-entropy, the mean over the sampled proposals), and where exactly (smooth L1
+    /// of those with an object, divided by the number of sampled proposals); `None` where none could be sampled.
     pub head: Option<[Var<B>; 2]>,
 }
 
@@ -57,6 +58,32 @@ pub struct DetectorLosses<B: Kernels> {
 ///
 /// Sources: Ren et al., "Faster R-CNN", NeurIPS 2015; Lin et al., "Feature Pyramid Networks", CVPR 2017; RoIAlign of
 /// He et al., "Mask R-CNN", ICCV 2017.
+///
+/// A detector of one anchor, as large as the picture, all of whose predictions are those of its biases:
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::Init;
+/// use termwise_models::detection::{AnchorConfig, DetectionSettings, Detector};
+/// let anchors = AnchorConfig { sizes: vec![vec![], vec![], vec![], vec![32.0]], ratios: vec![1.0] };
+/// let settings = DetectionSettings::new("w/o".parse().unwrap());
+/// let settings = DetectionSettings { width: 4, channels: 4, hidden: 4, anchors, ..settings };
+/// let config = settings.architecture(vec!["cat".to_owned()], [0.5; 3], [0.25; 3]);
+/// let detector = Detector::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
+/// for (name, param) in detector.parameters() {
+///     if ["rpn.deltas", "head.deltas", "head.classes"].iter().any(|part| name.starts_with(part)) {
+///         param.set(Array::zeros(&Cpu::new(), &param.shape()));
+///     }
+///     if name == "head.classes.bias" {
+///         param.set(Array::host(&[2], vec![0.0, 3f32.ln()])); // background, cat: one to three
+///     }
+/// }
+/// let picture = Tape::inference(Cpu::new()).constant(Array::zeros(&Cpu::new(), &[1, 3, 32, 32]));
+/// let found = detector.detect(&picture, &[(32.0, 20.0)]); // its last twelve columns are padding
+/// let cat = found[0][0];
+/// assert_eq!((found[0].len(), cat.class, cat.bounds), (1, 0, [0.0, 0.0, 20.0, 32.0]));
+/// assert!((cat.score - 0.75).abs() < 1e-6);
+/// ```
 pub struct Detector<B: Kernels> {
     config: DetectorConfig,
     backend: B,

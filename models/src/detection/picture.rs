@@ -10,6 +10,24 @@ use termwise_datasets::resize::resize_image;
 use super::boxes::Corners;
 
 /// A picture, scaled, in bytes.
+///
+/// ```
+/// use ndarray::Array3;
+/// use termwise_datasets::BoundingBox;
+/// use termwise_datasets::detection::{DetectionObject, DetectionSample};
+/// use termwise_models::detection::{Picture, measure};
+/// let bounds = BoundingBox { x0: 4.0, y0: 0.0, x1: 8.0, y1: 6.0 };
+/// let object = DetectionObject { class: 0, bounds, area: 24.0, crowd: false, difficult: false, mask: None };
+/// let image = Array3::from_shape_fn((3, 10, 20), |(c, _, _)| [0.0, 0.2, 1.0][c]); // 10 high, 20 wide
+/// let objects = vec![object.clone()];
+/// let picture = Picture::new(&DetectionSample { image_id: 1, name: "blue".to_owned(), image, objects }, 40);
+/// assert_eq!((picture.size(), picture.original, picture.scale()), ((20, 40), (10, 20), (2.0, 2.0)));
+/// assert_eq!(picture.pixels[[0, 0, 1]], 51); // 255 / 5
+/// assert_eq!(picture.scaled(&object), [8.0, 0.0, 16.0, 12.0]);
+/// assert_eq!(picture.unscaled(&[8.0, -2.0, 16.0, 12.0]), [4.0, 0.0, 8.0, 6.0]); // clipped
+/// let colours = measure(&[picture]);
+/// assert_eq!((colours.mean, colours.std), ([0.0, 0.2, 1.0], [1.0; 3])); // channels of one value keep their scale
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// As in [`DetectionSample`].
@@ -94,7 +112,8 @@ impl Picture {
     }
 }
 
-/// Mean and standard deviation of each channel over all pixels, in whole numbers and thus exact.
+/// Mean and standard deviation of each channel over all pixels, in whole numbers and thus exact. The standard deviation
+/// of a channel that has one value everywhere is given as 1, so that one can divide by it.
 ///
 /// # Panics
 /// Without pictures.

@@ -43,6 +43,24 @@ pub struct Proposal {
 /// clipped, the tiny ones left out, without those that overlap a better one of their level; then the best of all.
 ///
 /// Predictions that are not finite make no proposal.
+///
+/// # Panics
+/// If a level has fewer logits than anchors, or an anchor that is looked at lacks its four deltas.
+///
+/// # Examples
+/// ```
+/// use termwise_models::detection::{LevelPrediction, ProposalConfig, propose};
+/// let config = ProposalConfig { per_level: 10, nms_iou: 0.5, count: 10, min_side: 2.0 };
+/// let anchors = [
+///     [0.0, 0.0, 8.0, 8.0],
+///     [1.0, 0.0, 9.0, 8.0],   // overlaps the first by 7 / 9
+///     [12.0, 0.0, 20.0, 8.0], // clipped to four columns
+///     [15.0, 0.0, 23.0, 8.0], // one column remains
+/// ];
+/// let level = LevelPrediction { anchors: &anchors, logits: &[2.0, 1.0, 3.0, 4.0], deltas: &[0.0; 16] };
+/// let found: Vec<_> = propose(&[level], (16.0, 16.0), &config).iter().map(|p| (p.logit, p.bounds)).collect();
+/// assert_eq!(found, [(3.0, [12.0, 0.0, 16.0, 8.0]), (2.0, [0.0, 0.0, 8.0, 8.0])]);
+/// ```
 pub fn propose(levels: &[LevelPrediction], size: (f64, f64), config: &ProposalConfig) -> Vec<Proposal> {
     let mut proposals = Vec::new();
     for LevelPrediction { anchors, logits, deltas } in levels {

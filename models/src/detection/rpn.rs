@@ -23,6 +23,30 @@ const MATCHER: Matcher = Matcher { foreground: 0.7, background: 0.3, low_quality
 
 /// A 3x3 convolution, and two 1x1 convolutions that predict for the anchors of each position: one logit, and four
 /// numbers that move and stretch it. All levels share them.
+///
+/// ```
+/// use rand::SeedableRng;
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::Init;
+/// use termwise_models::detection::{AnchorConfig, ProposalConfig, Rpn, Target, TargetConfig};
+/// let anchors = AnchorConfig { sizes: vec![vec![], vec![8.0]], ratios: vec![1.0] };
+/// let rpn = Rpn::new(2, anchors, &mut Init::new(Cpu::<f64>::new(), 0));
+/// for (_, param) in rpn.parameters() {
+///     param.set(Array::zeros(&Cpu::new(), &param.shape())); // undecided, and the anchors as they are
+/// }
+/// let tape = Tape::new(Cpu::new());
+/// let level = |size: usize| tape.constant(Array::zeros(&Cpu::new(), &[1, 2, size, size]));
+/// let output = rpn.forward(&[level(4), level(2)], (16, 16)); // 1/4 without anchors, 1/8 with one a position
+/// assert_eq!(output.logits.value().as_slice(), [0.0; 4]);
+/// let config = ProposalConfig { per_level: 4, nms_iou: 0.7, count: 2, min_side: 1.0 };
+/// let proposals = &output.proposals(&[(16.0, 16.0)], &config)[0];
+/// assert_eq!(proposals[1].bounds, [8.0, 0.0, 16.0, 8.0]); // the second of the first row
+/// let target = Target { boxes: vec![[8.0, 0.0, 16.0, 8.0]], classes: vec![0], crowds: vec![] };
+/// let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let [objectness, boxes] = output.losses(&[target], &TargetConfig::default(), rng);
+/// assert!((objectness.value().item() - 2f64.ln()).abs() < 1e-12);
+/// assert_eq!(boxes.value().item(), 0.0); // the anchor is the object's box
+/// ```
 pub struct Rpn<B: Kernels> {
     conv: Conv2d<B>,
     objectness: Conv2d<B>,
@@ -42,6 +66,9 @@ pub struct RpnOutput<B: Kernels> {
 
 impl<B: Kernels> Rpn<B> {
     /// Fresh parameters for levels of `channels`.
+    ///
+    /// # Panics
+    /// As [`AnchorConfig::per_position`].
     pub fn new(channels: usize, anchors: AnchorConfig, init: &mut Init<B>) -> Self {
         let count = anchors.per_position();
         Rpn {
@@ -53,6 +80,9 @@ impl<B: Kernels> Rpn<B> {
     }
 
     /// Applies the network to the pyramid of pictures of (height, width), padding included.
+    ///
+    /// # Panics
+    /// If there is no list of anchors for a level, or a level has other channels.
     #[track_caller]
     pub fn forward(&self, levels: &[Var<B>], (height, _): (usize, usize)) -> RpnOutput<B> {
         let (mut logits, mut deltas, mut anchors) = (Vec::new(), Vec::new(), Vec::new());

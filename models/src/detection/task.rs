@@ -14,6 +14,37 @@ use crate::Init;
 use crate::training::{Loss, Recipe, Task};
 
 /// A detector in training, and its pictures.
+///
+/// Its loss is the sum of `objectness`, `proposals`, `classes` and `boxes`, the parts of
+/// [`DetectorLosses`](super::DetectorLosses).
+///
+/// ```
+/// use ndarray::Array3;
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_datasets::BoundingBox;
+/// use termwise_datasets::detection::{DetectionObject, DetectionSample};
+/// use termwise_models::detection::{DetectionSettings, DetectionTask, Picture};
+/// use termwise_models::training::Task;
+/// let bounds = BoundingBox { x0: 0.0, y0: 0.0, x1: 20.0, y1: 20.0 };
+/// let object = DetectionObject { class: 2, bounds, area: 400.0, crowd: false, difficult: false, mask: None };
+/// let (name, image) = ("cat".to_owned(), Array3::from_elem((3, 32, 32), 0.5));
+/// let sample = DetectionSample { image_id: 0, name, image, objects: vec![object] };
+/// let settings = DetectionSettings::new("w/o".parse().unwrap());
+/// let settings = DetectionSettings { side: 32, width: 4, channels: 4, hidden: 4, batch: 1, ..settings };
+/// let classes = ["dog", "cow", "cat"].map(str::to_owned).to_vec();
+/// let pictures = vec![Picture::new(&sample, 32)];
+/// let task = DetectionTask::new(Cpu::<f32>::new(), settings, classes, pictures.clone(), pictures);
+/// for (name, param) in task.model().parameters() {
+///     if name.starts_with("rpn.objectness") || name.starts_with("head.classes") {
+///         param.set(Array::zeros(&Cpu::new(), &param.shape())); // undecided
+///     }
+/// }
+/// let loss = task.loss(&Tape::new(Cpu::new()), 0, 0);
+/// let names: Vec<&str> = loss.parts.iter().map(|part| part.0).collect();
+/// assert_eq!(names, ["objectness", "proposals", "classes", "boxes"]);
+/// assert!((loss.parts[0].1 - 2f64.ln()).abs() < 1e-5); // an object or none
+/// assert!((loss.parts[2].1 - 4f64.ln()).abs() < 1e-5); // one of three classes or none
+/// ```
 pub struct DetectionTask<B: Kernels> {
     settings: DetectionSettings,
     detector: Detector<B>,

@@ -11,6 +11,15 @@ use super::model::{STRIDE, Target};
 use super::picture::{LUMA, Picture};
 
 /// How a picture is shown, on a canvas of its own size.
+///
+/// ```
+/// use termwise_models::detection::View;
+/// let object = [10.0, 20.0, 30.0, 40.0]; // in a picture of 100 x 200
+/// let mirrored = View { flip_horizontal: true, ..View::WHOLE };
+/// assert_eq!(mirrored.bounds(&object, (100, 200)), [170.0, 20.0, 190.0, 40.0]);
+/// let closer = View { scale: 2.0, corner: (30.0, 0.0), ..View::WHOLE };
+/// assert_eq!(closer.bounds(&object, (100, 200)), [-10.0, 40.0, 30.0, 80.0]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
     /// Left for right.
@@ -73,6 +82,25 @@ impl View {
     }
 
     /// What there is to be found. Objects of which less than `min_visible` remains are left out.
+    ///
+    /// ```
+    /// use ndarray::Array3;
+    /// use termwise_datasets::BoundingBox;
+    /// use termwise_datasets::detection::{DetectionObject, DetectionSample};
+    /// use termwise_models::detection::{Picture, View};
+    /// let object = |class, x0, crowd| {
+    ///     let bounds = BoundingBox { x0, y0: 0.0, x1: x0 + 4.0, y1: 4.0 };
+    ///     DetectionObject { class, bounds, area: 16.0, crowd, difficult: false, mask: None }
+    /// };
+    /// let objects = vec![object(0, 0.0, false), object(1, 3.0, false), object(1, 10.0, true)];
+    /// let (name, image) = (String::new(), Array3::zeros((3, 16, 16)));
+    /// let picture = Picture::new(&DetectionSample { image_id: 0, name, image, objects }, 16);
+    /// let moved = View { corner: (4.0, 0.0), ..View::WHOLE }; // by four pixels: the first object is gone
+    /// let target = moved.target(&picture, 0.5); // of the second one, three quarters remain
+    /// assert_eq!((target.boxes, target.classes), (vec![[0.0, 0.0, 3.0, 4.0]], vec![1]));
+    /// assert_eq!(target.crowds, [[6.0, 0.0, 10.0, 4.0]]);
+    /// assert!(moved.target(&picture, 0.8).boxes.is_empty());
+    /// ```
     pub fn target(&self, picture: &Picture, min_visible: f64) -> Target {
         let size = picture.size();
         let canvas = [0.0, 0.0, size.1 as f64, size.0 as f64];
@@ -156,6 +184,20 @@ impl View {
 }
 
 /// Pictures as the detector gets them.
+///
+/// ```
+/// use ndarray::Array3;
+/// use termwise_datasets::batch::Normalisation;
+/// use termwise_datasets::detection::DetectionSample;
+/// use termwise_models::detection::{Picture, PictureBatch, View};
+/// let image = Array3::from_elem((3, 10, 20), 0.6);
+/// let sample = DetectionSample { image_id: 0, name: "grey".to_owned(), image, objects: Vec::new() };
+/// let normalisation = Normalisation { mean: [0.5; 3], std: [0.1; 3] };
+/// let batch = PictureBatch::new(&[(&Picture::new(&sample, 20), View::WHOLE)], &normalisation);
+/// assert_eq!((batch.images.dim(), batch.sizes), ((1, 3, 16, 32), vec![(10.0, 20.0)]));
+/// assert!((batch.images[[0, 0, 9, 19]] - 1.0).abs() < 1e-5); // (0.6 - 0.5) / 0.1
+/// assert_eq!((batch.images[[0, 0, 10, 19]], batch.images[[0, 0, 9, 20]]), (0.0, 0.0));
+/// ```
 pub struct PictureBatch {
     /// Normalised; every picture in the upper left corner, zeros around it.
     pub images: Array4<f32>, // (N, 3, H, W)

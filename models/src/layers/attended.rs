@@ -36,6 +36,31 @@ impl<B: Kernels> Module<B> for SpatialConv<B> {
 }
 
 /// The module of an attended residual block: `y = gamma * attention(x) + x`, or nothing at all.
+///
+/// `gamma` starts at 0, so that a fresh module is the identity.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::{AttentionLayer, AttentionSpec}};
+/// let layer = |code: &str| {
+///     let spec = AttentionSpec { code: code.parse().unwrap(), num_heads: 2, limit_range: false };
+///     AttentionLayer::new(spec, 4, &mut Init::new(Cpu::<f64>::new(), 0))
+/// };
+/// let x = Tape::new(Cpu::new()).constant(Array::full(&Cpu::new(), &[1, 4, 2, 3], 7.0));
+/// let seen = |code: &str| {
+///     let layer = layer(code);
+///     let (y, maps) = layer.forward_with_maps(&x);
+///     assert_eq!(y.value().as_slice(), [7.0; 24], "{code}");
+///     maps.map(|maps| maps.weights.as_slice().to_vec())
+/// };
+/// assert_eq!(seen("w/o"), None);
+/// assert_eq!(seen("dynamic"), None);
+/// // Of equal keys each gets a sixth: in two heads, one row of six for all queries.
+/// for code in ["0010", "0010+dynamic"] {
+///     let weights = seen(code).unwrap();
+///     assert!(weights.len() == 12 && weights.iter().all(|weight| (weight - 1.0 / 6.0).abs() < 1e-12));
+/// }
+/// ```
 pub enum AttentionLayer<B: Kernels> {
     /// No module ("w/o").
     None,
@@ -48,6 +73,13 @@ pub enum AttentionLayer<B: Kernels> {
 }
 
 /// The attention of a network of images: which, in how many heads, how far.
+///
+/// ```
+/// use termwise_models::layers::AttentionSpec;
+/// let spec = AttentionSpec { code: "0000".parse().unwrap(), num_heads: 4, limit_range: false };
+/// // Twelve positions of eight channels: values and output, and one sum over the keys for all queries.
+/// assert_eq!(spec.flops((3, 4), 8), 2.0 * 12.0 * 64.0 + 12.0 * 8.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
     /// The mechanism.
@@ -71,6 +103,9 @@ impl AttentionSpec {
 
 impl<B: Kernels> AttentionLayer<B> {
     /// The module that `spec` names, for `channels`; a deformable convolution is not part of it.
+    ///
+    /// # Panics
+    /// If the code has Transformer attention and there is no head.
     pub fn new(spec: AttentionSpec, channels: usize, init: &mut Init<B>) -> Self {
         let AttentionSpec { code, num_heads, limit_range } = spec;
         let transformer = |terms, init: &mut _| {
@@ -160,6 +195,19 @@ pub struct BottleneckConfig {
 /// ```
 ///
 /// Each convolution is followed by batch normalisation; x is projected where its shape changes.
+///
+/// The last normalisation starts with a scale of 0: a fresh block of one shape is `relu(x)`.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_models::{Init, layers::{AttentionSpec, Bottleneck, BottleneckConfig, Mode}};
+/// let code = "0110+deformable".parse().unwrap();
+/// let attention = Some(AttentionSpec { code, num_heads: 2, limit_range: false });
+/// let config = BottleneckConfig { input: 2, inner: 4, output: 2, stride: 1, attention };
+/// let block = Bottleneck::new(config, &mut Init::new(Cpu::<f64>::new(), 0));
+/// let x = Tape::new(Cpu::new()).constant(Array::host(&[1, 2, 1, 2], vec![1.0, -2.0, -3.0, 4.0]));
+/// assert_eq!(block.forward(&x, Mode::Eval).value().as_slice(), [1.0, 0.0, 0.0, 4.0]);
+/// ```
 pub struct Bottleneck<B: Kernels> {
     reduce: (Conv2d<B>, BatchNorm2d<B>),
     spatial: (SpatialConv<B>, BatchNorm2d<B>),

@@ -10,6 +10,16 @@ use crate::Init;
 const BLOCKS: usize = 2;
 
 /// A convolution, its normalisation and a ReLU.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::{ConvNormRelu, Mode}};
+/// let layer = ConvNormRelu::new([1, 1], 1, 1, &mut Init::new(Cpu::<f64>::new(), 0));
+/// layer.parameters()[0].1.set(Array::host(&[1, 1, 1, 1], vec![2.0])); // the convolution
+/// let x = Tape::new(Cpu::new()).constant(Array::host(&[1, 1, 1, 2], vec![1.0, 3.0]));
+/// let y = layer.forward(&x, Mode::Train); // 2 and 6, normalised to -1 and 1
+/// assert!(y.value().as_slice().iter().zip([0.0, 1.0]).all(|(y, e)| (y - e).abs() < 1e-5));
+/// ```
 pub struct ConvNormRelu<B: Kernels> {
     conv: Conv2d<B>,
     norm: BatchNorm2d<B>,
@@ -46,6 +56,26 @@ pub type Attend<'s, 'a, B> = &'s mut dyn FnMut(String, &'a AttentionLayer<B>, &V
 ///
 /// ```text
 /// image -> stem (1/2) -> stage 1 (1/4) -> stage 2 (1/8, attended) -> stage 3 (1/16, attended)
+/// ```
+///
+/// Each stage has two [`Bottleneck`]s, the first of them with stride 2.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_models::{Init, layers::{AttentionSpec, Backbone, Mode}};
+/// let spec = AttentionSpec { code: "0000".parse().unwrap(), num_heads: 2, limit_range: false };
+/// let backbone = Backbone::new(2, spec, &mut Init::new(Cpu::<f32>::new(), 0));
+/// let images = Tape::inference(Cpu::new()).constant(Array::full(&Cpu::new(), &[1, 3, 32, 48], 0.5));
+/// let maps = backbone.forward(&images, Mode::Eval);
+/// let shapes: Vec<&[usize]> = maps.iter().map(|map| map.shape()).collect();
+/// assert_eq!(shapes, [[1, 2, 16, 24], [1, 4, 8, 12], [1, 8, 4, 6], [1, 12, 2, 3]]);
+/// let (inputs, last) = backbone.attention_inputs(&images);
+/// let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+/// assert_eq!(names, ["stage 2 block 1", "stage 2 block 2", "stage 3 block 1", "stage 3 block 2"]);
+/// assert_eq!(last.value().as_slice(), maps[3].value().as_slice());
+/// // Two modules each on 4 x 6 positions of 4 channels and on 2 x 3 of 6: values, output, one sum.
+/// let count = |n: f64, c: f64| 2.0 * (2.0 * n * c * c + n * c);
+/// assert_eq!(Backbone::<Cpu<f32>>::attention_flops(2, spec, (32, 48)), count(24.0, 4.0) + count(6.0, 6.0));
 /// ```
 pub struct Backbone<B: Kernels> {
     stem: ConvNormRelu<B>,

@@ -6,6 +6,23 @@ use super::scale_param;
 use crate::Init;
 
 /// Regular convolution; see [`conv2d`].
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::Conv2d};
+/// let init = &mut Init::new(Cpu::<f64>::new(), 0);
+/// let x = Tape::new(Cpu::new()).constant(Array::full(&Cpu::new(), &[1, 1, 3, 3], 1.0));
+/// let ones = |conv: &Conv2d<Cpu<f64>>| conv.parameters()[0].1.set(Array::full(&Cpu::new(), &[1, 1, 3, 3], 1.0));
+/// let conv = Conv2d::new([1, 1], 3, 1, init);
+/// ones(&conv);
+/// let y = conv.forward(&x); // how many pixels each window has inside of the image
+/// assert_eq!(y.value().as_slice(), [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
+/// let halved = Conv2d::new([1, 1], 3, 2, init);
+/// ones(&halved);
+/// assert_eq!(halved.scaled(0.5).forward(&x).value().as_slice(), [2.0; 4]);
+/// let neutral = Conv2d::new([1, 1], 3, 1, init).with_bias(init).zeroed(init);
+/// assert_eq!(neutral.forward(&x).value().as_slice(), [0.0; 9]);
+/// ```
 pub struct Conv2d<B: Kernels> {
     weight: Param<B>,
     bias: Option<Param<B>>,
@@ -15,6 +32,8 @@ pub struct Conv2d<B: Kernels> {
 impl<B: Kernels> Conv2d<B> {
     /// A square kernel of odd size, padded to keep the size of the image (divided by `stride`), with
     /// weights initialised for a ReLU that follows. No bias: a normalisation follows.
+    ///
+    /// The output has `H / stride` rows and `W / stride` columns, rounded up.
     pub fn new(channels: [usize; 2], kernel: usize, stride: usize, init: &mut Init<B>) -> Self {
         let [input, output] = channels;
         Conv2d {
@@ -43,6 +62,9 @@ impl<B: Kernels> Conv2d<B> {
     }
 
     /// Applies the layer: (N, C, H, W) to (N, O, H', W').
+    ///
+    /// # Panics
+    /// If `x` has another number of channels than the layer, or the stride is 0.
     #[track_caller]
     pub fn forward(&self, x: &Var<B>) -> Var<B> {
         let (weight, bias) = self.vars(x.tape());

@@ -19,6 +19,29 @@ pub enum OffsetPredictor {
 /// Deformable convolution with a square kernel, version 1 or 2 (modulated).
 ///
 /// The predictor starts at zero: no offsets, and masks of one half in version 2.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::{DeformConv2d, OffsetPredictor}};
+/// let init = &mut Init::new(Cpu::<f64>::new(), 0);
+/// let run = |layer: &DeformConv2d<_>| {
+///     let x = Tape::new(Cpu::new()).constant(Array::host(&[1, 1, 1, 3], vec![1.0, 2.0, 4.0]));
+///     layer.forward(&x).value().as_slice().to_vec()
+/// };
+/// let set = |layer: &DeformConv2d<_>, name, values: Vec<f64>| {
+///     let parameters = layer.parameters();
+///     let (_, param) = parameters.iter().find(|(own, _)| own == name).unwrap();
+///     param.set(Array::host(&param.shape(), values));
+/// };
+/// let layer = DeformConv2d::new([1, 1], 1, 1, init); // one tap
+/// set(&layer, "weight", vec![1.0]);
+/// assert_eq!(run(&layer), [1.0, 2.0, 4.0]); // no offsets yet
+/// set(&layer, "offset.bias", vec![0.0, 0.5]); // (dy, dx): half a pixel to the right, zeros outside
+/// assert_eq!(run(&layer), [1.5, 3.0, 2.0]);
+/// let modulated = DeformConv2d::with_predictor([1, 1], 1, 1, OffsetPredictor::Pointwise, true, init);
+/// set(&modulated, "weight", vec![1.0]);
+/// assert_eq!(run(&modulated), [0.5, 1.0, 2.0]); // masks of one half
+/// ```
 pub struct DeformConv2d<B: Kernels> {
     weight: Param<B>,
     predictor: Conv2d<B>,

@@ -20,6 +20,29 @@ const KERNEL: usize = 3;
 ///
 /// which is `q - 2 + m + o_m(q)` as long as that does not lie ahead of q, and q itself otherwise: no step depends on
 /// a later one, and where a tap is held back its offset gets no gradient either.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::DeformConv1d};
+/// let unit = DeformConv1d::new(1, true, &mut Init::new(Cpu::<f64>::new(), 0));
+/// let set = |i: usize, values: [f64; 3]| {
+///     let param = unit.parameters()[i].1;
+///     param.set(Array::host(&param.shape(), values.to_vec()));
+/// };
+/// set(0, [1.0, 0.0, 0.0]); // the first tap alone
+/// set(2, [0.0, 0.0, 0.0]); // offsets that do not depend on the content ...
+/// for (offset, expected) in [(0.0, [0.0, 0.0, 1.0]), (1.5, [0.5, 1.5, 3.0]), (9.0, [1.0, 2.0, 4.0])] {
+///     set(3, [offset, 0.0, 0.0]); // ... but are this: two steps back, half a step, and held back at the query
+///     let tape = Tape::new(Cpu::new());
+///     let x = tape.constant(Array::host(&[1, 3, 1], vec![1.0, 2.0, 4.0]));
+///     assert_eq!(unit.forward(&x, None).value().as_slice(), expected);
+///     let mut history = None; // one by one they are the same
+///     for (x, expected) in [1.0, 2.0, 4.0].into_iter().zip(expected) {
+///         let y = unit.step(&tape.constant(Array::host(&[1, 1, 1], vec![x])), &mut history);
+///         assert_eq!(y.value().item(), expected);
+///     }
+/// }
+/// ```
 pub struct DeformConv1d<B: Kernels> {
     weight: Param<B>,
     bias: Param<B>,

@@ -16,6 +16,7 @@ use termwise_ops::{Kernels, dropout};
 /// };
 /// assert_eq!(masks(), masks());
 /// assert_ne!(masks()[0], masks()[1]);
+/// assert!(masks()[0].iter().all(|&y| y == 0.0 || y == 2.0)); // what is kept is divided by 1 - 0.5
 /// assert_eq!(Dropout::off().apply(&x).value().as_slice(), x.value().as_slice());
 /// ```
 #[derive(Debug)]

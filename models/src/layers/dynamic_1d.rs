@@ -9,6 +9,30 @@ use crate::Init;
 /// `y = linear(dynamic(GLU(linear(x))))`, the kernel of each step predicted from the gated input.
 ///
 /// Source: Wu et al., ICLR 2019.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::DynamicAttention1d};
+/// use termwise_ops::DynamicConvState;
+/// let layer = DynamicAttention1d::new(1, 1, 3, true, &mut Init::new(Cpu::<f64>::new(), 0));
+/// let set = |i: usize, values: &[f64]| {
+///     let param = layer.parameters()[i].1;
+///     param.set(Array::host(&param.shape(), values.to_vec()));
+/// };
+/// set(0, &[1.0, 0.0]); // the gate lets half of x through
+/// set(2, &[0.0; 3]); // a predicted kernel of three equal taps
+/// set(3, &[6.0]); // output: 6 / 3 / 2 = 1
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.constant(Array::host(&[1, 4, 1], vec![1.0, 2.0, 4.0, 8.0]));
+/// let sums = [1.0, 3.0, 7.0, 14.0]; // of this step and the two before it
+/// let y = layer.forward(&x, None);
+/// assert!(y.value().as_slice().iter().zip(sums).all(|(y, sum)| (y - sum).abs() < 1e-12));
+/// let mut state = DynamicConvState::new();
+/// for (x, sum) in [1.0, 2.0, 4.0, 8.0].into_iter().zip(sums) {
+///     let y = layer.step(&tape.constant(Array::host(&[1, 1, 1], vec![x])), &mut state);
+///     assert!((y.value().item() - sum).abs() < 1e-12);
+/// }
+/// ```
 pub struct DynamicAttention1d<B: Kernels> {
     expand: Linear<B>,
     predictor: Param<B>,

@@ -36,6 +36,28 @@ impl<B: Kernels> Module<B> for ConvNorm<B> {
 ///
 /// Each convolution is followed by batch normalisation, since nothing is pretrained here.
 /// Source: Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::{Fpn, Mode}};
+/// let pyramid = Fpn::new(&[1, 1], 1, &mut Init::new(Cpu::<f64>::new(), 0));
+/// for (name, param) in pyramid.parameters() {
+///     let values = match param.shape()[..] {
+///         [_, _, 3, 3] => vec![0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+///         [_, _, 1, 1] => vec![1.0],
+///         _ => continue, // fresh normalisations, which change next to nothing in evaluation
+///     };
+///     param.set(Array::host(&param.shape(), values));
+/// }
+/// let tape = Tape::inference(Cpu::new());
+/// let fine = tape.constant(Array::host(&[1, 1, 2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+/// let coarse = tape.constant(Array::host(&[1, 1, 1, 1], vec![10.0]));
+/// let levels = pyramid.forward(&[fine, coarse], Mode::Eval);
+/// assert_eq!(levels.len(), 3);
+/// for (level, expected) in levels.iter().zip([&[11.0, 12.0, 13.0, 14.0][..], &[10.0], &[10.0]]) {
+///     assert!(level.value().as_slice().iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-3));
+/// }
+/// ```
 pub struct Fpn<B: Kernels> {
     laterals: Vec<ConvNorm<B>>,
     outputs: Vec<ConvNorm<B>>,

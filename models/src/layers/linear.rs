@@ -42,6 +42,9 @@ impl<B: Kernels> Linear<B> {
     }
 
     /// Applies the layer: (.., in) to (.., out).
+    ///
+    /// # Panics
+    /// If the last axis of `x` is not as long as the layer has inputs.
     #[track_caller]
     pub fn forward(&self, x: &Var<B>) -> Var<B> {
         let bias = self.bias.as_ref().map(|bias| bias.var(x.tape()));

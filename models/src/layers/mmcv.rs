@@ -100,6 +100,37 @@ impl<B: Kernels> TransformerAttention2d<B> {
     ///
     /// # Panics
     /// If `mmcv` describes no module: no heads, more heads than channels.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_autograd::{Array, Cpu, Module, Param, Parameters, Tape};
+    /// use termwise_models::checkpoint::save;
+    /// use termwise_models::layers::{MmcvAttention, TransformerAttention2d};
+    /// /// What a state dict is: numbers under names.
+    /// struct StateDict([(&'static str, Param<Cpu<f32>>); 4]);
+    /// impl Module<Cpu<f32>> for StateDict {
+    ///     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, Cpu<f32>>) {
+    ///         self.0.iter().for_each(|(name, param)| parameters.param(name, param));
+    ///     }
+    /// }
+    /// let number = |shape: &[usize], value: f32| Param::new(Array::host(shape, vec![value]));
+    /// let saved = StateDict([
+    ///     ("block.value_conv.weight", number(&[1, 1, 1, 1], 2.0)),
+    ///     ("block.proj_conv.weight", number(&[1, 1, 1, 1], 1.0)),
+    ///     ("block.proj_conv.bias", number(&[1], 1.0)),
+    ///     ("block.gamma", number(&[1], 10.0)),
+    /// ]);
+    /// let path = std::env::temp_dir().join(format!("termwise-mmcv-{}.safetensors", std::process::id()));
+    /// save(&path, &"mmcv", &saved)?;
+    /// let mmcv = MmcvAttention::new(1, "0000".parse().unwrap());
+    /// let mmcv = MmcvAttention { num_heads: 1, kv_stride: 1, q_stride: 1, ..mmcv };
+    /// let module = TransformerAttention2d::from_mmcv(&path, "block.", &mmcv, &Cpu::<f32>::new())?;
+    /// let x = Tape::inference(Cpu::new()).constant(Array::host(&[1, 1, 1, 2], vec![1.0, 3.0]));
+    /// // The mean 2, times 2, plus 1, times gamma: 50 is added.
+    /// assert_eq!(module.forward(&x).value().as_slice(), [51.0, 53.0]);
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), termwise_models::checkpoint::CheckpointError>(())
+    /// ```
     #[track_caller]
     pub fn from_mmcv(
         path: &Path,

@@ -45,6 +45,34 @@ impl<B: Kernels> SelfAttentionState<B> {
 /// x <- x + deformable(norm(x))     where there is a deformable unit
 /// x <- x + attention(norm(x))      where there is attention
 /// ```
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::Init;
+/// use termwise_models::layers::{
+///     Dropout, LayerNorm, SelfAttention, SelfAttentionBlock, SelfAttentionState, TransformerAttention,
+/// };
+/// use termwise_ops::attention::TransformerSettings;
+/// let init = &mut Init::new(Cpu::<f64>::new(), 0);
+/// let settings = TransformerSettings::transformer_xl("0000".parse().unwrap(), 1, 2);
+/// let attention = TransformerAttention::new(2, settings, false, init);
+/// for (_, param) in attention.parameters().into_iter().take(2) {
+///     param.set(Array::host(&[2, 2], vec![1.0, 0.0, 0.0, 1.0])); // value, output: the mean of the steps so far
+/// }
+/// let attention = vec![(LayerNorm::new(2, init), SelfAttention::Transformer(attention))];
+/// let block = SelfAttentionBlock { deformable: None, attention };
+/// // Normalised [-1, 1] and [1, -1], whose means so far are [-1, 1] and [0, 0].
+/// let expected = [[1.0 - 1.0, 3.0 + 1.0], [9.0, 5.0]];
+/// let tape = Tape::inference(Cpu::new());
+/// let near = |y: &[f64], expected: &[f64]| y.iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-4);
+/// let x = tape.constant(Array::host(&[1, 2, 2], vec![1.0, 3.0, 9.0, 5.0]));
+/// assert!(near(block.forward(&x, None, &Dropout::off()).value().as_slice(), expected.as_flattened()));
+/// let mut state = SelfAttentionState::default(); // the same, step by step
+/// for (x, expected) in [[1.0, 3.0], [9.0, 5.0]].into_iter().zip(&expected) {
+///     let y = block.step(&tape.constant(Array::host(&[1, 1, 2], x.to_vec())), &mut state);
+///     assert!(near(y.value().as_slice(), expected));
+/// }
+/// ```
 pub struct SelfAttentionBlock<B: Kernels> {
     /// The deformable unit before it.
     pub deformable: Option<(LayerNorm<B>, DeformConv1d<B>)>,

@@ -9,6 +9,37 @@ use crate::Init;
 
 /// The learned numbers of a Transformer attention on images or on sequences; only those that its terms
 /// need exist.
+///
+/// | parameter | shape | where |
+/// |---|---|---|
+/// | `query`, `key` | (M d, C) | E1 or E2; E1 or E3 |
+/// | `position_x`, `position_y`; `position` | (M d, columns of the embedding) | E2 or E4 |
+/// | `key_bias`, `position_bias` | (M, d) | E3; E4 |
+/// | `value`; `output`, `output_bias` | (M d, C); (C, M d), (C) | always |
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::{KeyValueCache, TransformerAttention}};
+/// use termwise_ops::attention::TransformerSettings;
+/// let settings = TransformerSettings::transformer_xl("0010".parse().unwrap(), 1, 2); // causal
+/// let layer = TransformerAttention::new(1, settings, false, &mut Init::new(Cpu::<f64>::new(), 0));
+/// let names: Vec<String> = layer.parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["key", "key_bias", "value", "output", "output_bias"]);
+/// for (i, value) in [1.0, 0.0, 1.0, 1.0].into_iter().enumerate() {
+///     let param = layer.parameters()[i].1; // a bias of 0: all keys count the same
+///     param.set(Array::full(&Cpu::new(), &param.shape(), value));
+/// }
+/// let tape = Tape::new(Cpu::new());
+/// let x = tape.constant(Array::host(&[1, 3, 1], vec![1.0, 2.0, 6.0]));
+/// let means = [1.0, 1.5, 3.0]; // of all steps so far
+/// let y = layer.forward_1d(&x, None);
+/// assert!(y.value().as_slice().iter().zip(means).all(|(y, mean)| (y - mean).abs() < 1e-12));
+/// let mut cache = KeyValueCache::default(); // step by step
+/// for (x, mean) in [1.0, 2.0, 6.0].into_iter().zip(means) {
+///     let y = layer.step(&tape.constant(Array::host(&[1, 1, 1], vec![x])), &mut cache);
+///     assert!((y.value().item() - mean).abs() < 1e-12);
+/// }
+/// ```
 pub struct TransformerAttention<B: Kernels> {
     settings: TransformerSettings,
     query: Option<Param<B>>,
@@ -77,19 +108,21 @@ impl<B: Kernels> TransformerAttention<B> {
         }
     }
 
-    /// Attention over an image (N, C, H, W), without residual.
+    /// Attention over an image (N, C, H, W), without residual: [`attention_2d`].
     #[track_caller]
     pub fn forward_2d(&self, x: &Var<B>) -> Var<B> {
         attention_2d(x, &self.projections(x.tape()), &self.settings)
     }
 
-    /// Attention within a sequence (N, T, C), without residual.
+    /// Attention within a sequence (N, T, C), without residual: [`attention_1d`]. `key_padding` (N, T) is true at keys
+    /// that nobody sees.
     #[track_caller]
     pub fn forward_1d(&self, x: &Var<B>, key_padding: Option<&ndarray::Array2<bool>>) -> Var<B> {
         attention_1d(x, None, &self.projections(x.tape()), &self.settings, key_padding)
     }
 
-    /// Attention from a sequence `z` (N, Q, C) to another `x` (N, K, C), without residual.
+    /// Attention from a sequence `z` (N, Q, C) to another `x` (N, K, C), without residual. `key_padding` (N, K) as in
+    /// [`forward_1d`](Self::forward_1d).
     #[track_caller]
     pub fn forward_cross(
         &self,
@@ -136,6 +169,11 @@ impl<B: Kernels> Module<B> for TransformerAttention<B> {
 /// let tape = Tape::new(Cpu::new());
 /// let x = tape.leaf(Samples::new(1).normal(&[1, 8, 3, 5]).into());
 /// assert_eq!(layer.forward(&x).value().as_slice(), x.value().as_slice()); // gamma is 0
+/// let (_, maps) = layer.forward_with_maps(&x);
+/// assert_eq!(maps.weights.shape(), [1, 2, 15, 15]); // heads, queries, keys
+/// for row in maps.weights.as_slice().chunks(15) {
+///     assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+/// }
 /// ```
 pub struct TransformerAttention2d<B: Kernels> {
     attention: TransformerAttention<B>,

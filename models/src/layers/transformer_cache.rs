@@ -9,6 +9,25 @@ use super::TransformerAttention;
 
 /// What causal self-attention remembers between the steps of decoding: the projected keys and values of the steps
 /// before, and the projected offsets.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::{KeyValueCache, TransformerAttention}};
+/// use termwise_ops::attention::TransformerSettings;
+/// let settings = TransformerSettings::transformer_xl("0000".parse().unwrap(), 1, 2);
+/// let layer = TransformerAttention::new(1, settings, false, &mut Init::new(Cpu::<f64>::new(), 0));
+/// for (_, param) in layer.parameters().into_iter().take(2) {
+///     param.set(Array::host(&[1, 1], vec![1.0])); // value, output: each step is the mean of those so far
+/// }
+/// let tape = Tape::inference(Cpu::new());
+/// let step = |values: Vec<f64>, cache: &mut _| {
+///     layer.step(&tape.constant(Array::host(&[2, 1, 1], values)), cache).value().as_slice().to_vec()
+/// };
+/// let mut cache = KeyValueCache::default();
+/// assert_eq!(step(vec![1.0, 10.0], &mut cache), [1.0, 10.0]); // two sentences
+/// cache.reorder(&[1, 1]); // both go on from the second
+/// assert_eq!(step(vec![20.0, 30.0], &mut cache), [15.0, 20.0]);
+/// ```
 pub struct KeyValueCache<B: Kernels> {
     key: Option<Array<B>>,   // (N, t, M d)
     value: Option<Array<B>>, // (N, t, M d_v)
@@ -165,6 +184,25 @@ fn projected<B: Kernels>(used: bool, weight: Option<&Var<B>>, x: &Var<B>) -> Opt
 }
 
 /// The projected keys and values of a sequence that is looked at from another one.
+///
+/// ```
+/// use ndarray::array;
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, layers::TransformerAttention};
+/// use termwise_ops::attention::TransformerSettings;
+/// let settings = TransformerSettings::paper("0000".parse().unwrap(), 1, 2);
+/// let layer = TransformerAttention::new(1, settings, false, &mut Init::new(Cpu::<f64>::new(), 0));
+/// for (_, param) in layer.parameters().into_iter().take(2) {
+///     param.set(Array::host(&[1, 1], vec![1.0])); // value, output: the mean of what is seen
+/// }
+/// let tape = Tape::inference(Cpu::new());
+/// let source = tape.constant(Array::host(&[2, 2, 1], vec![1.0, 3.0, 10.0, 0.0]));
+/// let mut memory = layer.remember(&source, Some(&array![[false, false], [false, true]]));
+/// let queries = tape.constant(Array::zeros(&Cpu::new(), &[2, 1, 1]));
+/// assert_eq!(layer.attend(&queries, &memory).value().as_slice(), [2.0, 10.0]); // the last 0 is hidden
+/// memory.reorder(&[1, 0]);
+/// assert_eq!(layer.attend(&queries, &memory).value().as_slice(), [10.0, 2.0]);
+/// ```
 pub struct Memory<B: Kernels> {
     key: Option<Array<B>>,
     value: Array<B>,

@@ -23,6 +23,20 @@ enum Mechanism<B: Kernels> {
 }
 
 /// Embedding, one mechanism without residual or normalisation, linear readout.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::{Init, probe::ProbeLayer};
+/// let layer = ProbeLayer::new("0010".parse().unwrap(), &mut Init::new(Cpu::<f32>::new(), 0));
+/// assert_eq!(layer.attention().unwrap().settings().terms.to_string(), "0010");
+/// // E3 alone gives every query the same, whatever the tokens are.
+/// let tokens = (0..45 * 64).map(|i| (i % 7) as f32 / 7.0).collect();
+/// let tokens = Tape::inference(Cpu::new()).constant(Array::host(&[1, 45, 8, 8], tokens));
+/// let logits = layer.forward(&tokens);
+/// for value in logits.value().as_slice().chunks(64) {
+///     assert!(value.iter().all(|logit| (logit - value[0]).abs() < 1e-5)); // at all 8 x 8 places
+/// }
+/// ```
 pub struct ProbeLayer<B: Kernels> {
     embed: Conv2d<B>,
     mechanism: Mechanism<B>,

@@ -7,6 +7,21 @@ use termwise_datasets::probe::ProbeTask;
 use termwise_ops::attention::Terms;
 
 /// A mechanism as it is probed: alone, one layer, nothing beside it.
+///
+/// ```
+/// use termwise_datasets::probe::ProbeTask;
+/// use termwise_models::probe::{Ability, ProbeMechanism};
+/// assert_eq!(ProbeMechanism::all().len(), 16 + 3);
+/// let mechanism: ProbeMechanism = "0010".parse().unwrap();
+/// assert_eq!(mechanism.ability(ProbeTask::Spotlight), Ability::Can); // E3 finds what stands out ...
+/// assert_eq!(mechanism.ability(ProbeTask::ShiftNear), Ability::Cannot); // ... but knows no places
+/// assert_eq!(ProbeMechanism::Dynamic.ability(ProbeTask::PointFar), Ability::Cannot); // its window ends before
+/// assert_eq!(
+///     "1000".parse::<ProbeMechanism>().unwrap().explanation(),
+///     "It finds the content that the query asks for (E1) and finds what stands out (E1); \
+///      it cannot look where the query points or look at a fixed offset."
+/// );
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProbeMechanism {
     /// Transformer attention with the given terms.
@@ -37,6 +52,13 @@ impl Ability {
     pub const UNSOLVED: f64 = 0.60;
 
     /// Whether an accuracy is what this ability promises.
+    ///
+    /// ```
+    /// use termwise_models::probe::Ability;
+    /// assert!(Ability::Can.holds(0.95) && !Ability::Can.holds(0.94));
+    /// assert!(Ability::Cannot.holds(0.59) && !Ability::Cannot.holds(0.60));
+    /// assert!(Ability::Partly.holds(0.8));
+    /// ```
     pub fn holds(self, accuracy: f64) -> bool {
         match self {
             Ability::Can => accuracy >= Self::SOLVED,

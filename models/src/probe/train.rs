@@ -52,6 +52,24 @@ pub struct ProbeStep {
 
 /// The training of one mechanism on one task, to be taken step by step. What it does is a function of the arguments of
 /// [`new`](Self::new) alone.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module};
+/// use termwise_datasets::probe::ProbeTask;
+/// use termwise_models::probe::{ProbeConfig, ProbeTraining};
+/// let config = ProbeConfig { steps: 2, batch: 2, evaluation: 1, ..ProbeConfig::default() };
+/// let mut training = ProbeTraining::new("0000".parse().unwrap(), ProbeTask::Match, 0, &config);
+/// for (name, param) in training.layer().parameters() {
+///     if name.starts_with("readout") {
+///         param.set(Array::zeros(&Cpu::new(), &param.shape())); // no preference among the 8 values
+///     }
+/// }
+/// assert!((training.step().loss - 8f64.ln()).abs() < 1e-6);
+/// assert!(!training.finished());
+/// training.step();
+/// assert!(training.finished() && training.steps() == 2);
+/// assert!(training.curve().is_empty()); // its points are 20 steps apart
+/// ```
 pub struct ProbeTraining<B: Kernels<Scalar = f32> = Cpu<f32>> {
     task: ProbeTask,
     config: ProbeConfig,
@@ -171,6 +189,8 @@ impl<B: Kernels<Scalar = f32>> ProbeTraining<B> {
 /// Trains one mechanism on one task. The result is a function of the arguments alone.
 ///
 /// `progress(done, total)` is called along the way; early success jumps to the end.
+///
+/// [`ProbeTraining`] takes the same steps one by one.
 pub fn train_cell<B: Kernels<Scalar = f32>>(
     backend: &B,
     mechanism: ProbeMechanism,
@@ -210,6 +230,21 @@ fn accuracy<B: Kernels<Scalar = f32>>(logits: &Array<B>, batch: &ProbeBatch) -> 
 /// on one thread, so the numbers do not depend on how many there are.
 ///
 /// `on_step(cell index, done, total)` and `on_cell(cell index, cell)` are called from the workers.
+///
+/// ```
+/// use termwise_datasets::probe::ProbeTask;
+/// use termwise_models::probe::{ProbeConfig, train_cells};
+/// let cells = [("0001", ProbeTask::ShiftFar), ("regular", ProbeTask::ShiftNear)];
+/// let cells = cells.map(|(mechanism, task)| (mechanism.parse().unwrap(), task, 3));
+/// let config = ProbeConfig { steps: 1, batch: 1, evaluation: 1, ..ProbeConfig::default() };
+/// let train = |threads| {
+///     let trained = train_cells(&cells, threads, &config, &|_, _, _| {}, &|_, _| {});
+///     trained.into_iter().map(|cell| (cell.mechanism, cell.task, cell.steps, cell.accuracy)).collect::<Vec<_>>()
+/// };
+/// let (one, two) = (train(1), train(2));
+/// assert_eq!((one[1].0.to_string().as_str(), one[1].1, one[1].2), ("regular", ProbeTask::ShiftNear, 1));
+/// assert_eq!(one, two);
+/// ```
 pub fn train_cells(
     cells: &[(ProbeMechanism, ProbeTask, u64)],
     threads: usize,

@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub predictions: Vec<Array2<u8>>,
 }
 
-/// Predicts every sample and compares with its labels; ignored pixels do not count.
+/// Predicts every sample, `batch` at a time, and compares with its labels; ignored pixels do not count.
 ///
 /// # Panics
 /// If samples within a batch differ in size.
@@ -39,7 +39,10 @@ pub fn evaluate<B: Kernels<Scalar = f32>>(
     Evaluation { metrics: confusion.metrics(), predictions }
 }
 
-/// The class with the largest score at each pixel. (H, W) for each sample
+/// The class with the largest score at each pixel, of equal scores the first. (H, W) for each sample
+///
+/// # Panics
+/// If there is no sample, or the samples differ in size.
 pub fn predict<B: Kernels<Scalar = f32>>(segmenter: &Segmenter<B>, samples: &[Sample]) -> Vec<Array2<u8>> {
     let tape = Tape::inference(segmenter.backend().clone());
     let images = tape.constant(images(segmenter, samples));

@@ -11,6 +11,28 @@ use crate::Init;
 use crate::layers::{AttentionInput, AttentionLayer, AttentionSpec, Backbone, Conv2d, ConvNormRelu, Mode};
 
 /// Everything needed to build a [`Segmenter`] again and to use it: the architecture of a checkpoint.
+///
+/// ```
+/// use termwise_models::segmentation::{SegmentationTask, SegmenterConfig};
+/// let config = SegmenterConfig {
+///     task: SegmentationTask::Segmentation,
+///     attention: "0010+deformable".parse().unwrap(),
+///     classes: vec!["sky".to_owned(), "sea".to_owned()],
+///     ignore: 255,
+///     size: (64, 96),
+///     mean: [0.5; 3],
+///     std: [0.25; 3],
+///     width: 16,
+///     num_heads: 4,
+///     limit_range: false,
+/// };
+/// assert_eq!(config.check(), Ok(()));
+/// let text = serde_json::to_value(&config).unwrap(); // what a checkpoint carries
+/// assert_eq!((&text["task"], &text["attention"]), (&"segmentation".into(), &"0010+deformable".into()));
+/// assert_eq!(serde_json::from_value::<SegmenterConfig>(text).unwrap(), config);
+/// let error = SegmenterConfig { num_heads: 3, ..config }.check().unwrap_err();
+/// assert_eq!(error, "num_heads: expected a divisor of the width 16, found 3");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmenterConfig {
@@ -91,6 +113,40 @@ pub enum SegmentationTask {
 ///
 /// The attention after the backbone is one more module of the same kind, as in the paper's Fig. 2; a code without a
 /// module has none there either.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_models::Init;
+/// use termwise_models::layers::Mode;
+/// use termwise_models::segmentation::{SegmentationTask, Segmenter, SegmenterConfig};
+/// let config = SegmenterConfig {
+///     task: SegmentationTask::Segmentation,
+///     attention: "0110+dynamic".parse().unwrap(),
+///     classes: vec!["sky".to_owned(), "sea".to_owned()],
+///     ignore: 255,
+///     size: (32, 32),
+///     mean: [0.5; 3],
+///     std: [0.25; 3],
+///     width: 4,
+///     num_heads: 2,
+///     limit_range: false,
+/// };
+/// let segmenter = Segmenter::new(config, &mut Init::new(Cpu::<f32>::new(), 0));
+/// for (name, param) in segmenter.parameters() {
+///     match name.as_str() {
+///         "classify.weight" => param.set(Array::zeros(&Cpu::new(), &param.shape())),
+///         "classify.bias" => param.set(Array::host(&[2], vec![-1.0, 3.0])), // whatever is seen
+///         _ => {}
+///     }
+/// }
+/// let images = Tape::inference(Cpu::new()).constant(Array::full(&Cpu::new(), &[1, 3, 32, 40], 0.5));
+/// let scores = segmenter.forward(&images, Mode::Eval); // (1, 2, 32, 40)
+/// let [sky, sea] = [&scores.value().as_slice()[..32 * 40], &scores.value().as_slice()[32 * 40..]];
+/// assert!(sky.iter().all(|score| *score == -1.0) && sea.iter().all(|score| *score == 3.0));
+/// // Two blocks in each of two stages, and the one behind them; on maps of 1/8, 1/8 and three times 1/16.
+/// let sizes: Vec<_> = segmenter.attention_maps(&images).into_iter().map(|maps| maps.size).collect();
+/// assert_eq!(sizes, [(4, 5), (4, 5), (2, 3), (2, 3), (2, 3)]);
+/// ```
 pub struct Segmenter<B: Kernels> {
     config: SegmenterConfig,
     backend: B,

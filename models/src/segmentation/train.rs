@@ -80,7 +80,7 @@ impl From<&Evaluation> for SegmentationScore {
     }
 }
 
-/// A segmenter on its way: what [`Trainer`](crate::training::Trainer) trains.
+/// A segmenter on its way: what [`Trainer`](crate::training::Trainer) trains. The [module](super) has an example.
 pub struct SegmentationTraining<'a, B: Kernels> {
     config: TrainConfig,
     segmenter: Segmenter<B>,

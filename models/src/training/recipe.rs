@@ -8,6 +8,14 @@ use termwise_ops::optim::{Adam, AdamConfig, Optimizer, OptimizerKernel, Sgd, Sgd
 use termwise_ops::schedule::Schedule;
 
 /// Which optimiser trains.
+///
+/// ```
+/// use termwise_models::training::OptimizerKind;
+/// assert_eq!("sgd".parse(), Ok(OptimizerKind::Sgd));
+/// assert_eq!(OptimizerKind::Adam.to_string(), "adam");
+/// let error = "adamw".parse::<OptimizerKind>().unwrap_err();
+/// assert_eq!(error, "unknown optimizer 'adamw': expected one of adam, sgd");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerKind {
@@ -31,6 +39,17 @@ pub enum ScheduleKind {
 
 impl ScheduleKind {
     /// Factor on the peak learning rate at the share `t` of training, in [0, 1].
+    ///
+    /// Shares outside of it count as its ends.
+    ///
+    /// ```
+    /// use termwise_models::training::ScheduleKind;
+    /// let [cosine, poly, constant] = ["cosine", "poly", "constant"].map(|name| name.parse::<ScheduleKind>().unwrap());
+    /// assert!((cosine.factor(0.5) - 0.5).abs() < 1e-12);
+    /// assert!((cosine.factor(2.0 / 3.0) - 0.25).abs() < 1e-12); // (1 + cos 120 degrees) / 2
+    /// assert!((poly.factor(0.5) - 0.5f64.powf(0.9)).abs() < 1e-12);
+    /// assert_eq!([cosine.factor(0.0), poly.factor(0.0), constant.factor(1.0)], [1.0; 3]);
+    /// ```
     pub fn factor(self, t: f64) -> f64 {
         let (base_lr, t) = (1.0, t.clamp(0.0, 1.0));
         match self {
@@ -68,6 +87,16 @@ named!(ScheduleKind, "schedule",
     ScheduleKind::Cosine => "cosine", ScheduleKind::Poly => "poly", ScheduleKind::Constant => "constant");
 
 /// How a model is trained: what is the same for every task.
+///
+/// ```
+/// use termwise_models::training::{Recipe, ScheduleKind};
+/// let recipe = Recipe { warmup: 0.1, schedule: ScheduleKind::Cosine, ..Recipe::default() };
+/// assert_eq!(recipe.rate(0.05), 0.5); // half of the way up
+/// assert_eq!(recipe.rate(0.0), 0.05); // the very first step moves too
+/// assert_eq!(recipe.rate(0.1), 1.0);
+/// assert!((recipe.rate(0.55) - 0.5).abs() < 1e-12); // half of the way down
+/// assert!(recipe.rate(1.0).abs() < 1e-12);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Passes over the training data.
@@ -113,6 +142,8 @@ impl Default for Recipe {
 
 impl Recipe {
     /// Factor on the peak rate at the share `progress` of training.
+    ///
+    /// It rises linearly over the warm-up, from 0.05 at the least, and then falls by the schedule over what is left.
     pub fn rate(&self, progress: f64) -> f64 {
         if progress < self.warmup {
             // The very first step moves too.

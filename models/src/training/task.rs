@@ -6,6 +6,8 @@ use termwise_autograd::{Backend, Module, Tape, Var};
 use termwise_ops::Kernels;
 
 /// A model that is being trained: its data, its loss and its score.
+///
+/// The [module](super) has an example.
 pub trait Task {
     /// Where it is trained.
     type Backend: Kernels<Scalar = f32>;

@@ -69,13 +69,48 @@ pub enum Flow {
 }
 
 /// How a training ended.
+///
+/// A loss of `ln(-1)`:
+/// ```
+/// # use termwise_autograd::{Array, Cpu, Module, Param, Parameters, Tape};
+/// # use termwise_models::training::{Flow, Loss, Outcome, Recipe, Task, Trainer};
+/// # use termwise_ops::log;
+/// # struct Number(Param<Cpu<f32>>);
+/// # impl Module<Cpu<f32>> for Number {
+/// #     fn visit<'a>(&'a self, parameters: &mut Parameters<'a, Cpu<f32>>) {
+/// #         parameters.param("number", &self.0);
+/// #     }
+/// # }
+/// # struct Spoiled(Number, Cpu<f32>, String);
+/// # impl Task for Spoiled {
+/// #     type Backend = Cpu<f32>;
+/// #     type Model = Number;
+/// #     type Config = String;
+/// #     type Score = f32;
+/// #     fn backend(&self) -> &Cpu<f32> { &self.1 }
+/// #     fn model(&self) -> &Number { &self.0 }
+/// #     fn config(&self) -> &String { &self.2 }
+/// #     fn steps(&self, _: usize) -> usize { 1 }
+/// #     fn loss(&self, tape: &Tape<Cpu<f32>>, _: usize, _: usize) -> Loss<Cpu<f32>> {
+/// #         log(&self.0.0.var(tape)).into()
+/// #     }
+/// #     fn evaluate(&self) -> f32 { 0.0 }
+/// # }
+/// # let task = Spoiled(Number(Param::new(Array::host(&[], vec![-1.0]))), Cpu::new(), String::new());
+/// let mut trainer = Trainer::new(task, Recipe::default());
+/// let Outcome::NotFinite { loss, epoch, step, cause } = trainer.run(&mut |_, _| Flow::Continue) else { panic!() };
+/// assert!(loss.is_nan() && (epoch, step) == (0, 0));
+/// assert!(cause.starts_with("log: forward made the first NaN"));
+/// assert_eq!(trainer.task().model().0.value().item(), -1.0); // untouched
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// All epochs are done, or the time is up.
     Finished,
     /// It was stopped from outside.
     Stopped,
-    /// A loss was no finite number; parameters are those of the step before.
+    /// A loss, or the norm of a step's gradients, was no finite number. Parameters are those of the step before;
+    /// buffers, such as running statistics, may have moved with the step.
     NotFinite {
         /// The loss.
         loss: f64,
@@ -116,7 +151,7 @@ struct Saved<S> {
     epochs: Vec<EpochRecord<S>>,
 }
 
-/// A training under way.
+/// A training under way. The [module](super) has an example.
 pub struct Trainer<T: Task> {
     task: T,
     recipe: Recipe,

@@ -72,6 +72,16 @@ impl<'de> Deserialize<'de> for CrossTerms {
 }
 
 /// The architecture of a [`Translator`](super::Translator).
+///
+/// ```
+/// use termwise_models::translation::TranslatorConfig;
+/// let config = TranslatorConfig::new("0010+dynamic".parse().unwrap(), 6000);
+/// assert_eq!(config.check(), Ok(()));
+/// let sizes: Vec<usize> = (0..4).map(|layer| config.kernel_size(layer)).collect();
+/// assert_eq!(sizes, [3, 7, 15, 15]); // beyond the list the last of it
+/// let error = TranslatorConfig { channels: 126, ..config }.check().unwrap_err();
+/// assert_eq!(error.to_string(), "field channels: expected a multiple of 2 num_heads = 8, found 126");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranslatorConfig {
@@ -115,6 +125,9 @@ impl TranslatorConfig {
     }
 
     /// Taps of the dynamic convolution of a layer.
+    ///
+    /// # Panics
+    /// If there is no size at all.
     pub fn kernel_size(&self, layer: usize) -> usize {
         self.kernel_sizes[layer.min(self.kernel_sizes.len() - 1)]
     }

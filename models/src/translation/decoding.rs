@@ -14,6 +14,8 @@ use crate::layers::{Dropout, Memory, SelfAttentionState};
 /// It starts with one of each sentence. Self-attention keeps the keys and values of the steps before (a dynamic
 /// convolution its last `kernel - 1` inputs, a deformable unit all of them), encoder-decoder attention those of the
 /// source.
+///
+/// It is made by [`Translator::decoding`]; the [module](super) has an example.
 pub struct Decoding<'m, B: Kernels> {
     model: &'m Translator<B>,
     tape: Tape<B>,

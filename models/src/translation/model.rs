@@ -13,7 +13,7 @@ use crate::Init;
 use crate::layers::{AttentionInput, Dropout, Extent, LayerNorm, attention_flops, cross_attention_flops};
 
 /// Sentences to sentences: a Transformer encoder-decoder, its three tables of tokens (source, target and output) one
-/// and the same.
+/// and the same. The [module](super) has an example.
 pub struct Translator<B: Kernels> {
     config: TranslatorConfig,
     backend: B,

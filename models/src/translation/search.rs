@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use termwise_datasets::bpe::Bpe;
 
 /// Sequences that grow token by token.
+///
+/// [`greedy_search`] and [`beam_search`] have examples of one that is a table.
 pub trait NextToken {
     /// How many there are.
     fn rows(&self) -> usize;
@@ -42,6 +44,15 @@ impl Vocabulary {
 }
 
 /// How to search.
+///
+/// ```
+/// use termwise_models::translation::SearchOptions;
+/// let options = SearchOptions::default();
+/// assert_eq!(options.bound(20), 40); // 1.5 times 20, and 10 besides
+/// assert_eq!(options.bound(1000), 512);
+/// assert_eq!(options.score(-6.0, 7), -3.0); // -6 / ((5 + 7) / 6)
+/// assert_eq!(SearchOptions { length_penalty: 0.0, ..options }.score(-6.0, 7), -6.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchOptions {
@@ -97,6 +108,28 @@ pub struct Hypothesis {
 ///
 /// # Panics
 /// If there is not one bound per row.
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array2, arr2};
+/// use termwise_models::translation::{NextToken, SearchOptions, Vocabulary, greedy_search};
+/// /// What comes after a token depends on that one alone.
+/// struct Table(Array2<f32>, usize);
+/// impl NextToken for Table {
+///     fn rows(&self) -> usize { self.1 }
+///     fn step(&mut self, tokens: &[u32]) -> Array2<f32> {
+///         Array2::from_shape_fn((self.1, 4), |(row, next)| self.0[[tokens[row] as usize, next]].ln())
+///     }
+///     fn select(&mut self, rows: &[usize]) { self.1 = rows.len() }
+/// }
+/// let vocabulary = Vocabulary { bos: 0, eos: 1, first: 2 };
+/// // From each token to 0 (the beginning), 1 (the end), 2 and 3.
+/// let table = arr2(&[[0.0, 0.0, 0.6, 0.4], [0.0; 4], [0.0, 0.5, 0.25, 0.25], [0.0, 0.9, 0.1, 0.0]]);
+/// let mut model = Table(table, 1);
+/// let found = greedy_search(&mut model, &[8], vocabulary, &SearchOptions::greedy());
+/// assert_eq!(found[0].tokens, [2]); // 0.6 to begin with, and then the end
+/// assert!((found[0].log_probability - 0.3f64.ln()).abs() < 1e-6);
+/// ```
 #[track_caller]
 pub fn greedy_search(
     model: &mut dyn NextToken,
@@ -153,6 +186,30 @@ struct Sentence {
 ///
 /// # Panics
 /// If there is not one bound per row, or the beam is 0.
+///
+/// # Examples
+/// The table of [`greedy_search`], where the likelier beginning is not that of the likelier sentence:
+/// ```
+/// use ndarray::{Array2, arr2};
+/// use termwise_models::translation::{NextToken, SearchOptions, Vocabulary, beam_search};
+/// # struct Table(Array2<f32>, usize);
+/// # impl NextToken for Table {
+/// #     fn rows(&self) -> usize { self.1 }
+/// #     fn step(&mut self, tokens: &[u32]) -> Array2<f32> {
+/// #         Array2::from_shape_fn((self.1, 4), |(row, next)| self.0[[tokens[row] as usize, next]].ln())
+/// #     }
+/// #     fn select(&mut self, rows: &[usize]) { self.1 = rows.len() }
+/// # }
+/// # let vocabulary = Vocabulary { bos: 0, eos: 1, first: 2 };
+/// // From each token to 0 (the beginning), 1 (the end), 2 and 3.
+/// let table = arr2(&[[0.0, 0.0, 0.6, 0.4], [0.0; 4], [0.0, 0.5, 0.25, 0.25], [0.0, 0.9, 0.1, 0.0]]);
+/// let mut model = Table(table, 1);
+/// let options = SearchOptions { beam: 2, length_penalty: 0.0, ..SearchOptions::default() };
+/// let found = beam_search(&mut model, &[8], vocabulary, &options).remove(0);
+/// assert_eq!((&found[0].tokens, &found[1].tokens), (&vec![3], &vec![2]));
+/// assert!((found[0].log_probability - 0.36f64.ln()).abs() < 1e-6); // 0.4 times 0.9
+/// assert!((found[1].log_probability - 0.3f64.ln()).abs() < 1e-6); // 0.6 times 0.5
+/// ```
 #[track_caller]
 pub fn beam_search(
     model: &mut dyn NextToken,

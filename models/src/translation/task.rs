@@ -19,6 +19,14 @@ use crate::layers::Dropout;
 use crate::training::{Loss, Recipe, Task};
 
 /// What a training on parallel text needs to know besides the recipe of the training loop.
+///
+/// ```
+/// use termwise_models::translation::TranslationOptions;
+/// let options = TranslationOptions::new("0010".parse().unwrap());
+/// assert_eq!(options.check(), Ok(()));
+/// let error = TranslationOptions { dropout: 1.0, ..options }.check().unwrap_err();
+/// assert_eq!(error.to_string(), "field dropout: expected 0 to 0.9, found 1");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranslationOptions {
@@ -100,6 +108,27 @@ pub struct TranslationScore {
 }
 
 /// A translator being trained on parallel text.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module, Tape};
+/// use termwise_datasets::translation::ParallelText;
+/// use termwise_models::training::Task;
+/// use termwise_models::translation::{TranslationOptions, TranslationTask, TranslatorConfig};
+/// let lines = |lines: [&str; 2]| lines.map(str::to_owned).to_vec();
+/// let (english, german) = (lines(["a man", "a very long dog"]), lines(["ein Mann", "ein sehr langer Hund"]));
+/// let text = ParallelText::new(("en".to_owned(), "de".to_owned()), english, german);
+/// let code = "0110".parse().unwrap();
+/// let model = TranslatorConfig { channels: 8, feed_forward: 8, ..TranslatorConfig::new(code, 260) };
+/// let options = TranslationOptions { model, max_tokens: 10, dropout: 0.0, ..TranslationOptions::new(code) };
+/// let task = TranslationTask::new(Cpu::<f32>::new(), &text, &text, options).unwrap();
+/// assert_eq!((task.skipped(), task.steps(0)), (1, 1)); // the second pair is too long
+/// task.model().parameters()[0].1.set(Array::zeros(&Cpu::new(), &[260, 8])); // the table of tokens
+/// let loss = task.loss(&Tape::new(Cpu::new()), 0, 0);
+/// let (name, nll) = loss.parts[0]; // 260 tokens, equally likely
+/// assert!(name == "nll" && (nll - 260f64.ln()).abs() < 1e-5);
+/// let score = task.evaluate(); // of equally likely tokens the end comes first: nothing is translated
+/// assert!((score.nll - 260f64.ln()).abs() < 1e-5 && score.bleu == 0.0);
+/// ```
 pub struct TranslationTask<B: Kernels> {
     model: Translator<B>,
     config: TranslationConfig,

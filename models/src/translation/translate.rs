@@ -45,6 +45,40 @@ pub fn translate_tokens<B: Kernels<Scalar = f32>>(
 }
 
 /// Translates lines of text. An empty line stays empty.
+///
+/// # Examples
+/// A translator made to say `b` for ever, within the bound of as many tokens as the source has:
+/// ```
+/// use termwise_autograd::{Array, Cpu, Module};
+/// use termwise_datasets::bpe::Bpe;
+/// use termwise_models::Init;
+/// use termwise_models::translation::{
+///     SearchOptions, Translation, TranslationConfig, Translator, TranslatorConfig, translate_text,
+/// };
+/// let bpe = Bpe::learn(["a"], Bpe::MIN_VOCABULARY); // bytes alone
+/// let code = "0010".parse().unwrap();
+/// let sizes = TranslatorConfig { channels: 8, feed_forward: 8, ..TranslatorConfig::new(code, bpe.vocabulary_size()) };
+/// let model = Translator::new(sizes.clone(), &mut Init::new(Cpu::<f32>::new(), 0));
+/// let b = *bpe.encode("b").last().unwrap() as usize;
+/// for (name, param) in model.parameters() {
+///     let value = |i| match name.as_str() {
+///         "decoder_norm.bias" => 1.0, // the state of the decoder, whatever it has read
+///         "embedding" if i / 8 == b => 1.0,
+///         _ => 0.0,
+///     };
+///     param.set(Array::host(&param.shape(), (0..param.len()).map(value).collect()));
+/// }
+/// let config = TranslationConfig {
+///     task: Translation::Translation,
+///     languages: ("aa".to_owned(), "bb".to_owned()),
+///     lowercase: true,
+///     bpe,
+///     model: sizes,
+/// };
+/// let options = SearchOptions { length_factor: 1.0, length_extra: 0, ..SearchOptions::greedy() };
+/// // Three tokens: the space that begins every word, and two letters.
+/// assert_eq!(translate_text(&model, &config, &["Aa", "  "], &options), ["bbb", ""]);
+/// ```
 pub fn translate_text<B: Kernels<Scalar = f32>>(
     model: &Translator<B>,
     config: &TranslationConfig,

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 /// let terms: Terms = "0110".parse().unwrap();
 /// assert!(terms.query_position && terms.key && !terms.query_key && !terms.position);
 /// assert_eq!(terms.to_string(), "0110");
+/// assert!(terms.uses_query() && terms.uses_key() && terms.uses_position());
+/// assert_eq!(Terms::all().filter(|terms| !terms.uses_position()).count(), 4); // 0000, 0010, 1000, 1010
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Terms {
@@ -96,6 +98,15 @@ impl FromStr for Terms {
 
 /// The module that sits after the spatial convolution of an attended residual block (or in the
 /// place of self-attention in a sentence).
+///
+/// ```
+/// use termwise_ops::attention::{AttentionCode, AttentionModule, Terms};
+/// let module = |code: &str| code.parse::<AttentionCode>().unwrap().module;
+/// let terms = Terms::from_flags([false, false, true, false]);
+/// assert_eq!(module("0010"), AttentionModule::Transformer(terms));
+/// assert_eq!(module("0010+dynamic"), AttentionModule::DynamicTransformer(terms));
+/// assert_eq!((module("deformable"), module("dynamic").terms()), (AttentionModule::None, None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttentionModule {
     /// No module: "w/o" in the paper.

@@ -102,6 +102,27 @@ pub struct TransformerParts<N> {
 /// ```text
 /// E1 = z_q^T U_m^T V^C_m x_k     E2 = z_q^T U_m^T V^R_m R_{k-q}     E3 = u_m^T V^C_m x_k     E4 = v_m^T V^R_m R_{k-q}
 /// ```
+///
+/// # Examples
+/// ```
+/// use ndarray::{Array2, Array3};
+/// use termwise_ops::attention::definition::{TransformerParts, transformer_energies};
+/// let (row, cube) = (|v: f64| Array2::from_elem((1, 1), v), |v: f64| Array3::from_elem((1, 1, 1), v));
+/// let parts = TransformerParts {
+///     z: row(3.0),
+///     x: row(5.0),
+///     r: cube(1.0),
+///     u_projection: cube(2.0),         // U z = 6
+///     key_projection: cube(7.0),       // V^C x = 35
+///     position_projection: cube(11.0), // V^R R = 11
+///     u: row(13.0),
+///     v: row(17.0),
+/// };
+/// let energy = |terms: &str, scale| transformer_energies(&parts, terms.parse().unwrap(), 1, scale)[[0, 0, 0]];
+/// let each = ["1000", "0100", "0010", "0001"].map(|terms| energy(terms, 1.0));
+/// assert_eq!(each, [6.0 * 35.0, 6.0 * 11.0, 13.0 * 35.0, 17.0 * 11.0]);
+/// assert_eq!(energy("1111", 0.5), each.iter().sum::<f64>() / 2.0);
+/// ```
 pub fn transformer_energies<N: Number>(
     parts: &TransformerParts<N>,
     terms: Terms,

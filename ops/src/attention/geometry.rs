@@ -9,6 +9,13 @@ use super::VisibleKeys;
 ///
 /// A table holds one row per *distinct* offset, of which there are far fewer than pairs: `2 N - 1`
 /// for a sequence of `N`, `2 W - 1` and `2 H - 1` for an image.
+///
+/// ```
+/// use termwise_ops::attention::Lattice;
+/// let index = Lattice::Sequence { queries: 3, keys: 3 }.x_index();
+/// assert_eq!(index.offsets().collect::<Vec<_>>(), [-2, -1, 0, 1, 2]); // one row each
+/// assert_eq!((index.row(2, 0), index.row(1, 1), index.row(0, 2)), (0, 2, 4)); // two back, here, two ahead
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelativeIndex {
     /// Position of each query along the table's direction.
@@ -53,6 +60,15 @@ impl RelativeIndex {
 }
 
 /// The lattice on which queries and keys lie.
+///
+/// ```
+/// use termwise_ops::attention::Lattice;
+/// let lattice = Lattice::Image { height: 3, width: 6, query_stride: 2, key_stride: 3 };
+/// assert_eq!((lattice.query_grid(), lattice.key_grid()), ((2, 3), (1, 2)));
+/// assert_eq!(lattice.queries(), [(0, 0), (0, 2), (0, 4), (2, 0), (2, 2), (2, 4)]);
+/// assert_eq!(lattice.keys(), [(0, 0), (0, 3)]);
+/// assert_eq!(lattice.x_index().row(5, 1), 3); // offset 3 - 4 = -1, and the first row is -4
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lattice {
     /// Two sequences that share their origin.
@@ -205,6 +221,16 @@ pub enum Range {
 }
 
 /// The keys `Omega_q` that each query may look at. The default is all of them.
+///
+/// ```
+/// use termwise_ops::attention::{Lattice, Range, Visibility};
+/// let lattice = Lattice::Sequence { queries: 4, keys: 4 };
+/// let visibility = Visibility { causal: true, range: Some(Range::Symmetric(1)), key_padding: None };
+/// let seen = |q: usize| (0..4).filter(|&k| !visibility.hides(&lattice, q, k)).collect::<Vec<_>>();
+/// assert_eq!([seen(0), seen(1), seen(3)], [vec![0], vec![0, 1], vec![2, 3]]);
+/// assert_eq!(visibility.hidden(&lattice).unwrap().row(1).to_vec(), [false, false, true, true]);
+/// assert_eq!(Visibility::default().hidden(&lattice), None);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Visibility {
     /// A query sees no key after itself.

@@ -22,6 +22,12 @@ pub enum Scale {
 
 impl Scale {
     /// The number, for heads of `head_dim` channels.
+    ///
+    /// ```
+    /// use termwise_ops::attention::Scale;
+    /// assert_eq!(Scale::InverseSqrtHeadDim.value(16), 0.25);
+    /// assert_eq!((Scale::One.value(16), Scale::Factor(3.0).value(16)), (1.0, 3.0));
+    /// ```
     pub fn value(self, head_dim: usize) -> f64 {
         match self {
             Scale::One => 1.0,
@@ -132,6 +138,14 @@ impl TransformerSettings {
 
     /// Number of position projections `V^R`, and the columns of each: two of `D / 2` for a separable
     /// position on an image, else one of `D`.
+    ///
+    /// ```
+    /// use termwise_ops::attention::{Position, TransformerSettings};
+    /// let settings = TransformerSettings::paper("0001".parse().unwrap(), 2, 8);
+    /// assert_eq!((settings.position_projections(true), settings.position_projections(false)), ((2, 4), (1, 8)));
+    /// let joint = TransformerSettings { position: Position::Joint, ..settings };
+    /// assert_eq!(joint.position_projections(true), (1, 8));
+    /// ```
     pub fn position_projections(&self, image: bool) -> (usize, usize) {
         match self.position {
             Position::Separable(_) if image => (2, self.position_dim / 2),
@@ -144,6 +158,20 @@ impl TransformerSettings {
     ///
     /// # Panics
     /// If the embedding dimension does not divide as the position needs.
+    ///
+    /// # Examples
+    /// ```
+    /// use termwise_ops::attention::{Lattice, OffsetSign, TransformerSettings};
+    /// let settings = TransformerSettings::paper("0001".parse().unwrap(), 1, 2);
+    /// let lattice = Lattice::Sequence { queries: 2, keys: 2 };
+    /// let (sin, cos) = 1f64.sin_cos();
+    /// // Sine and cosine of the offsets -1, 0, 1.
+    /// let (embedding, _) = &settings.position_embeddings(&lattice)[0];
+    /// assert_eq!(embedding, &ndarray::arr2(&[[-sin, cos], [0.0, 1.0], [sin, cos]]).into_dyn());
+    /// let reversed = TransformerSettings { offset_sign: OffsetSign::QueryMinusKey, ..settings };
+    /// let (embedding, _) = &reversed.position_embeddings(&lattice)[0];
+    /// assert_eq!(embedding, &ndarray::arr2(&[[sin, cos], [0.0, 1.0], [-sin, cos]]).into_dyn());
+    /// ```
     #[track_caller]
     pub fn position_embeddings(&self, lattice: &Lattice) -> Vec<(ArrayD<f64>, RelativeIndex)> {
         let embed = |index: &RelativeIndex, dim: usize| {
@@ -179,6 +207,14 @@ impl TransformerSettings {
 }
 
 /// The presets by name.
+///
+/// ```
+/// use termwise_ops::attention::{Preset, Scale};
+/// let preset: Preset = "transformer_xl".parse().unwrap();
+/// let settings = preset.settings("1111".parse().unwrap(), 8, 64);
+/// assert!(settings.causal && settings.scale == Scale::InverseSqrtHeadDim);
+/// assert_eq!(Preset::Mmcv.to_string(), "mmcv");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {

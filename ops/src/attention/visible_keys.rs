@@ -6,6 +6,15 @@ use super::{Lattice, Range as Reach, Visibility};
 
 /// The keys that one query sees by position: those in `rows` and `columns` of the lattice of keys whose
 /// number is below `end`. Padding is not counted.
+///
+/// ```
+/// use termwise_ops::attention::{Lattice, Range, Visibility};
+/// let lattice = Lattice::Image { height: 3, width: 4, query_stride: 1, key_stride: 1 };
+/// let visibility = Visibility { range: Some(Range::Symmetric(1)), ..Visibility::default() };
+/// let keys = visibility.visible_keys(&lattice, 0); // from the upper left corner two by two pixels
+/// assert_eq!(keys.intervals().collect::<Vec<_>>(), [0..2, 4..6]);
+/// assert_eq!((keys.span(), keys.contains(5), keys.contains(2)), (0..6, true, false));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisibleKeys {
     /// Rows of keys.

@@ -12,6 +12,39 @@ use crate::lanes::Pointwise;
 /// A differentiable function of two numbers, written once for vectors of any width.
 ///
 /// Its methods must be marked `#[inline(always)]`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::simd::Vector;
+/// use termwise_autograd::{Cpu, Tape};
+/// use termwise_ops::broadcast::{Binary, binary};
+/// /// `y = a^2 b`
+/// #[derive(Clone, Copy)]
+/// struct SquareTimes;
+/// impl Binary for SquareTimes {
+///     const NAME: &'static str = "square_times";
+///     #[inline(always)]
+///     fn value<V: Vector>(&self, a: V, b: V) -> V {
+///         a * a * b
+///     }
+///     #[inline(always)]
+///     fn derivative_a<V: Vector>(&self, a: V, b: V) -> V {
+///         (a + a) * b
+///     }
+///     #[inline(always)]
+///     fn derivative_b<V: Vector>(&self, a: V, _: V) -> V {
+///         a * a
+///     }
+/// }
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let a = tape.leaf(ndarray::arr1(&[1.0, 3.0]).into());
+/// let b = tape.leaf(ndarray::arr1(&[10.0]).into()); // repeated
+/// let y = binary(SquareTimes, &a, &b);
+/// assert_eq!(y.value().as_slice(), [10.0, 90.0]);
+/// let gradients = tape.backward_with(&[(&y, ndarray::arr1(&[1.0, 1.0]).into())]);
+/// assert_eq!(gradients.of(&a).unwrap().as_slice(), [20.0, 60.0]);
+/// assert_eq!(gradients.of(&b).unwrap().as_slice(), [1.0 + 9.0]); // summed over what was repeated
+/// ```
 pub trait Binary: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;

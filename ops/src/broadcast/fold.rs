@@ -96,6 +96,15 @@ const COLUMNS: usize = 512;
 /// `pivot`, where given, has shape `to`.
 ///
 /// The order of the additions depends on the shapes alone.
+///
+/// # Examples
+/// ```
+/// use termwise_ops::broadcast::{Max, Sum, fold};
+/// let x = [1.0, 2.0, 3.0, 10.0, 20.0, 30.0];
+/// assert_eq!(fold(&Sum, &x, &[2, 3], &[2, 1], None)[..], [6.0, 60.0]);
+/// assert_eq!(fold(&Sum, &x, &[2, 3], &[3], None)[..], [11.0, 22.0, 33.0]);
+/// assert_eq!(fold(&Max, &x, &[2, 3], &[], None)[..], [30.0]);
+/// ```
 pub fn fold<T: Scalar, F: Fold>(
     f: &F,
     x: &[T],

@@ -77,8 +77,10 @@ pub fn common_shape(op: &str, a: &[usize], b: &[usize]) -> Vec<usize> {
     }
 }
 
+/// Checks that `from` broadcasts to exactly `to`.
+///
 /// # Panics
-/// If `from` does not broadcast to exactly `to`; the message names `op`, `what` and both shapes.
+/// If it does not; the message names `op`, `what` and both shapes.
 #[track_caller]
 pub fn assert_broadcasts_to(op: &str, what: &str, from: &[usize], to: &[usize]) {
     if crate::shape::broadcast(from, to).as_deref() != Some(to) {

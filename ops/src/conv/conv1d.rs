@@ -7,6 +7,18 @@ use termwise_autograd::{Array, Op, Var, apply};
 use super::{Conv2dKernel, Conv2dOptions, ConvGeometry};
 
 /// Hyper-parameters of a one-dimensional convolution.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{Conv1dOptions, conv1d};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(Array::host(&[1, 2, 4], vec![1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0]));
+/// let weight = tape.leaf(Array::host(&[2, 1, 2], vec![1.0; 4])); // sums of two steps
+/// let options = Conv1dOptions::new().groups(2).dilation(2); // each channel for itself, the steps two apart
+/// let y = conv1d(&x, &weight, None, options);
+/// assert_eq!(y.value().as_slice(), [1.0 + 3.0, 2.0 + 4.0, 10.0 + 30.0, 20.0 + 40.0]);
+/// assert_eq!(conv1d(&x, &weight, None, options.stride(2)).value().as_slice(), [4.0, 40.0]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv1dOptions {
     /// Step between neighbouring outputs.

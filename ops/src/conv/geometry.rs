@@ -80,6 +80,16 @@ impl Conv2dOptions {
 
 /// How the taps of a kernel fall on an image: tap `i` of output `q` reads input
 /// `q * stride + i * dilation - padding`, on each axis.
+///
+/// ```
+/// use termwise_ops::Conv2dOptions;
+/// use termwise_ops::conv::Window;
+/// let window = Window::new("example", [1, 5], [1, 3], &Conv2dOptions::new().stride(2).padding((0, 1)));
+/// assert_eq!((window.output, window.taps()), ([1, 3], 3));
+/// // Outputs 0, 1, 2 have their first tap at -1, 1, 3.
+/// assert_eq!([0, 1, 2].map(|q| window.input(1, 0, q)), [None, Some(1), Some(3)]);
+/// assert_eq!((window.origin(1, 0), window.inside(1, 0)), (-1, 1..3));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Size of the input.

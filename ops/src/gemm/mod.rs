@@ -42,6 +42,18 @@ const MAX_PARTS: usize = 8;
 ///
 /// # Panics
 /// If the shapes do not fit each other.
+///
+/// # Examples
+/// ```
+/// use ndarray::arr2;
+/// use termwise_ops::gemm::gemm;
+/// let (a, b) = (arr2(&[[1.0, 2.0]]), arr2(&[[3.0, 4.0], [5.0, 6.0]]));
+/// let mut c = arr2(&[[1000.0, 1000.0]]);
+/// gemm(10.0, a.view(), b.view(), 1.0, &mut c.view_mut());
+/// assert_eq!(c, arr2(&[[1130.0, 1160.0]])); // 10 (1 3 + 2 5) and 10 (1 4 + 2 6) on top
+/// gemm(1.0, a.view(), b.t(), 0.0, &mut c.view_mut()); // a transpose is a view
+/// assert_eq!(c, arr2(&[[11.0, 17.0]]));
+/// ```
 #[track_caller]
 pub fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: &mut ArrayViewMut2<T>) {
     gemm_on(simd::isa(), alpha, a, b, beta, c);
@@ -103,6 +115,16 @@ fn add_to<T: Scalar>(beta: T) -> AddTo<T> {
 ///
 /// # Panics
 /// If the shapes do not fit each other.
+///
+/// # Examples
+/// ```
+/// use ndarray::arr2;
+/// use termwise_ops::gemm::gemm_bias;
+/// let (a, b) = (arr2(&[[1.0], [2.0]]), arr2(&[[3.0, 4.0]]));
+/// let mut c = arr2(&[[f64::NAN; 2]; 2]); // written, never read
+/// gemm_bias(a.view(), b.view(), &[10.0, 20.0], &mut c.view_mut());
+/// assert_eq!(c, arr2(&[[13.0, 24.0], [16.0, 28.0]]));
+/// ```
 #[track_caller]
 pub fn gemm_bias<T: Scalar>(a: ArrayView2<T>, b: ArrayView2<T>, bias: &[T], c: &mut ArrayViewMut2<T>) {
     let ((m, k), n) = (a.dim(), b.ncols());

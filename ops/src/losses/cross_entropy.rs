@@ -13,6 +13,19 @@ use super::Reduction;
 pub use super::cross_entropy_kernel::{CrossEntropyKernel, Labels, Target};
 
 /// Settings of [`cross_entropy`].
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{CrossEntropy, Reduction, cross_entropy};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let logits = tape.leaf(Array::host(&[2, 2], vec![0.0, 3f64.ln(), 0.0, 0.0])); // one to three, one to one
+/// let labels = ndarray::arr1(&[1, 0]).into_dyn();
+/// let settings = CrossEntropy { label_smoothing: 0.5, reduction: Reduction::None, ..CrossEntropy::default() };
+/// let loss = cross_entropy(&logits, &labels, None, &settings);
+/// // Three quarters of the target are the label's, one quarter is the other's.
+/// let expected = [0.75 * (4f64 / 3.0).ln() + 0.25 * 4f64.ln(), 2f64.ln()];
+/// assert!(loss.value().as_slice().iter().zip(expected).all(|(l, e)| (l - e).abs() < 1e-12));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CrossEntropy {
     /// A label that marks positions to leave out; it may be that of a class. `None`: there is none.

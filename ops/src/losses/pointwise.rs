@@ -14,6 +14,34 @@ use crate::lanes::Pointwise;
 /// A loss of one number against one target, written once for vectors of any width.
 ///
 /// Both methods must be marked `#[inline(always)]`.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::simd::Vector;
+/// use termwise_autograd::{Cpu, Tape};
+/// use termwise_ops::Reduction;
+/// use termwise_ops::losses::pointwise::{PointwiseLoss, pointwise_loss};
+/// /// `(x - t)^2 / 2`
+/// #[derive(Clone, Copy)]
+/// struct HalfSquare;
+/// impl PointwiseLoss for HalfSquare {
+///     const NAME: &'static str = "half_square";
+///     #[inline(always)]
+///     fn value<V: Vector>(&self, x: V, t: V) -> V {
+///         V::of(0.5) * (x - t) * (x - t)
+///     }
+///     #[inline(always)]
+///     fn derivatives<V: Vector>(&self, x: V, t: V) -> [V; 2] {
+///         [x - t, t - x]
+///     }
+/// }
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(ndarray::arr1(&[1.0, 5.0]).into());
+/// let target = tape.constant(ndarray::arr1(&[3.0, 1.0]).into());
+/// let loss = pointwise_loss(HalfSquare, &x, &target, Reduction::Sum);
+/// assert_eq!(loss.value().item(), 2.0 + 8.0);
+/// assert_eq!(tape.backward(&loss).of(&x).unwrap().as_slice(), [-2.0, 4.0]);
+/// ```
 pub trait PointwiseLoss: Copy + Send + Sync + 'static {
     /// Name of the operation, of its kernels on other backends and in messages.
     const NAME: &'static str;

@@ -9,6 +9,21 @@ use crate::sums::sum;
 ///
 /// The mean over nothing is 0, with zero gradients, so that a batch without a single labelled
 /// element trains on nothing instead of poisoning the weights. (PyTorch returns NaN there.)
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{Reduction, l1_loss};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let loss = |x: Vec<f64>, reduction| {
+///     let target = tape.constant(Array::zeros(&Cpu::new(), &[x.len()]));
+///     let x = tape.leaf(Array::host(&[x.len()], x));
+///     l1_loss(&x, &target, reduction).value().as_slice().to_vec()
+/// };
+/// assert_eq!(loss(vec![1.0, -3.0], Reduction::None), [1.0, 3.0]);
+/// assert_eq!(loss(vec![1.0, -3.0], Reduction::Mean), [2.0]);
+/// assert_eq!(loss(vec![1.0, -3.0], Reduction::Sum), [4.0]);
+/// assert_eq!(loss(vec![], Reduction::Mean), [0.0]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reduction {
     /// All of them, in the shape of the targets.

@@ -37,6 +37,20 @@ pub enum Tokenizer {
 }
 
 /// What takes the place of a precision whose order has no match.
+///
+/// ```
+/// use termwise_ops::metrics::{BleuOptions, Smoothing, corpus_bleu};
+/// let score = |smoothing| {
+///     let options = BleuOptions { smoothing, max_order: 2, ..BleuOptions::default() };
+///     corpus_bleu(&["a b"], &[["a c"]], &options).score
+/// };
+/// // One of two words is right, none of one pair: the root of 50 times what stands for it.
+/// assert_eq!(score(Smoothing::None), 0.0);
+/// assert!((score(Smoothing::Exp) - 50.0).abs() < 1e-9); // 100 / (2 1)
+/// assert!((score(Smoothing::Floor(0.1)) - 500f64.sqrt()).abs() < 1e-9); // 100 0.1 / 1
+/// assert!((score(Smoothing::AddK(1.0)) - 50.0).abs() < 1e-9); // 100 (0 + 1) / (1 + 1)
+/// assert_eq!(Smoothing::from_name("floor", None), Some(Smoothing::Floor(0.1)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Smoothing {
@@ -96,6 +110,14 @@ impl Default for BleuOptions {
 
 impl BleuOptions {
     /// The text whose words are counted: lower-cased if so set, stripped at the end, tokenized.
+    ///
+    /// ```
+    /// use termwise_ops::metrics::{BleuOptions, Tokenizer};
+    /// let options = BleuOptions { lowercase: true, ..BleuOptions::default() };
+    /// assert_eq!(options.tokenize("Hello, world! "), "hello , world !");
+    /// let options = BleuOptions { tokenizer: Tokenizer::None, ..options };
+    /// assert_eq!(options.tokenize("Hello, world! "), "hello, world!");
+    /// ```
     pub fn tokenize(&self, line: &str) -> String {
         let lowered;
         let line = if self.lowercase {
@@ -199,6 +221,22 @@ pub fn sentence_statistics<H: AsRef<str>, R: AsRef<str>>(
 }
 
 /// The sums that BLEU is made of: they stream, and those of two halves of a corpus merge.
+///
+/// ```
+/// use termwise_ops::metrics::{BleuOptions, corpus_bleu, sentence_statistics};
+/// let (hypotheses, references) = (["a b c d", "a b x y"], ["a b c d", "a b c d"]);
+/// let options = BleuOptions { max_order: 2, ..BleuOptions::default() };
+/// let sentences = sentence_statistics(&hypotheses, &references, &options);
+/// let score = |statistics: &termwise_ops::metrics::BleuStatistics| {
+///     statistics.score(options.smoothing, options.effective_order).score
+/// };
+/// assert!((score(&sentences[0]) - 100.0).abs() < 1e-9);
+/// let mut corpus = sentences[0].clone();
+/// corpus.merge(&sentences[1]);
+/// // Six of eight words, four of six pairs.
+/// assert!((score(&corpus) - 100.0 * (6.0 / 8.0 * 4.0 / 6.0f64).sqrt()).abs() < 1e-9);
+/// assert_eq!(score(&corpus), corpus_bleu(&hypotheses, &[references], &options).score);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BleuStatistics {
     matches: Vec<u64>,

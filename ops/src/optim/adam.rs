@@ -11,6 +11,20 @@ use super::state::Entries;
 use super::{AdamStep, GradientSource, Optimizer, OptimizerKernel, StateError, pairs};
 
 /// Where the weight decay of [`Adam`] acts.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Param};
+/// use termwise_ops::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
+/// let step = |decay| {
+///     let p = Param::new(Array::<Cpu<f64>>::host(&[], vec![1.0]));
+///     let gradients = std::collections::HashMap::from([("p".to_string(), Array::host(&[], vec![0.0]))]);
+///     let mut adam = Adam::new(AdamConfig { weight_decay: 0.5, decay, ..AdamConfig::adam() });
+///     adam.step(&[("p".to_string(), &p)], &gradients, 0.1);
+///     p.value().item()
+/// };
+/// assert!((step(WeightDecay::Gradient) - 0.9).abs() < 1e-8); // a gradient like any other: a step of length lr
+/// assert!((step(WeightDecay::Decoupled) - 0.95).abs() < 1e-8); // 1 - 0.1 0.5
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightDecay {
     /// Added to the gradient, so that it runs through both moments (Adam).

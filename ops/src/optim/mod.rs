@@ -41,6 +41,27 @@ use termwise_autograd::{Array, Backend, Gradients, Param};
 ///
 /// State is kept under the parameters' *names*, so that it can be written to a file and taken up
 /// again by another process.
+///
+/// # Examples
+/// An optimiser that takes up the state of another takes the same next step:
+/// ```
+/// use termwise_autograd::{Array, Cpu, Param};
+/// use termwise_ops::optim::{Optimizer, Sgd, SgdConfig};
+/// let p = Param::new(Array::<Cpu<f64>>::host(&[], vec![8.0]));
+/// let params = [("p".to_string(), &p)];
+/// let gradients = std::collections::HashMap::from([("p".to_string(), Array::host(&[], vec![2.0]))]);
+/// let config = SgdConfig { momentum: 0.5, ..SgdConfig::default() };
+/// let mut first = Sgd::new(config);
+/// first.step(&params, &gradients, 1.0); // buffer 2, p = 6
+/// let state = first.state();
+/// assert_eq!((state[0].0.as_str(), state[0].1.item()), ("momentum_buffer.p", 2.0));
+/// let mut second = Sgd::new(config);
+/// second.load_state(&params, state).unwrap();
+/// second.step(&params, &gradients, 1.0); // buffer 0.5 2 + 2 = 3
+/// assert_eq!(p.value().item(), 3.0);
+/// let error = second.load_state(&params, vec![("step.p".to_string(), p.value())]).unwrap_err();
+/// assert!(error.to_string().contains("`step.p` belongs to no parameter"));
+/// ```
 pub trait Optimizer<B: Backend> {
     /// One step with learning rate `lr`. Frozen parameters (buffers) and parameters without a
     /// gradient are left alone, their state included.

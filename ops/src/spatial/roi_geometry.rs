@@ -4,6 +4,21 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Settings of [`roi_align`](super::roi_align()).
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{RoiAlign, roi_align};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(Array::host(&[1, 1, 1, 4], vec![0.0, 1.0, 2.0, 3.0])); // the number of the column
+/// let boxes = ndarray::arr2(&[[0.0, 4.0, 0.0, 8.0, 2.0]]).into_dyn(); // 4 .. 8, in units of half a pixel
+/// let centre = |aligned| {
+///     let settings = RoiAlign { output_size: [1, 1], spatial_scale: 0.5, sampling_ratio: 2, aligned };
+///     roi_align(&x, &boxes, &settings).value().item()
+/// };
+/// // Pixels 2 .. 4 by their edges are the columns 2 and 3; by their centres the last samples would lie beyond.
+/// assert_eq!(centre(true), 2.5);
+/// assert_eq!(centre(false), (2.5 + 3.0) / 2.0); // samples at 2.5 and, moved to the edge, at 3.5
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RoiAlign {
     /// Size of the map of each box: `[vertical, horizontal]`.

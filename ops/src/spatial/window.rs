@@ -3,6 +3,19 @@
 use std::ops::Range;
 
 /// Settings of a sliding window over (H, W); each is given as `[vertical, horizontal]`.
+///
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{Window, max_pool2d};
+/// let tape = Tape::new(Cpu::<f64>::new());
+/// let x = tape.leaf(Array::host(&[1, 5], vec![1.0, 2.0, 3.0, 4.0, 5.0]));
+/// let max = |window: Window| max_pool2d(&x, &window).value().as_slice().to_vec();
+/// let pairs = Window { kernel_size: [1, 2], stride: [1, 2], ..Window::new(1) };
+/// assert_eq!(max(pairs), [2.0, 4.0]);
+/// assert_eq!(max(Window { ceil_mode: true, ..pairs }), [2.0, 4.0, 5.0]);
+/// assert_eq!(max(Window { padding: [0, 1], ..pairs }), [1.0, 3.0, 5.0]);
+/// assert_eq!(max(Window { dilation: [1, 3], stride: [1, 1], ..pairs }), [4.0, 5.0]); // of 1 and 4, of 2 and 5
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Taps per axis.

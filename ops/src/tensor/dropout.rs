@@ -58,6 +58,17 @@ pub fn dropout<B: DropoutKernel>(x: &Var<B>, probability: f64, seed: u64, traini
 /// The hash of SplitMix64 (Steele et al., "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014)
 /// taken at step `index + 1` from the hashed seed; its upper 32 bits, as a fraction of 2^32, are compared with
 /// the probability of dropping.
+///
+/// # Examples
+/// ```
+/// use termwise_autograd::{Array, Cpu, Tape};
+/// use termwise_ops::{dropout, dropout_keeps};
+/// let x = Tape::new(Cpu::<f64>::new()).leaf(Array::full(&Cpu::new(), &[100], 3.0));
+/// let y = dropout(&x, 0.25, 7, true);
+/// for (i, y) in y.value().as_slice().iter().enumerate() {
+///     assert_eq!(*y, if dropout_keeps(7, i, 0.25) { 4.0 } else { 0.0 });
+/// }
+/// ```
 pub fn dropout_keeps(seed: u64, index: usize, probability: f64) -> bool {
     keeps(dropout_start(seed), index, dropout_threshold(probability))
 }

@@ -3,6 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 /// An annotation file (`instances_*.json`).
+///
+/// ```
+/// use termwise_ops::metrics::CocoGroundTruth;
+/// let file = r#"{
+///     "info": {"year": 2026},
+///     "images": [{"id": 7, "width": 64, "height": 48, "file_name": "7.png"}],
+///     "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 20], "area": 150}],
+///     "categories": [{"id": 3, "name": "bolt"}]
+/// }"#;
+/// let ground_truth: CocoGroundTruth = serde_json::from_str(file).unwrap();
+/// let object = &ground_truth.annotations[0];
+/// assert_eq!((object.bbox, object.area, object.iscrowd), ([1.0, 2.0, 10.0, 20.0], 150.0, 0));
+/// assert_eq!((ground_truth.images[0].width, ground_truth.categories[0].name.as_str()), (64, "bolt"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CocoGroundTruth {
     /// The pictures evaluated, with or without objects.

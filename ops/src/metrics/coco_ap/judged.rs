@@ -11,6 +11,25 @@ use super::{
 
 /// What each detection of some pictures turned out to be, which does not depend on the other pictures. The average
 /// precision of any choice of them, some more than once, follows without looking at boxes again.
+///
+/// ```
+/// use termwise_ops::metrics::{CocoAnnotation, CocoCategory, CocoDetection, CocoGroundTruth, CocoImage};
+/// use termwise_ops::metrics::judge_bbox;
+/// let bbox = [0.0, 0.0, 10.0, 10.0];
+/// let object = |image_id| CocoAnnotation { id: 1, image_id, category_id: 1, bbox, area: 100.0, iscrowd: 0 };
+/// let ground_truth = CocoGroundTruth {
+///     images: [1, 2].map(|id| CocoImage { id, ..CocoImage::default() }).to_vec(),
+///     annotations: vec![object(1), object(2)],
+///     categories: vec![CocoCategory { id: 1, name: "bolt".into() }],
+/// };
+/// // Found in the first picture alone.
+/// let detection = CocoDetection { image_id: 1, category_id: 1, bbox, score: 0.9 };
+/// let judged = judge_bbox(&ground_truth, &[detection]).unwrap();
+/// assert!((judged.ap(&[1, 0]) - 1.0).abs() < 1e-12);
+/// assert_eq!((judged.ap(&[0, 1]), judged.ap(&[0, 0])), (0.0, -1.0));
+/// assert!((judged.ap(&[1, 1]) - 51.0 / 101.0).abs() < 1e-12); // recall ends at one half: 0, .01 .. .50
+/// assert!((judged.ap50(&[3, 1]) - 76.0 / 101.0).abs() < 1e-12); // at three quarters: 0, .01 .. .75
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JudgedDetections {
     /// How many pictures there are.
