@@ -53,7 +53,7 @@ impl<B: Backend> Init<B> {
     /// # Panics
     /// If `std` is infinite or not a number.
     pub fn normal(&mut self, shape: &[usize], std: f64) -> Param<B> {
-        let normal = Normal::new(0.0, std).expect("a finite, non-negative standard deviation");
+        let normal = Normal::new(0.0, std).expect("a finite standard deviation");
         self.draw(shape, normal)
     }
 

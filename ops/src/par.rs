@@ -83,16 +83,21 @@ fn halve<T: Send, const K: usize>(
 }
 
 /// [`for_each_chunk`] for two slices of different types and as many chunks each, of which each call gets one.
+///
+/// # Panics
+/// If one has more chunks than the other.
 pub fn for_each_pair<T: Send, U: Send>(
     (a, a_len): (&mut [T], usize),
     (b, b_len): (&mut [U], usize),
     work_per_chunk: usize,
     f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
-    if a.is_empty() || b.is_empty() {
+    if a.is_empty() && b.is_empty() {
         return;
     }
-    if pays(a.len().div_ceil(a_len), work_per_chunk) {
+    let [chunks, others] = [a.len().div_ceil(a_len), b.len().div_ceil(b_len)];
+    assert!(chunks == others, "par::for_each_pair: {chunks} chunks of one slice, {others} of the other");
+    if pays(chunks, work_per_chunk) {
         let per_task = (MIN_TASK_WORK / work_per_chunk.max(1)).max(1);
         let chunks = a.par_chunks_mut(a_len).zip(b.par_chunks_mut(b_len)).enumerate();
         chunks.with_min_len(per_task).for_each(|(i, (a, b))| f(i, a, b));

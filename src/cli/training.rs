@@ -186,9 +186,13 @@ impl<S: Serialize + DeserializeOwned + Clone> Course<'_, S> {
                 Some(folder) if folder.file(CHECKPOINT).exists() => "; the last good checkpoint is kept",
                 _ => "",
             };
+            let found = if loss.is_finite() {
+                format!("gradients: expected finite numbers, found others at a loss of {loss}")
+            } else {
+                format!("loss: expected finite numbers, found {loss}")
+            };
             return Err(Fault::Input(format!(
-                "{name}: loss: expected finite numbers, found {loss} in epoch {} at step {}: {cause}; a smaller \
-                 learning rate may help{kept}",
+                "{name}: {found} in epoch {} at step {}: {cause}; a smaller learning rate may help{kept}",
                 epoch + 1,
                 step + 1
             )));

@@ -74,40 +74,52 @@ impl<T: Real> DeformConvKernel for OpenCl<T> {
         operands: Sampled<&Array<Self>>,
         weight: &Array<Self>,
         grad_output: &Array<Self>,
-        [need_x, need_offset, need_mask, need_weight]: [bool; 4],
+        needs: [bool; 4],
     ) -> [Option<Array<Self>>; 4] {
-        let (conv, backend) = (&geometry.conv, weight.backend());
-        let (shape, need_mask) = (conv.input_shape(), need_mask && operands.mask.is_some());
-        let grad_offset = need_offset.then(|| backend.arbitrary(operands.offset.shape()));
-        let grad_mask = operands.mask.filter(|_| need_mask).map(|mask| backend.arbitrary(mask.shape()));
-        let mut grad_x = vec![];
-        if need_x || need_offset || need_mask {
-            let filters = taps_first(conv, weight);
-            let per_sample = conv.in_channels * conv.window.taps() * conv.window.positions();
-            let length = (BUDGET / per_sample.max(1)).max(1);
-            for first in (0..conv.batch).step_by(length) {
-                let samples = first..(first + length).min(conv.batch);
-                let grad_columns = columns_gradient(conv, &filters, grad_output, &samples);
-                if need_offset || need_mask {
-                    let grads = [grad_offset.as_ref(), grad_mask.as_ref()];
-                    offset_gradient(geometry, operands, &grad_columns, grads, &samples);
-                }
-                if need_x {
-                    let grad = input_gradient(geometry, operands, &grad_columns, &samples);
-                    grad_x.push((grad, channels_last(conv, &samples)));
-                }
+        backward(geometry, operands, weight, grad_output, needs, BUDGET)
+    }
+}
+
+/// The gradients of x, offset, mask and weight; as many samples at a time as need at most `budget` numbers, or one.
+fn backward<T: Real>(
+    geometry: &DeformGeometry,
+    operands: Operands<T>,
+    weight: &Array<OpenCl<T>>,
+    grad_output: &Array<OpenCl<T>>,
+    [need_x, need_offset, need_mask, need_weight]: [bool; 4],
+    budget: usize,
+) -> [Option<Array<OpenCl<T>>>; 4] {
+    let (conv, backend) = (&geometry.conv, weight.backend());
+    let (shape, need_mask) = (conv.input_shape(), need_mask && operands.mask.is_some());
+    let grad_offset = need_offset.then(|| backend.arbitrary(operands.offset.shape()));
+    let grad_mask = operands.mask.filter(|_| need_mask).map(|mask| backend.arbitrary(mask.shape()));
+    let mut grad_x = vec![];
+    if need_x || need_offset || need_mask {
+        let filters = taps_first(conv, weight);
+        let per_sample = conv.in_channels * conv.window.taps() * conv.window.positions();
+        let length = (budget / per_sample.max(1)).max(1);
+        for first in (0..conv.batch).step_by(length) {
+            let samples = first..(first + length).min(conv.batch);
+            let grad_columns = columns_gradient(conv, &filters, grad_output, &samples);
+            if need_offset || need_mask {
+                let grads = [grad_offset.as_ref(), grad_mask.as_ref()];
+                offset_gradient(geometry, operands, &grad_columns, grads, &samples);
+            }
+            if need_x {
+                let grad = input_gradient(geometry, operands, &grad_columns, &samples);
+                grad_x.push((grad, channels_last(conv, &samples)));
             }
         }
-        let grad_x = need_x.then(|| {
-            let parts: Vec<_> = grad_x.iter().map(|(grad, window)| (grad, window.clone())).collect();
-            if parts.is_empty() {
-                return Array::zeros(backend, operands.x.shape());
-            }
-            Self::write_windows(&shape, 0.0, &parts).reshape(operands.x.shape())
-        });
-        let grad_weight = need_weight.then(|| weight_gradient(geometry, operands, weight, grad_output));
-        [grad_x, grad_offset, grad_mask, grad_weight]
     }
+    let grad_x = need_x.then(|| {
+        let parts: Vec<_> = grad_x.iter().map(|(grad, window)| (grad, window.clone())).collect();
+        if parts.is_empty() {
+            return Array::zeros(backend, operands.x.shape());
+        }
+        OpenCl::write_windows(&shape, 0.0, &parts).reshape(operands.x.shape())
+    });
+    let grad_weight = need_weight.then(|| weight_gradient(geometry, operands, weight, grad_output));
+    [grad_x, grad_offset, grad_mask, grad_weight]
 }
 
 /// Some samples of an image (N, C, H, W), each pixel's channels side by side: (samples, pixels, C).
@@ -224,4 +236,51 @@ fn weight_gradient<T: Real>(
         let launch = launch.int(conv.batch).int(conv.groups).int(rows).int(inner);
         launch.int(length).groups(groups);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use termwise_autograd::gradcheck::Samples;
+    use termwise_ops::conv::Window;
+
+    use super::*;
+    use crate::program::tests::backend;
+
+    /// The cases of the operation are too small for more than one block of samples.
+    #[test]
+    fn samples_in_blocks_give_what_they_give_at_once() {
+        let Some(backend) = backend() else { return };
+        let window = Window {
+            image: [5, 7],
+            kernel: [3, 3],
+            stride: [2, 1],
+            padding: [1, 1],
+            dilation: [1, 1],
+            output: [3, 7],
+        };
+        let conv = ConvGeometry { batch: 5, in_channels: 4, out_channels: 6, groups: 2, window };
+        let geometry = DeformGeometry { conv, axes: 2, offset_groups: 2 };
+        let mut samples = Samples::new(5);
+        let mut normal = |shape: &[usize]| Array::from_f64(&backend, &samples.normal(shape));
+        let (x, weight) = (normal(&[5, 4, 5, 7]), normal(&[6, 2, 3, 3]));
+        let (offset, mask) = (normal(&[5, 36, 3, 7]), normal(&[5, 18, 3, 7]));
+        let grad_output = normal(&[5, 6, 3, 7]);
+        let operands = Sampled { x: &x, offset: &offset, mask: Some(&mask) };
+        let at = |samples: usize| {
+            let budget = samples * 4 * 9 * 21;
+            backward(&geometry, operands, &weight, &grad_output, [true; 4], budget)
+                .map(|grad| grad.expect("it was asked for").to_ndarray())
+        };
+        let whole = at(5);
+        for block in [1, 2, 3] {
+            for (name, (whole, cut)) in
+                ["x", "offset", "mask", "weight"].iter().zip(whole.iter().zip(at(block)))
+            {
+                assert_eq!(whole.shape(), cut.shape());
+                for (a, b) in whole.iter().zip(&cut) {
+                    assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{block} samples, {name}: {a} and {b}");
+                }
+            }
+        }
+    }
 }

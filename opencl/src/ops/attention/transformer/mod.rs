@@ -2,6 +2,8 @@
 
 mod backward;
 mod operands;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 use std::ops::Range;
