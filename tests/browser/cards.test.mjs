@@ -1,7 +1,7 @@
 // Row 10: predict, then reveal. The answer is hidden until chosen, and the numbers bear each explanation out.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { done, open } from './helpers.mjs';
+import { done, open, settled } from './helpers.mjs';
 
 const answer = (page) => page.locator('#cards .quiz-answer');
 const revealed = (page) => page.waitForFunction(() => Boolean(document.querySelector('#cards .quiz-answer').dataset.holds));
@@ -68,6 +68,31 @@ test('every card, by keyboard alone: what it says is what the numbers say', asyn
   assert.equal(await again.locator('.quiz-score').textContent(), 'Score: none answered yet');
   assert.equal(await answer(again).isVisible(), false);
   await done(again);
+  await done(page);
+});
+
+test('an explanation that comes late shows on no other card', async () => {
+  const page = await open();
+  await page.locator('#cards').scrollIntoViewIfNeeded();
+  let release;
+  const held = new Promise((done) => (release = done));
+  await page.context().route('**/api/**', async (route) => {
+    await held;
+    await route.continue();
+  });
+  const layers = page.waitForRequest(/api\/layer/);
+  await page.locator('.quiz-choices input').first().check();
+  await page.getByRole('button', { name: 'Show the answer' }).click();
+  await layers; // what the explanation computes with is asked for, and not there
+  assert.match(await answer(page).textContent(), /Computing/);
+  await page.getByRole('button', { name: 'Start again' }).click();
+  assert.equal(await answer(page).isVisible(), false);
+  assert.equal(await answer(page).textContent(), '');
+  release();
+  await settled(page);
+  await page.locator('.quiz-choices input').first().check();
+  assert.equal(await answer(page).textContent(), '', 'a card that was not answered');
+  assert.equal(await answer(page).getAttribute('data-holds'), null);
   await done(page);
 });
 
