@@ -283,4 +283,34 @@ mod tests {
             }
         }
     }
+
+    /// An offset that is no number must not pass for a sample outside of the image.
+    #[test]
+    fn an_offset_that_is_no_number_shows() {
+        let Some(backend) = backend() else { return };
+        let (taps, positions) = (9, 35);
+        let window = Window {
+            image: [5, 7],
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            dilation: [1, 1],
+            output: [5, 7],
+        };
+        let conv = ConvGeometry { batch: 1, in_channels: 2, out_channels: 3, groups: 1, window };
+        let geometry = DeformGeometry { conv, axes: 2, offset_groups: 1 };
+        let (tap, axis, q) = (4, 1, 17);
+        let mut offset = vec![0.0; taps * 2 * positions];
+        offset[(tap * 2 + axis) * positions + q] = f64::NAN;
+        let upload = |shape: &[usize], values: Vec<f64>| {
+            Array::from_f64(&backend, &ndarray::ArrayD::from_shape_vec(shape, values).unwrap())
+        };
+        let (x, offset) = (upload(&[1, 2, 5, 7], vec![1.0; 70]), upload(&[1, 18, 5, 7], offset));
+        let weight = upload(&[3, 2, 3, 3], vec![1.0; 54]);
+        let operands = Sampled { x: &x, offset: &offset, mask: None };
+        let y = OpenCl::deform_conv_forward(&geometry, operands, &weight, None).to_ndarray();
+        for (at, value) in y.iter().enumerate() {
+            assert_eq!(value.is_nan(), at % positions == q, "output {at}: {value}");
+        }
+    }
 }
