@@ -85,7 +85,8 @@ impl<'a, T: Real> Operands<'a, T> {
         let padding = padding.map(|hidden| {
             backend.constants(&hidden.iter().map(|&hidden| u8::from(hidden)).collect::<Vec<_>>())
         });
-        let (tables, tiles) = (tables.collect(), AttentionTiles::of::<T>(spec, rows));
+        let (tables, tiles) =
+            (tables.collect(), AttentionTiles::of::<T>(rows, spec.head_dim, spec.value_dim));
         Operands {
             spec,
             rows,
