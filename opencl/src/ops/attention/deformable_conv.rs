@@ -246,18 +246,16 @@ mod tests {
     use super::*;
     use crate::program::tests::backend;
 
+    /// 3 x 3 taps over an image of 5 x 7.
+    fn window(stride: [usize; 2], output: [usize; 2]) -> Window {
+        Window { image: [5, 7], kernel: [3, 3], stride, padding: [1, 1], dilation: [1, 1], output }
+    }
+
     /// The cases of the operation are too small for more than one block of samples.
     #[test]
     fn samples_in_blocks_give_what_they_give_at_once() {
         let Some(backend) = backend() else { return };
-        let window = Window {
-            image: [5, 7],
-            kernel: [3, 3],
-            stride: [2, 1],
-            padding: [1, 1],
-            dilation: [1, 1],
-            output: [3, 7],
-        };
+        let window = window([2, 1], [3, 7]);
         let conv = ConvGeometry { batch: 5, in_channels: 4, out_channels: 6, groups: 2, window };
         let geometry = DeformGeometry { conv, axes: 2, offset_groups: 2 };
         let mut samples = Samples::new(5);
@@ -289,14 +287,7 @@ mod tests {
     fn an_offset_that_is_no_number_shows() {
         let Some(backend) = backend() else { return };
         let (taps, positions) = (9, 35);
-        let window = Window {
-            image: [5, 7],
-            kernel: [3, 3],
-            stride: [1, 1],
-            padding: [1, 1],
-            dilation: [1, 1],
-            output: [5, 7],
-        };
+        let window = window([1, 1], [5, 7]);
         let conv = ConvGeometry { batch: 1, in_channels: 2, out_channels: 3, groups: 1, window };
         let geometry = DeformGeometry { conv, axes: 2, offset_groups: 1 };
         let (tap, axis, q) = (4, 1, 17);
